@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+"""layout.json: the whole model for tools. 64-bit numbers travel as decimal strings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from .model import Profile
+
+
+def document(profile: Profile) -> str:
+    constants = [{"name": c.name, "type": c.type, "value": str(c.value), "doc": c.doc} for c in profile.constants]
+    structs = [asdict(struct) for struct in profile.structs]
+    body = {
+        "schema": "shmwire-layout/1", "profile": profile.name, "title": profile.title, "revision": profile.revision,
+        "byte_order": "little", "constants": constants, "structs": structs,
+    }
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
