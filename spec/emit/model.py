@@ -80,6 +80,11 @@ class Profile:
     def constant(self, name: str) -> Constant:
         return next(c for c in self.constants if c.name == name)
 
+    def size_name(self, struct: Struct) -> str:
+        """Name of a struct's size: HEADER_SIZE, or HEADER_STRUCT_SIZE where a constant of the profile has that name."""
+        name = f"{struct.name.upper()}_SIZE"
+        return f"{struct.name.upper()}_STRUCT_SIZE" if any(c.name == name for c in self.constants) else name
+
 
 def load_constant(name: str, raw: dict[str, Any]) -> Constant:
     base = "hex" if raw.get("hex") else "oct" if raw.get("octal") else "dec"

@@ -13,7 +13,7 @@ def constants(profile: Profile) -> str:
         literal = f"0o{c.value:o}" if isinstance(c.value, int) and c.base == "oct" else c.literal
         lines += [f"#: {c.doc}.", f"{c.name}: Final = {literal}"]
     for struct in profile.structs:
-        lines += ["", f"#: {struct.doc}", f"{struct.name.upper()}_SIZE: Final = {struct.size}"]
+        lines += ["", f"#: {struct.doc}", f"{profile.size_name(struct)}: Final = {struct.size}"]
         for field in struct.fields:
             if field.reserved:
                 continue

@@ -31,7 +31,7 @@ def constants(profile: Profile) -> str:
         visibility = "pub" if c.public else "pub(crate)"
         lines += [f"/// {c.doc}.", f"{visibility} const {c.name}: {RUST_TYPES[c.type]} = {literal(c)};"]
     for struct in profile.structs:
-        lines += ["", f"/// {struct.doc}", f"pub(crate) const {struct.name.upper()}_SIZE: u64 = {grouped(struct.size)};"]
+        lines += ["", f"/// {struct.doc}", f"pub(crate) const {profile.size_name(struct)}: u64 = {grouped(struct.size)};"]
         for field in struct.fields:
             if field.reserved:
                 continue

@@ -60,7 +60,7 @@ RUNTIME_PYTHON: Final = 19
 WAIT_SLICE_NS: Final = 1000000000
 
 #: Fixed area at offset 0. Written by the creator before the magic; channel_count changes under the segment lock.
-HEADER_SIZE: Final = 128
+HEADER_STRUCT_SIZE: Final = 128
 #: u64: MAGIC; 0 while the segment is being made.
 HEADER_MAGIC_OFFSET: Final = 0
 #: u32: VERSION.

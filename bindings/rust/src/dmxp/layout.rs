@@ -58,7 +58,7 @@ pub const RUNTIME_PYTHON: u16 = 19;
 pub(crate) const WAIT_SLICE_NS: u64 = 1_000_000_000;
 
 /// Fixed area at offset 0. Written by the creator before the magic; channel_count changes under the segment lock.
-pub(crate) const HEADER_SIZE: u64 = 128;
+pub(crate) const HEADER_STRUCT_SIZE: u64 = 128;
 /// u64: MAGIC; 0 while the segment is being made.
 pub(crate) const HEADER_MAGIC_OFFSET: u64 = 0;
 /// u32: VERSION.
