@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""What the Python actors share: arguments, pinning, the barrier, content, the result line (README.md, actor protocol)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import mmap
+import os
+import resource
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+WORD = struct.Struct("<Q")
+ABSENT = 3
+
+
+@dataclass
+class Args:
+    peer: str
+    role: str
+    seg: str
+    count: int
+    size: int
+    batch: int
+    cpu: int
+    barrier: str
+    parties: int
+    index: int
+
+
+def parse() -> Args:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("peer")
+    parser.add_argument("role", choices=["make", "write", "read", "ping", "pong"])
+    parser.add_argument("--seg", required=True)
+    parser.add_argument("--barrier", default="")
+    for name, default in (("count", 1), ("size", 64), ("batch", 1), ("cpu", -1), ("parties", 1), ("index", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    return Args(**vars(parser.parse_args()))
+
+
+def absent(reason: object) -> None:
+    print(f"absent: {reason}")
+    sys.exit(ABSENT)
+
+
+def pin(args: Args) -> None:
+    if args.cpu >= 0:
+        os.sched_setaffinity(0, {args.cpu})
+
+
+def barrier(args: Args) -> int:
+    """Arrive, wait for all, and return the time. Only one Python actor counts itself at a time: each adds through a lock file."""
+    with Path(args.barrier).open("r+b") as file:
+        word = mmap.mmap(file.fileno(), 4096)
+        import fcntl
+
+        from shmwire import atomic  # the add must be atomic towards actors in other languages
+        fcntl.flock(file, fcntl.LOCK_EX)
+        atomic.fetch_add_u32(word, 0, 1)
+        fcntl.flock(file, fcntl.LOCK_UN)
+    while int.from_bytes(word[0:4], "little") < args.parties:
+        pass
+    return time.monotonic_ns()
+
+
+def payload_of(size: int, i: int) -> bytes:
+    """Message number i: its first word, filler, and its last byte."""
+    if size <= WORD.size:
+        return WORD.pack(i)[:size]
+    return WORD.pack(i) + bytes(size - WORD.size - 1) + bytes((i & 0xFF,))
+
+
+def good(payload: bytes | memoryview, size: int, i: int) -> bool:
+    if len(payload) != size:
+        return False
+    if size < WORD.size:
+        return True
+    return WORD.unpack_from(payload)[0] == i and (size == WORD.size or payload[-1] == i & 0xFF)
+
+
+def report(args: Args, messages: int, ns: int, bad: int, samples: list[int]) -> None:
+    samples.sort()
+    print(json.dumps({
+        "role": args.role, "messages": messages, "ns": ns, "bad": bad,
+        "nivcsw": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+        "p50_ns": samples[len(samples) // 2] if samples else 0,
+        "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))

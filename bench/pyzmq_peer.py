@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""pyzmq as a peer: PUSH/PULL for throughput, PAIR for round trips; peers `ipc` and `tcp`. The reading side binds."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import actor
+
+try:
+    import zmq
+except ImportError as why:
+    actor.absent(why)
+
+WAIT_S = 5.0
+
+
+def bind(args: actor.Args, socket: zmq.Socket[bytes]) -> None:
+    socket.bind("tcp://127.0.0.1:*" if args.peer == "tcp" else f"ipc://{args.seg}.sock")
+    new = Path(f"{args.seg}.address.new")
+    new.write_bytes(socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0"))
+    new.rename(f"{args.seg}.address")
+
+
+def connect(args: actor.Args, socket: zmq.Socket[bytes]) -> None:
+    path = Path(f"{args.seg}.address")
+    limit = time.monotonic() + WAIT_S
+    while not path.exists() and time.monotonic() < limit:
+        time.sleep(0.001)
+    socket.connect(path.read_text(encoding="ascii"))
+
+
+def exchange(args: actor.Args, socket: zmq.Socket[bytes]) -> tuple[int, list[int]]:
+    bad = 0
+    samples: list[int] = []
+    pings = args.role == "ping"
+    for i in range(args.count):
+        began = time.monotonic_ns()
+        if pings:
+            socket.send(actor.payload_of(args.size, i))
+        payload = socket.recv()
+        bad += not actor.good(payload, args.size, i)
+        if not pings:
+            socket.send(payload)
+        else:
+            samples.append(time.monotonic_ns() - began)
+    return bad, samples
+
+
+def one_way(args: actor.Args, socket: zmq.Socket[bytes]) -> int:
+    bad = 0
+    if args.role == "write":
+        for i in range(args.count):
+            socket.send(actor.payload_of(args.size, i))
+    else:
+        for i in range(args.count):
+            bad += not actor.good(socket.recv(), args.size, i)
+    return bad
+
+
+def main() -> None:
+    args = actor.parse()
+    if args.role == "make":
+        return
+    kinds = {"write": zmq.PUSH, "read": zmq.PULL, "ping": zmq.PAIR, "pong": zmq.PAIR}
+    context = zmq.Context()
+    socket = context.socket(kinds[args.role])
+    (bind if args.role in {"read", "pong"} else connect)(args, socket)
+    actor.pin(args)
+    began = actor.barrier(args)
+    bad, samples = exchange(args, socket) if args.role in {"ping", "pong"} else (one_way(args, socket), [])
+    ns = time.monotonic_ns() - began
+    socket.close()
+    context.term()
+    actor.report(args, args.count, ns, bad, samples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""./dev bench: measure every peer of peers.toml, interleaved and in random order, and report ratios.
+
+    ./dev bench                      sizes 8, 64, 256, 960; 7 repetitions; some ten minutes
+    ./dev bench --quick              one size, one short repetition: does it run, nothing more
+    ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from measure import Absent, Failed, Peer, calibrate, quiet_measure  # noqa: E402
+from report import Key, Row, table, target_lines, write_jsonl, write_svg  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCES = {"ff", "pingpong"}
+
+
+def load_peers(path: Path) -> tuple[list[Peer], list[dict[str, object]]]:
+    raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    peers = [Peer(p["name"], tuple(p["command"]), tuple(p["measures"]), float(p["rate"]), p.get("batch", 1), p.get("ours", False))
+             for p in raw["peer"]]
+    return peers, raw.get("target", [])
+
+
+def plan(peers: list[Peer], sizes: list[int]) -> list[tuple[Peer, str, int]]:
+    jobs = []
+    for size in sizes:
+        for peer in peers:
+            for measure in peer.measures:
+                if peer.name == "pingpong" and size != sizes[0]:
+                    continue  # one cache line, whatever the payload
+                jobs.append((peer, measure, size))
+    return jobs
+
+
+def calibrate_all(jobs: list[tuple[Peer, str, int]], seconds: float, rows: dict[Key, Row]) -> dict[Key, int]:
+    counts: dict[Key, int] = {}
+    for peer, measure, size in jobs:
+        key = (peer.name, measure, size)
+        rows[key] = Row(*key)
+        try:
+            counts[key] = calibrate(peer, measure, size, seconds)
+        except Absent as why:
+            rows[key].absent = str(why) or "not built"
+    return counts
+
+
+def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict[Key, Row], pingpong: Peer, seed: int, times: int) -> None:
+    order = random.Random(seed)
+    for number in range(times):
+        order.shuffle(jobs)
+        for peer, measure, size in jobs:
+            key = (peer.name, measure, size)
+            if key not in counts:
+                continue
+            sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key])
+            rows[key].values.append(sample.value)
+            rows[key].p99.append(sample.p99_ns)
+            rows[key].noisy += not quiet
+        print(f"repetition {number + 1} of {times} done", file=sys.stderr)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one size, one short repetition")
+    parser.add_argument("--peer", action="append", default=[], help="only this row (repeatable)")
+    parser.add_argument("--size", action="append", type=int, default=[], help="payload bytes (repeatable)")
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.25, help="length of one measurement")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    peers, targets = load_peers(ROOT / "bench/peers.toml")
+    if args.peer:
+        unknown = set(args.peer) - {p.name for p in peers}
+        if unknown:
+            print(f"bench: no such peer: {', '.join(sorted(unknown))}", file=sys.stderr)
+            return 2
+        peers = [p for p in peers if p.name in set(args.peer) | REFERENCES]
+    sizes = args.size or ([64] if args.quick else [8, 64, 256, 960])
+    times, seconds = (1, 0.02) if args.quick else (args.repetitions, args.seconds)
+    pingpong = next(p for p in peers if p.name == "pingpong")
+    rows: dict[Key, Row] = {}
+    jobs = plan(peers, sizes)
+    print(f"seed {args.seed}, {len(os.sched_getaffinity(0))} CPUs, {times} repetitions of {seconds} s", file=sys.stderr)
+    try:
+        counts = calibrate_all(jobs, seconds, rows)
+        repeat(jobs, counts, rows, pingpong, args.seed, times)
+    except Failed as why:
+        print(f"bench: {why}", file=sys.stderr)
+        return 1
+    args.out.mkdir(parents=True, exist_ok=True)
+    about = {"seed": args.seed, "repetitions": times, "seconds": seconds, "machine": platform.machine(), "cpus": os.cpu_count()}
+    write_jsonl(args.out / "results.jsonl", rows, about)
+    write_svg(args.out / "results.svg", rows)
+    print(table(rows))
+    print("\ntargets")
+    print("\n".join(target_lines(rows, targets)))
+    shown = args.out.relative_to(ROOT) if args.out.is_relative_to(ROOT) else args.out
+    print(f"\nwrote {shown}/results.jsonl and results.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

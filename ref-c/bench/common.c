@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const role_names[] = {"make", "write", "read", "ping", "pong"};
+
+_Noreturn void bench_fail(const char *what)
+{
+    fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+static _Noreturn void usage(void)
+{
+    fprintf(stderr, "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH "
+                    "--parties M --index I\n");
+    exit(2);
+}
+
+static enum bench_role parse_role(const char *word)
+{
+    for (size_t i = 0; i < sizeof role_names / sizeof role_names[0]; i++) {
+        if (strcmp(word, role_names[i]) == 0)
+            return (enum bench_role)i;
+    }
+    usage();
+}
+
+struct bench_args bench_parse(int argc, char **argv)
+{
+    if (argc < 3)
+        usage();
+    struct bench_args args = {.peer = argv[1], .role = parse_role(argv[2]), .seg = "", .barrier = "",
+                              .count = 1, .size = 64, .batch = 1, .cpu = -1, .parties = 1};
+    for (int i = 3; i + 1 < argc; i += 2) {
+        const char *name = argv[i];
+        const char *value = argv[i + 1];
+        unsigned long long number = strtoull(value, NULL, 10);
+        if (strcmp(name, "--seg") == 0)
+            args.seg = value;
+        else if (strcmp(name, "--barrier") == 0)
+            args.barrier = value;
+        else if (strcmp(name, "--count") == 0)
+            args.count = number;
+        else if (strcmp(name, "--size") == 0)
+            args.size = (size_t)number;
+        else if (strcmp(name, "--batch") == 0)
+            args.batch = (size_t)number;
+        else if (strcmp(name, "--cpu") == 0)
+            args.cpu = (int)number;
+        else if (strcmp(name, "--parties") == 0)
+            args.parties = (uint32_t)number;
+        else if (strcmp(name, "--index") == 0)
+            args.index = (uint32_t)number;
+        else
+            usage();
+    }
+    args.crowded = (long)args.parties > sysconf(_SC_NPROCESSORS_ONLN);
+    return args;
+}
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void bench_pin(const struct bench_args *args)
+{
+    if (args->cpu < 0)
+        return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)args->cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0)
+        bench_fail("sched_setaffinity");
+}
+
+void *bench_map(const char *path, size_t size, bool make)
+{
+    int fd = open(path, make ? O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC : O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 || (make && ftruncate(fd, (off_t)size) != 0))
+        bench_fail(path);
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (map == MAP_FAILED)
+        bench_fail("mmap");
+    close(fd);
+    return map;
+}
+
+void bench_relax(const struct bench_args *args)
+{
+    if (args->crowded)
+        sched_yield();
+#if defined(__x86_64__) || defined(__i386__)
+    else
+        __builtin_ia32_pause();
+#endif
+}
+
+uint64_t bench_barrier(const struct bench_args *args)
+{
+    _Atomic(uint32_t) *arrived = bench_map(args->barrier, 4096, false);
+    atomic_fetch_add(arrived, 1);
+    while (atomic_load(arrived) < args->parties)
+        bench_relax(args);
+    return bench_now_ns();
+}
+
+void bench_fill(void *payload, size_t size, uint64_t i)
+{
+    if (size > 0)
+        ((unsigned char *)payload)[size - 1] = (unsigned char)i;
+    memcpy(payload, &i, size < sizeof i ? size : sizeof i);
+}
+
+bool bench_check(const void *payload, size_t size, uint64_t i)
+{
+    uint64_t first = i;
+    if (size >= sizeof first)
+        memcpy(&first, payload, sizeof first);
+    return first == i && (size <= sizeof i || ((const unsigned char *)payload)[size - 1] == (unsigned char)i);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *result)
+{
+    if (count == 0)
+        return;
+    qsort(samples, count, sizeof *samples, compare_u64);
+    result->p50_ns = samples[count / 2];
+    result->p99_ns = samples[count - 1 - count / 100];
+}
+
+int bench_report(const struct bench_args *args, const struct bench_result *result)
+{
+    struct rusage usage_now;
+    getrusage(RUSAGE_SELF, &usage_now);
+    printf("{\"role\":\"%s\",\"messages\":%llu,\"ns\":%llu,\"bad\":%llu,\"nivcsw\":%ld,\"p50_ns\":%llu,\"p99_ns\":%llu}\n",
+           role_names[args->role], (unsigned long long)result->messages, (unsigned long long)result->ns,
+           (unsigned long long)result->bad, usage_now.ru_nivcsw, (unsigned long long)result->p50_ns,
+           (unsigned long long)result->p99_ns);
+    return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What every benchmark actor shares: arguments, pinning, the barrier, the clock, content checks, the result line.
+ * bench/README.md describes the protocol.
+ */
+#ifndef SHMW_BENCH_COMMON_H
+#define SHMW_BENCH_COMMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum bench_role { BENCH_MAKE, BENCH_WRITE, BENCH_READ, BENCH_PING, BENCH_PONG };
+
+struct bench_args {
+    const char *peer;
+    enum bench_role role;
+    const char *seg;
+    const char *barrier;
+    uint64_t count;  /* messages this actor writes, reads or exchanges */
+    size_t size;     /* payload bytes */
+    size_t batch;    /* messages per call */
+    int cpu;         /* -1 = do not pin */
+    uint32_t parties;
+    uint32_t index;
+    bool crowded;    /* more actors than CPUs: yield instead of spinning */
+};
+
+struct bench_result {
+    uint64_t messages;
+    uint64_t ns;
+    uint64_t bad;
+    uint64_t p50_ns;
+    uint64_t p99_ns;
+};
+
+/* Parse the actor's command line; prints the usage to stderr and exits 2 when it is wrong. */
+struct bench_args bench_parse(int argc, char **argv);
+
+uint64_t bench_now_ns(void);
+
+/* Pin to args->cpu. */
+void bench_pin(const struct bench_args *args);
+
+/* Wait until all parties have arrived; returns the time at which this one went on. */
+uint64_t bench_barrier(const struct bench_args *args);
+
+/* Called in every turn of a loop that found nothing to do. */
+void bench_relax(const struct bench_args *args);
+
+/* Fill or check the content of message number i: its first word (8 bytes or fewer) and its last byte. */
+void bench_fill(void *payload, size_t size, uint64_t i);
+bool bench_check(const void *payload, size_t size, uint64_t i);
+
+/* Median and 99th percentile of samples; sorts them. */
+void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *result);
+
+/* Print the result line. Returns the exit code. */
+int bench_report(const struct bench_args *args, const struct bench_result *result);
+
+/* Map size bytes of the file at path shared and writable, making it of that size when make is set. Exits 2 on failure. */
+void *bench_map(const char *path, size_t size, bool make);
+
+/* Say on stderr what went wrong and exit 2. */
+_Noreturn void bench_fail(const char *what);
+
+#endif

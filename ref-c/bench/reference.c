@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The references: what the machine can do at all. Peers ff, cur, memcpy, pingpong and pipe.
+ *
+ * ff and cur are single-producer single-consumer rings of RING_SLOTS slots. In ff each slot carries a sequence word (p: free
+ * for position p, p + 1: published, p + RING_SLOTS: free again), and nothing else is shared. In cur the slots carry payload
+ * only; head and tail are shared, and each side caches the other's until it runs dry.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common.h"
+
+enum { RING_SLOTS = 256, LINE = 64, ZONE = 128 };
+
+struct ring_cursors {
+    _Alignas(ZONE) _Atomic(uint64_t) tail;
+    _Alignas(ZONE) _Atomic(uint64_t) head;
+};
+
+static size_t ff_stride(size_t size)
+{
+    return (sizeof(uint64_t) + size + LINE - 1) / LINE * LINE;
+}
+
+static size_t cur_stride(size_t size)
+{
+    return (size + LINE - 1) / LINE * LINE;
+}
+
+static size_t ring_bytes(const struct bench_args *args)
+{
+    return sizeof(struct ring_cursors) + RING_SLOTS * ff_stride(args->size);
+}
+
+static int make(const struct bench_args *args)
+{
+    if (strcmp(args->peer, "pipe") == 0) {
+        char path[512];
+        for (int i = 0; i < 2; i++) {
+            snprintf(path, sizeof path, "%s.%d", args->seg, i);
+            if (mkfifo(path, 0600) != 0)
+                bench_fail(path);
+        }
+        return 0;
+    }
+    unsigned char *map = bench_map(args->seg, ring_bytes(args), true);
+    for (uint64_t i = 0; i < RING_SLOTS && strcmp(args->peer, "ff") == 0; i++)
+        memcpy(map + i * ff_stride(args->size), &i, sizeof i);
+    return 0;
+}
+
+/* ff --------------------------------------------------------------------------------------------------------------- */
+
+static _Atomic(uint64_t) *ff_slot(unsigned char *map, size_t stride, uint64_t position)
+{
+    return (_Atomic(uint64_t) *)(void *)(map + (position & (RING_SLOTS - 1)) * stride);
+}
+
+static void ff_write(const struct bench_args *args, unsigned char *map, unsigned char *payload)
+{
+    size_t stride = ff_stride(args->size);
+    for (uint64_t p = 0; p < args->count; p++) {
+        _Atomic(uint64_t) *word = ff_slot(map, stride, p);
+        while (atomic_load_explicit(word, memory_order_acquire) != p)
+            bench_relax(args);
+        bench_fill(payload, args->size, p);
+        memcpy((void *)(word + 1), payload, args->size);
+        atomic_store_explicit(word, p + 1, memory_order_release);
+    }
+}
+
+static uint64_t ff_read(const struct bench_args *args, unsigned char *map, unsigned char *payload)
+{
+    size_t stride = ff_stride(args->size);
+    uint64_t bad = 0;
+    for (uint64_t p = 0; p < args->count; p++) {
+        _Atomic(uint64_t) *word = ff_slot(map, stride, p);
+        while (atomic_load_explicit(word, memory_order_acquire) != p + 1)
+            bench_relax(args);
+        memcpy(payload, (const void *)(word + 1), args->size);
+        atomic_store_explicit(word, p + RING_SLOTS, memory_order_release);
+        bad += !bench_check(payload, args->size, p);
+    }
+    return bad;
+}
+
+/* cur -------------------------------------------------------------------------------------------------------------- */
+
+static void cur_write(const struct bench_args *args, unsigned char *map, unsigned char *payload)
+{
+    struct ring_cursors *ring = (void *)map;
+    unsigned char *slots = map + sizeof *ring;
+    size_t stride = cur_stride(args->size);
+    uint64_t seen_head = 0;
+    for (uint64_t p = 0; p < args->count; p++) {
+        while (p - seen_head == RING_SLOTS) {
+            seen_head = atomic_load_explicit(&ring->head, memory_order_acquire);
+            if (p - seen_head == RING_SLOTS)
+                bench_relax(args);
+        }
+        bench_fill(payload, args->size, p);
+        memcpy(slots + (p & (RING_SLOTS - 1)) * stride, payload, args->size);
+        atomic_store_explicit(&ring->tail, p + 1, memory_order_release);
+    }
+}
+
+static uint64_t cur_read(const struct bench_args *args, unsigned char *map, unsigned char *payload)
+{
+    struct ring_cursors *ring = (void *)map;
+    unsigned char *slots = map + sizeof *ring;
+    size_t stride = cur_stride(args->size);
+    uint64_t seen_tail = 0;
+    uint64_t bad = 0;
+    for (uint64_t p = 0; p < args->count; p++) {
+        while (p == seen_tail) {
+            seen_tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+            if (p == seen_tail)
+                bench_relax(args);
+        }
+        memcpy(payload, slots + (p & (RING_SLOTS - 1)) * stride, args->size);
+        atomic_store_explicit(&ring->head, p + 1, memory_order_release);
+        bad += !bench_check(payload, args->size, p);
+    }
+    return bad;
+}
+
+/* memcpy ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t memcpy_run(const struct bench_args *args, unsigned char *map, unsigned char *payload)
+{
+    size_t stride = cur_stride(args->size);
+    uint64_t bad = 0;
+    for (uint64_t p = 0; p < args->count; p++) {
+        unsigned char *slot = map + (p & (RING_SLOTS - 1)) * stride;
+        bench_fill(payload, args->size, p);
+        memcpy(slot, payload, args->size);
+        atomic_signal_fence(memory_order_seq_cst); /* keeps the compiler from seeing through the copy */
+        bad += !bench_check(slot, args->size, p);
+    }
+    return bad;
+}
+
+/* pingpong: one line, handed over by a counter ----------------------------------------------------------------------- */
+
+static uint64_t *new_samples(uint64_t count)
+{
+    uint64_t *samples = malloc(sizeof *samples * (size_t)(count + 1));
+    if (samples == NULL)
+        bench_fail("malloc");
+    return samples;
+}
+
+static void pingpong_ping(const struct bench_args *args, _Atomic(uint64_t) *word, struct bench_result *result)
+{
+    uint64_t *samples = new_samples(args->count);
+    for (uint64_t i = 0; i < args->count; i++) {
+        uint64_t began = bench_now_ns();
+        atomic_store_explicit(word, 2 * i + 1, memory_order_release);
+        while (atomic_load_explicit(word, memory_order_acquire) != 2 * i + 2)
+            bench_relax(args);
+        samples[i] = bench_now_ns() - began;
+    }
+    bench_percentiles(samples, (size_t)args->count, result);
+    free(samples);
+}
+
+static void pingpong_pong(const struct bench_args *args, _Atomic(uint64_t) *word)
+{
+    for (uint64_t i = 0; i < args->count; i++) {
+        while (atomic_load_explicit(word, memory_order_acquire) != 2 * i + 1)
+            bench_relax(args);
+        atomic_store_explicit(word, 2 * i + 2, memory_order_release);
+    }
+}
+
+/* pipe ------------------------------------------------------------------------------------------------------------- */
+
+static int pipe_open(const struct bench_args *args, int which)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s.%d", args->seg, which);
+    int fd = open(path, O_RDWR | O_CLOEXEC); /* read-write, so that neither side waits for the other to open */
+    if (fd < 0)
+        bench_fail(path);
+    return fd;
+}
+
+static void pipe_all(int fd, unsigned char *bytes, size_t size, bool out)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t n = out ? write(fd, bytes + done, size - done) : read(fd, bytes + done, size - done);
+        if (n <= 0)
+            bench_fail("pipe");
+        done += (size_t)n;
+    }
+}
+
+static void pipe_run(const struct bench_args *args, unsigned char *payload, struct bench_result *result)
+{
+    int forth = pipe_open(args, 0);
+    int back = pipe_open(args, 1);
+    uint64_t *samples = new_samples(args->count);
+    bool first = args->role == BENCH_WRITE || args->role == BENCH_PING;
+    bool both = args->role == BENCH_PING || args->role == BENCH_PONG;
+    for (uint64_t i = 0; i < args->count; i++) {
+        uint64_t began = bench_now_ns();
+        if (first)
+            bench_fill(payload, args->size, i);
+        pipe_all(forth, payload, args->size, first);
+        if (both)
+            pipe_all(back, payload, args->size, !first);
+        samples[i] = bench_now_ns() - began;
+        result->bad += !bench_check(payload, args->size, i);
+    }
+    if (args->role == BENCH_PING)
+        bench_percentiles(samples, (size_t)args->count, result);
+    free(samples);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+static void run(const struct bench_args *args, unsigned char *map, unsigned char *payload, struct bench_result *result)
+{
+    bool writes = args->role == BENCH_WRITE;
+    if (strcmp(args->peer, "pipe") == 0)
+        pipe_run(args, payload, result);
+    else if (strcmp(args->peer, "memcpy") == 0)
+        result->bad = memcpy_run(args, map, payload);
+    else if (strcmp(args->peer, "pingpong") == 0 && args->role == BENCH_PING)
+        pingpong_ping(args, (void *)map, result);
+    else if (strcmp(args->peer, "pingpong") == 0)
+        pingpong_pong(args, (void *)map);
+    else if (strcmp(args->peer, "ff") == 0 && writes)
+        ff_write(args, map, payload);
+    else if (strcmp(args->peer, "ff") == 0)
+        result->bad = ff_read(args, map, payload);
+    else if (writes)
+        cur_write(args, map, payload);
+    else
+        result->bad = cur_read(args, map, payload);
+}
+
+int main(int argc, char **argv)
+{
+    struct bench_args args = bench_parse(argc, argv);
+    if (args.role == BENCH_MAKE)
+        return make(&args);
+    bench_pin(&args);
+    bool mapped = strcmp(args.peer, "pipe") != 0;
+    unsigned char *map = mapped ? bench_map(args.seg, ring_bytes(&args), false) : NULL;
+    unsigned char *payload = calloc(1, args.size + LINE);
+    if (payload == NULL)
+        bench_fail("calloc");
+    struct bench_result result = {.messages = args.count};
+    uint64_t began = bench_barrier(&args);
+    run(&args, map, payload, &result);
+    result.ns = bench_now_ns() - began;
+    free(payload);
+    return bench_report(&args, &result);
+}
