@@ -61,9 +61,9 @@ def rust_table(registry: Registry) -> str:
 def python_table(registry: Registry) -> str:
     """Exception classes, one per code but OK. Results derive from ShmwireResult, errors from ShmwireError."""
     builtin = {"TIMEOUT": "TimeoutError", "NOT_FOUND": "FileNotFoundError", "EXISTS": "FileExistsError",
-               "PERMISSION": "PermissionError", "INVALID_NAME": "ValueError", "INVALID_ARGUMENT": "ValueError"}
+               "PERMISSION": "builtins.PermissionError", "INVALID_NAME": "ValueError", "INVALID_ARGUMENT": "ValueError"}
     lines = ["# SPDX-License-Identifier: MIT", f"# {BANNER}", '"""Exception classes of the closed registry."""', "",
-             "from typing import ClassVar, Final", "", "",
+             "import builtins", "from typing import ClassVar, Final", "", "",
              "class ShmwireException(Exception):", '    """Base of every exception of this package."""', "",
              "    code: ClassVar[int] = 0", '    name: ClassVar[str] = "OK"', '    text: ClassVar[str] = "done"', "",
              '    def __init__(self, detail: str = "") -> None:',
