@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Segments as files: names, creation, mapping, locking. Knows nothing of any profile. */
+#ifndef SHMW_SRC_MAP_H
+#define SHMW_SRC_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A mapped segment file. The descriptor stays open for locks, for reservation and to tell one segment from another. */
+struct shmw_map {
+    unsigned char *base; /* page-aligned */
+    size_t size;         /* bytes */
+    int fd;
+    bool writable;
+};
+
+/* The SHMW_ error for an errno value. */
+int shmw_error_from_errno(int cause);
+
+/* Make the file (SHMW_EXISTS when the name is taken), give it size bytes, reserve the first `reserve` of them and map it read-write.
+ * After a failure the name is free again and errno holds the cause. */
+int shmw_map_create(const char *locator, uint64_t size, uint64_t reserve, uint32_t mode, struct shmw_map *map);
+
+/* Open a regular file of at least `least` bytes and map all of it. An empty file is one whose creator has not come further: it is
+ * waited for until the deadline. SHMW_NOT_FOUND, SHMW_TRUNCATED, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */
+int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t deadline, struct shmw_map *map);
+
+void shmw_map_close(struct shmw_map *map);
+
+/* Take flock(LOCK_EX) on the file; waits. *lock is to be given back to shmw_map_unlock. Each call locks anew, so that threads of one
+ * process, and a parent and its child, exclude each other as strangers do. */
+int shmw_map_lock(const struct shmw_map *map, int *lock);
+void shmw_map_unlock(int lock);
+
+/* Make sure that [offset, offset + length) has memory behind it: a full file system answers SHMW_SYSTEM here instead of raising
+ * SIGBUS at the first touch. */
+int shmw_map_reserve(const struct shmw_map *map, uint64_t offset, uint64_t length);
+
+/* Fill in the page tables for [offset, offset + length), so that the first messages pay no page faults. Best effort. */
+void shmw_map_prefault(const struct shmw_map *map, uint64_t offset, uint64_t length);
+
+#endif
