@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Check the Spin models: those of the protocol must hold, those with a planted defect must fail, each for its reason.
+
+    spec/models/run.py              every model; one line each; exit 0 only if all came out as expected
+    spec/models/run.py counted …    only the models whose name contains one of the words
+    spec/models/run.py --trail NAME run one model and print the steps that lead to its failure (it must be one that fails)
+
+Needs `spin` and `gcc`. Takes under a minute on two cores and under 4 GB. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+MODELS = Path(__file__).resolve().parent
+WORKERS = 2
+LIMIT_S = 240          # for one model; far above what any takes
+MEMORY_MB = 2600       # for one model: a run that needs more fails instead of swapping
+MAX_DEPTH = 20000
+STUCK = "received=="   # at rest with messages missing: lost, wedged, or nobody woke up
+TWICE = "got["
+TORN = "(a==b)"
+ORDER = "head!=h"      # a consumer met a sequence that no rule can produce
+
+
+@dataclass(frozen=True)
+class Model:
+    """fails: a piece of the assertion that must be violated; empty when every assertion must hold."""
+
+    name: str
+    defines: tuple[str, ...]
+    fails: str
+    says: str
+    source: str = "dmxp.pml"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdict: str  # "holds", "fails", or what went wrong with the run
+    violated: str
+    states: int
+    seconds: float
+
+
+def model(name: str, defines: str, fails: str, says: str) -> Model:
+    return Model("dmxp/" + name, tuple(defines.split()), fails, says)
+
+
+# The big ones first: two run at a time.
+ALL = [
+    model("counted", "COUNTED", "", "2 producers, 2 consumers, 2 messages each: wakes only when somebody sleeps"),
+    model("always-wake", "", "", "the same, one wake per message"),
+    model("quota-pass-on", "QUOTA PASS_ON COUNTED", "", "consumers that leave, and wake another one first if a message is there"),
+    model("batch", "BATCH COUNTED", "", "batches of 2, one wake for each"),
+    model("three-laps", "PRODUCERS=1 MSGS=6 COUNTED", "", "1 producer, 2 consumers, 6 messages in 2 slots"),
+    model("two-to-one", "CONSUMERS=1 MSGS=3 COUNTED", "", "2 producers, 3 messages each, 1 consumer"),
+    model("capacity-4", "CAP=4 CONSUMERS=1 MSGS=3 BATCH", "", "batches of 3 in 4 slots: the second one laps"),
+    model("peek", "PEEK CONSUMERS=1", "", "a look while the slots are taken and filled again"),
+    model("quota-in-order", "QUOTA PRODUCERS=1 MSGS=4 COUNTED", "", "consumers that leave, one producer: publication is in order"),
+    model("bad/slot-not-released", "NO_RELEASE", STUCK, "document-style consumer: the second lap finds no free slot"),
+    model("bad/signal-after-check", "SIGNAL_LATE", STUCK, "signal loaded after the channel was found empty: lost wake-up"),
+    model("bad/signal-before-publish", "WAKE_FIRST", STUCK, "signal added before the publication: lost wake-up"),
+    model("bad/no-wake", "NO_WAKE", STUCK, "no FUTEX_WAKE at all"),
+    model("bad/s5-reordered", "COUNTED REORDER", STUCK, "waiters loaded before the sum to signal is visible: lost wake-up"),
+    model("bad/publish-before-payload", "PUBLISH_FIRST", TWICE, "sequence stored first: an old payload is delivered again"),
+    model("bad/release-before-copy", "RELEASE_FIRST", TORN, "slot released first: two halves of different messages"),
+    model("bad/head-not-atomic", "HEAD_PLAIN", TWICE, "head loaded and stored: one message for two consumers"),
+    model("bad/tail-not-atomic", "TAIL_PLAIN", STUCK, "tail loaded and stored: one position for two producers"),
+    model("bad/peek-without-recheck", "PEEK PEEK_ONCE CONSUMERS=1", TORN, "a look that does not check the sequence again"),
+    model("bad/capacity-1", "CAP=1", ORDER, "published(p) and free(p + 1) are the same number"),
+    model("bad/quota", "QUOTA", STUCK, "a consumer that leaves took the wake that another one needed"),
+]
+
+
+def build(m: Model, where: Path) -> str:
+    """Spin writes the verifier, gcc compiles it; the empty string, or what went wrong."""
+    defines = [f"-D{d}" for d in m.defines]
+    for command in (["spin", "-a", *defines, str(MODELS / m.source)],
+                    ["gcc", "-O2", "-w", "-DSAFETY", f"-DMEMLIM={MEMORY_MB}", "-DVECTORSZ=512", "-o", "pan", "pan.c"]):
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=LIMIT_S)
+        if done.returncode or not (where / "pan.c").exists():
+            return f"{command[0]}: {(done.stdout + done.stderr).strip()}"
+    return ""
+
+
+def judge(output: str, seconds: float) -> Outcome:
+    """Read the verifier's report. A search that was cut short proves nothing, so it is a verdict of its own."""
+    states = re.search(r"^ *([0-9]+) states, stored", output, re.M)
+    errors = re.search(r"errors: ([0-9]+)", output)
+    violated = re.search(r"assertion violated +(.*?) \(at depth", output)
+    if not states or not errors:
+        return Outcome("no report", output.strip()[-200:], 0, seconds)
+    count = int(states[1])
+    if "max search depth too small" in output or "out of memory" in output or "reached -DMEMLIM" in output:
+        return Outcome("cut short", "", count, seconds)
+    if violated:
+        return Outcome("fails", violated[1], count, seconds)
+    return Outcome("holds" if errors[1] == "0" else f"{errors[1]} errors", "", count, seconds)
+
+
+def check(m: Model) -> Outcome:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="shmwire-spin-") as directory:
+        where = Path(directory)
+        problem = build(m, where)
+        if problem:
+            return Outcome("not built", problem, 0, time.monotonic() - began)
+        # -E: processes that sleep for ever are judged by the assertions of rest(), not as invalid end states.
+        command = ["./pan", "-E", f"-m{MAX_DEPTH}", "-w24"]
+        done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=LIMIT_S)
+        return judge(done.stdout + done.stderr, time.monotonic() - began)
+
+
+def as_expected(m: Model, outcome: Outcome) -> bool:
+    if not m.fails:
+        return outcome.verdict == "holds"
+    return outcome.verdict == "fails" and m.fails in outcome.violated
+
+
+def line(m: Model, outcome: Outcome) -> str:
+    word = "ok  " if as_expected(m, outcome) else "FAIL"
+    wanted = "fails" if m.fails else "holds"
+    more = "" if word == "ok  " else f" [{outcome.violated}]"
+    return f"{word} {m.name:<31} {outcome.verdict:<6} (want {wanted}) {outcome.states:>9} states {outcome.seconds:5.1f} s  {m.says}{more}"
+
+
+def print_trail(m: Model) -> int:
+    """A short counterexample, as Spin tells it."""
+    with tempfile.TemporaryDirectory(prefix="shmwire-spin-") as directory:
+        where = Path(directory)
+        problem = build(m, where)
+        if problem:
+            print(problem, file=sys.stderr)
+            return 1
+        subprocess.run(["./pan", "-E", f"-m{MAX_DEPTH}", "-i"], cwd=where, capture_output=True, timeout=LIMIT_S, check=False)
+        if not list(where.glob("*.trail")):
+            print(f"{m.name}: no counterexample", file=sys.stderr)
+            return 1
+        shutil.move(next(where.glob("*.trail")), where / "story.trail")
+        return subprocess.run(["spin", "-k", "story.trail", "-p", "-g", *[f"-D{d}" for d in m.defines], str(MODELS / m.source)],
+                              cwd=where, check=False).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="parts of model names")
+    parser.add_argument("--trail", metavar="NAME")
+    args = parser.parse_args()
+    for tool in ("spin", "gcc"):
+        if shutil.which(tool) is None:
+            print(f"spec/models/run.py: {tool} is missing; run ./dev setup", file=sys.stderr)
+            return 1
+    if args.trail:
+        return next((print_trail(m) for m in ALL if m.name == args.trail), 2)
+    chosen = [m for m in ALL if not args.words or any(word in m.name for word in args.words)]
+    if not chosen:
+        print("no such model", file=sys.stderr)
+        return 2
+    wrong = 0
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for m, outcome in zip(chosen, pool.map(check, chosen)):
+            wrong += not as_expected(m, outcome)
+            print(line(m, outcome), flush=True)
+    print(f"{len(chosen) - wrong} of {len(chosen)} models came out as expected")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
