@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,45 +89,59 @@ static enum scan scan_maps(const char *path, uintptr_t start, struct identity *i
     return found;
 }
 
-/* Our own entry in /proc, which may be mounted from an outer pid namespace. */
-static bool own_entry(char *name, size_t size)
+/* A process table, and our own entry in it, which is another number than getpid() when the table is that of an outer namespace. */
+struct table {
+    const char *path;
+    DIR *entries;
+    char self[32];
+};
+
+static bool open_table(struct table *table)
 {
-    const ssize_t length = readlink("/proc/self", name, size - 1);
+    char link[PATH_MAX];
+    snprintf(link, sizeof(link), "%s/self", table->path);
+    const ssize_t length = readlink(link, table->self, sizeof(table->self) - 1);
     if (length <= 0)
         return false;
-    name[length] = '\0';
-    return true;
+    table->self[length] = '\0';
+    table->entries = opendir(table->path);
+    return table->entries != NULL;
 }
 
-static int scan_processes(DIR *proc, const char *self, struct identity *id)
+static enum scan scan_process(const struct table *table, const char *pid, uintptr_t start, struct identity *id)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s/maps", table->path, pid);
+    return scan_maps(path, start, id);
+}
+
+static int scan_others(const struct table *table, struct identity *id)
 {
     bool saw_init = false; /* absent under hidepid: then others are hidden as well, and we cannot tell */
-    errno = 0;
-    for (struct dirent *entry = readdir(proc); entry != NULL; entry = readdir(proc)) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(table->entries);
+        if (entry == NULL)
+            return saw_init && errno == 0 ? SHMW_OK : SHMW_BUSY;
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
         saw_init = saw_init || strcmp(entry->d_name, "1") == 0;
-        if (strcmp(entry->d_name, self) == 0)
+        if (strcmp(entry->d_name, table->self) == 0)
             continue;
-        char path[sizeof("/proc//maps") + sizeof(entry->d_name)];
-        snprintf(path, sizeof(path), "/proc/%s/maps", entry->d_name);
-        if (scan_maps(path, 0, id) != SCAN_ABSENT)
+        if (scan_process(table, entry->d_name, 0, id) != SCAN_ABSENT)
             return SHMW_BUSY;
-        errno = 0;
     }
-    return saw_init && errno == 0 ? SHMW_OK : SHMW_BUSY;
 }
 
-int shmw_map_exclusive(const struct shmw_map *map)
+int shmw_map_exclusive(const struct shmw_map *map, const char *proc)
 {
+    struct table table = {.path = proc};
+    if (!open_table(&table))
+        return SHMW_BUSY;
     struct identity id = {0};
-    char self[32];
-    if (!own_entry(self, sizeof(self)) || scan_maps("/proc/self/maps", (uintptr_t)map->base, &id) != SCAN_FOUND)
-        return SHMW_BUSY;
-    DIR *proc = opendir("/proc");
-    if (proc == NULL)
-        return SHMW_BUSY;
-    const int rc = scan_processes(proc, self, &id);
-    closedir(proc);
+    int rc = SHMW_BUSY;
+    if (scan_process(&table, table.self, (uintptr_t)map->base, &id) == SCAN_FOUND)
+        rc = scan_others(&table, &id);
+    closedir(table.entries);
     return rc;
 }

@@ -26,7 +26,7 @@ static inline uint32_t shmw_pid(struct shmw_pid_cache *cache)
 }
 
 /* SHMW_OK when no other process maps the file behind map; SHMW_BUSY when one does, or when there are processes whose maps
- * cannot be read. Processes in other pid namespaces cannot be seen from here. */
-int shmw_map_exclusive(const struct shmw_map *map);
+ * cannot be read. Processes in other pid namespaces cannot be seen from here. proc is where the process table is mounted. */
+int shmw_map_exclusive(const struct shmw_map *map, const char *proc);
 
 #endif

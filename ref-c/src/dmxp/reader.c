@@ -7,6 +7,10 @@
 /* Used inside this file only: the cursor moved under us, look again. */
 #define LOOK_AGAIN 100
 
+/* How often to look at an empty slot again before the answer is EMPTY: about 60 ns. Worth a third of the throughput when consumer and
+ * producer keep pace, because the check for CLOSED takes the line of capacity and signal away from the producer each time. */
+#define LOOKS_BEFORE_EMPTY 4
+
 static int check_consumer(const shmw_dmxp_channel *channel, const void *buffer, size_t size)
 {
     if (channel == NULL || (buffer == NULL && size > 0))
@@ -24,13 +28,24 @@ static bool head_moved(const shmw_dmxp_channel *channel, uint64_t *position)
     return moved;
 }
 
-/* The slot of *head is not published: SHMW_EMPTY, SHMW_CLOSED, SHMW_CORRUPT or LOOK_AGAIN. The only place where a consumer touches
- * the entry's first line, which producers write. */
+/* Does the slot change while we look a few times more? */
+static bool changes_soon(const struct shmw_dmxp_wire_slot *slot, uint64_t sequence)
+{
+    for (int look = 0; look < LOOKS_BEFORE_EMPTY; look++) {
+        shmw_relax();
+        if (shmw_load_relaxed(&slot->sequence) != sequence)
+            return true;
+    }
+    return false;
+}
+
+/* The slot of *head is not published: SHMW_EMPTY, SHMW_CLOSED, SHMW_CORRUPT or LOOK_AGAIN. The only place where a consumer that does not
+ * sleep touches the entry's first line, which producers write. */
 static int not_published(const shmw_dmxp_channel *channel, uint64_t sequence, uint64_t *head)
 {
     const uint64_t position = *head;
     const bool waiting = sequence == position || sequence == position - channel->capacity + 1;
-    if (!waiting && head_moved(channel, head))
+    if (waiting ? changes_soon(shmw_dmxp_slot(channel, position), sequence) : head_moved(channel, head))
         return LOOK_AGAIN;
     if (shmw_dmxp_removed(channel)) /* [dmxp.channel.closed] */
         return SHMW_CLOSED;
