@@ -41,7 +41,7 @@ _Static_assert(sizeof(_Atomic(uint64_t)) == 8 && sizeof(_Atomic(uint32_t)) == 4,
 #define shmw_field_load(field) __atomic_load_n((field), __ATOMIC_RELAXED)
 #define shmw_field_store(field, value) __atomic_store_n((field), (value), __ATOMIC_RELAXED)
 
-/* gcc warns that ThreadSanitizer does not model fences. Nothing here depends on it: what a fence orders is atomic on both sides. */
+/* gcc warns that ThreadSanitizer does not model fences. Nothing depends on it: what a fence orders is atomic on both sides. */
 #if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"

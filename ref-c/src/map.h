@@ -19,8 +19,8 @@ struct shmw_map {
 /* The SHMW_ error for an errno value. */
 int shmw_error_from_errno(int cause);
 
-/* Make the file (SHMW_EXISTS when the name is taken), give it size bytes, reserve the first `reserve` of them and map it read-write.
- * After a failure the name is free again and errno holds the cause. */
+/* Make the file (SHMW_EXISTS when the name is taken), give it size bytes, reserve the first `reserve` of them and map it
+ * read-write. After a failure the name is free again and errno holds the cause. */
 int shmw_map_create(const char *locator, uint64_t size, uint64_t reserve, uint32_t mode, struct shmw_map *map);
 
 /* Open a regular file of at least `least` bytes and map all of it. An empty file is one whose creator has not come further: it is
@@ -29,8 +29,8 @@ int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t 
 
 void shmw_map_close(struct shmw_map *map);
 
-/* Take flock(LOCK_EX) on the file; waits. *lock is to be given back to shmw_map_unlock. Each call locks anew, so that threads of one
- * process, and a parent and its child, exclude each other as strangers do. */
+/* Take flock(LOCK_EX) on the file; waits. *lock is to be given back to shmw_map_unlock. Each call locks anew, so that threads of
+ * one process, and a parent and its child, exclude each other as strangers do. */
 int shmw_map_lock(const struct shmw_map *map, int *lock);
 void shmw_map_unlock(int lock);
 

@@ -89,7 +89,7 @@ static enum scan scan_maps(const char *path, uintptr_t start, struct identity *i
     return found;
 }
 
-/* A process table, and our own entry in it, which is another number than getpid() when the table is that of an outer namespace. */
+/* A process table, and our own entry in it: another number than getpid() when the table is that of an outer namespace. */
 struct table {
     const char *path;
     DIR *entries;

@@ -41,10 +41,10 @@ struct shmw_dmxp_create_options {
 };
 
 struct shmw_dmxp_open_options {
-    bool read_only;                              /* map PROT_READ: peek and inspect only; sends and receives give SHMW_PERMISSION */
+    bool read_only; /* map PROT_READ: peek and inspect only; everything that changes the segment gives SHMW_PERMISSION */
     enum shmw_dmxp_payload_choice payload_choice;
-    uint64_t ready_timeout_ns;                   /* how long to wait for a creator that has not published the segment yet */
-    uint16_t sender_runtime;                     /* as above */
+    uint64_t ready_timeout_ns; /* how long to wait for a creator that has not published the segment yet */
+    uint16_t sender_runtime;   /* as above */
 };
 
 struct shmw_dmxp_channel_options {
@@ -58,7 +58,8 @@ struct shmw_dmxp_meta {
     uint64_t timestamp_ns;   /* since the Unix epoch; 0 on sending = now. Passing the time saves a clock call */
     uint32_t message_type;   /* the application's */
     uint32_t sender_pid;     /* 0 on sending = this process */
-    uint16_t sender_runtime; /* 0 on sending = the handle's */
+    uint16_t sender_runtime; /* 0 on sending = the handle's. Where the layout is undeclared and the choice is DOCUMENT, 0 is sent
+                                whatever stands here [dmxp.layout.runtime] */
     uint16_t flags;          /* bits 0 to 14 the application's; bit 15 refused on sending */
 };
 #define SHMW_DMXP_ID_POSITION UINT64_MAX
@@ -138,8 +139,10 @@ SHMW_API int shmw_dmxp_validate(const shmw_dmxp_segment *segment, const char **f
 /* Channels --------------------------------------------------------------------------------------------------------- */
 
 /* Make channel id (0 to 255) [dmxp.channel.lock, .placement, .commit]. options may be NULL. SHMW_EXISTS; SHMW_TOO_LARGE when the
- * segment has no room for the band; SHMW_INVALID_ARGUMENT; SHMW_PERMISSION. Waits for the segment lock. */
-SHMW_API int shmw_dmxp_channel_create(shmw_dmxp_segment *segment, uint32_t id, const struct shmw_dmxp_channel_options *options);
+ * segment has no room for the band; SHMW_INVALID_ARGUMENT; SHMW_PERMISSION; SHMW_SYSTEM when the file system has no memory for it
+ * (reserved here, so that no send can meet SIGBUS for want of it). Waits for the segment lock, which needs /proc. */
+SHMW_API int shmw_dmxp_channel_create(shmw_dmxp_segment *segment, uint32_t id,
+                                      const struct shmw_dmxp_channel_options *options);
 
 /* Remove channel id [dmxp.channel.remove]; its messages are gone, its users get SHMW_CLOSED. SHMW_NOT_FOUND. */
 SHMW_API int shmw_dmxp_channel_remove(shmw_dmxp_segment *segment, uint32_t id);
@@ -150,13 +153,15 @@ SHMW_API int shmw_dmxp_channel_info(const shmw_dmxp_segment *segment, uint32_t i
 /* Ids of the live channels, ascending, up to max of them to ids; *count gets how many there are. */
 SHMW_API int shmw_dmxp_channel_list(const shmw_dmxp_segment *segment, uint32_t *ids, size_t max, size_t *count);
 
-/* Check the entry and attach [dmxp.channel.*]. SHMW_NOT_FOUND, SHMW_BAD_GEOMETRY, SHMW_CORRUPT. The caller detaches *out. */
+/* Check the entry and attach [dmxp.channel.*]. SHMW_NOT_FOUND, SHMW_BAD_GEOMETRY, SHMW_CORRUPT; SHMW_INVALID_ARGUMENT for id > 255.
+ * The caller detaches *out. Faults in bands of up to 64 MiB, so that the first messages do not pay for it. */
 SHMW_API int shmw_dmxp_attach(shmw_dmxp_segment *segment, uint32_t id, shmw_dmxp_channel **out);
 SHMW_API void shmw_dmxp_detach(shmw_dmxp_channel *channel);
 
 /* Producers (meta and position may be NULL everywhere) -------------------------------------------------------------- */
 
-/* Send one message, or answer SHMW_FULL at once. SHMW_TOO_LARGE, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION, SHMW_INVALID_ARGUMENT. */
+/* Send one message, or answer SHMW_FULL at once. SHMW_TOO_LARGE, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION,
+ * SHMW_INVALID_ARGUMENT. */
 SHMW_API int shmw_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t length, const struct shmw_dmxp_meta *meta,
                                 uint64_t *position);
 
@@ -166,43 +171,54 @@ SHMW_API int shmw_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t
                             uint64_t timeout_ns, uint64_t *position);
 
 /* Send count messages (1 to capacity) or none [dmxp.produce.batch-*]; one wake for all. *position gets that of the first. */
-SHMW_API int shmw_dmxp_try_send_batch(shmw_dmxp_channel *channel, const struct shmw_dmxp_item *items, size_t count, uint64_t *position);
+SHMW_API int shmw_dmxp_try_send_batch(shmw_dmxp_channel *channel, const struct shmw_dmxp_item *items, size_t count,
+                                      uint64_t *position);
 
-/* Claim the next slot to fill in place. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION. Commit or abandon it: consumers stop there
- * until then. length in commit must not exceed claim->capacity (SHMW_TOO_LARGE; the claim stays). */
+/* Claim the next slot to fill in place. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION. Commit or abandon it: consumers stop
+ * there until then. length in commit must not exceed claim->capacity (SHMW_TOO_LARGE; the claim stays). Both set claim->payload to
+ * NULL; a claim that is over, or was ended behind our back by recovery, is SHMW_OUT_OF_ORDER; that of another channel
+ * SHMW_INVALID_ARGUMENT. */
 SHMW_API int shmw_dmxp_claim(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim);
-SHMW_API int shmw_dmxp_commit(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim, size_t length, const struct shmw_dmxp_meta *meta);
+SHMW_API int shmw_dmxp_commit(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim, size_t length,
+                              const struct shmw_dmxp_meta *meta);
 SHMW_API int shmw_dmxp_abandon(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim);
 
 /* Consumers -------------------------------------------------------------------------------------------------------- */
 
 /* Take one message into buffer, or answer SHMW_EMPTY at once. SHMW_TOO_SMALL leaves it in place and sets message->length;
- * SHMW_CORRUPT for an impossible payload_len has released the slot. message may be NULL. */
+ * SHMW_CORRUPT for an impossible payload_len has released the slot. SHMW_CLOSED, SHMW_PERMISSION, SHMW_INVALID_ARGUMENT. message may
+ * be NULL. buffer may be NULL when size is 0. */
 SHMW_API int shmw_dmxp_try_receive(shmw_dmxp_channel *channel, void *buffer, size_t size, struct shmw_dmxp_message *message);
 
 /* The same, but sleeps up to timeout_ns for a message (SHMW_TIMEOUT) [dmxp.wait.*]. spin_ns is how long to poll before the
- * first sleep: 5 us is a good value where latency matters, 0 where idle CPU does. */
+ * first sleep: 5 us is a good value where latency matters, 0 where idle CPU does. A message that a tombstone or an unfinished
+ * neighbour held back is found at the latest after one second. */
 SHMW_API int shmw_dmxp_receive(shmw_dmxp_channel *channel, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
                                struct shmw_dmxp_message *message);
 
-/* Take up to max messages that are there and fit into buffer one after the other, claimed together. SHMW_EMPTY; SHMW_TOO_SMALL when not
- * even the first fits (messages[0].length says what it needs). *count gets how many. */
+/* Take up to max messages that are there and fit into buffer one after the other, claimed together: message i lies at
+ * messages[i].offset. SHMW_EMPTY; SHMW_TOO_SMALL when not even the first fits (messages[0].length says what it needs); otherwise as
+ * try_receive. *count gets how many; it stops before a tombstone or a broken message, which the next call deals with. */
 SHMW_API int shmw_dmxp_try_receive_batch(shmw_dmxp_channel *channel, void *buffer, size_t size, struct shmw_dmxp_message *messages,
                                          size_t max, size_t *count);
 
-/* Look at the first unconsumed message at or after *position (start with 0) without taking it; works read-only [dmxp.peek.*]. On SHMW_OK
- * *position is one past it. SHMW_EMPTY at the end; SHMW_CORRUPT has stepped over the position. */
-SHMW_API int shmw_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, void *buffer, size_t size, struct shmw_dmxp_message *message);
+/* Look at the first unconsumed message at or after *position (start with 0) without taking it; works read-only [dmxp.peek.*]. On
+ * SHMW_OK *position is one past it. SHMW_EMPTY at the end, SHMW_CLOSED there when the channel has been removed; *position stays.
+ * SHMW_TOO_SMALL stays too, and sets message->length; SHMW_CORRUPT has stepped over the position. */
+SHMW_API int shmw_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, void *buffer, size_t size,
+                            struct shmw_dmxp_message *message);
 
-/* Called by the receiving thread each time before it sleeps, after its last look: for idle work and for tests. NULL to clear.
- * Set it before the channel is shared between threads. */
+/* Called by the receiving thread each time before it sleeps, after its last look: for idle work and for tests. It may send, not
+ * receive, on the channel. NULL to clear. Set it before the channel is shared between threads. */
 typedef void (*shmw_dmxp_sleep_hook)(void *context);
 SHMW_API void shmw_dmxp_set_sleep_hook(shmw_dmxp_channel *channel, shmw_dmxp_sleep_hook hook, void *context);
 
 /* Recovery --------------------------------------------------------------------------------------------------------- */
 
 /* Repair what dead processes left [dmxp.recover.*]. all_dead is the operator's word that nobody else uses the segment; without it,
- * SHMW_BUSY when another process maps the segment or when that cannot be told. report may be NULL. */
+ * SHMW_BUSY when another process maps the segment or when that cannot be told (a process whose /proc/PID/maps may not be read; a
+ * /proc that hides processes). Processes in other pid namespaces, and other threads of this one, are not seen: the caller knows.
+ * SHMW_PERMISSION; SHMW_BAD_GEOMETRY or SHMW_CORRUPT, with nothing changed, when an entry is broken. report may be NULL. */
 SHMW_API int shmw_dmxp_recover(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmxp_recovery *report);
 
 #ifdef __cplusplus

@@ -57,7 +57,8 @@ int shmw_dmxp_cursors(const struct shmw_dmxp_wire_channel *entry, uint64_t capac
     return SHMW_OK;
 }
 
-int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct shmw_dmxp_geometry *geometry, const char **finding)
+int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct shmw_dmxp_geometry *geometry,
+                           const char **finding)
 {
     const struct shmw_dmxp_wire_channel *entry = shmw_dmxp_entry(segment, id);
     /* A1: pairs with R1; the entry's fields after the capacity that commits them [dmxp.channel.absent] */
@@ -127,7 +128,7 @@ static void write_entry(shmw_dmxp_segment *segment, uint32_t id, uint64_t offset
     shmw_field_store(&entry->flags, options->counted_waiters ? SHMW_DMXP_CHANNEL_COUNTED_WAITERS : 0);
     shmw_store_relaxed(&entry->tail, 0);
     shmw_store_relaxed(&entry->head, 0);
-    /* The new band first, then the end of the retired one: whoever dies in between leaves an entry that still keeps the room below. */
+    /* The new band first, then the end of the retired one: who dies in between leaves an entry that still keeps the room below. */
     shmw_field_store(&entry->band_offset, offset);
     shmw_store_relaxed(&entry->retired_capacity, 0);
     shmw_store_relaxed(&shmw_dmxp_header(segment)->channel_count, shmw_dmxp_count_channels(segment) + 1);
@@ -240,7 +241,8 @@ int shmw_dmxp_channel_list(const shmw_dmxp_segment *segment, uint32_t *ids, size
 
 /* Attaching -------------------------------------------------------------------------------------------------------- */
 
-static void fill_handle(shmw_dmxp_channel *channel, shmw_dmxp_segment *segment, uint32_t id, const struct shmw_dmxp_geometry *geometry)
+static void fill_handle(shmw_dmxp_channel *channel, shmw_dmxp_segment *segment, uint32_t id,
+                        const struct shmw_dmxp_geometry *geometry)
 {
     const bool undeclared = segment->payload_layout == SHMW_DMXP_LAYOUT_UNSPECIFIED;
     struct shmw_dmxp_wire_channel *entry = shmw_dmxp_entry(segment, id);
@@ -274,7 +276,7 @@ int shmw_dmxp_attach(shmw_dmxp_segment *segment, uint32_t id, shmw_dmxp_channel 
     if (channel == NULL)
         return SHMW_SYSTEM;
     fill_handle(channel, segment, id, &geometry);
-    shmw_map_prefault(&segment->map, geometry.band_offset, band_end(geometry.band_offset, geometry.capacity) - geometry.band_offset);
+    shmw_map_prefault(&segment->map, geometry.band_offset, band_end(0, geometry.capacity));
     *out = channel;
     return SHMW_OK;
 }

@@ -117,7 +117,8 @@ static inline struct shmw_dmxp_area shmw_dmxp_area_for(const shmw_dmxp_channel *
     return sender_runtime == SHMW_DMXP_RUNTIME_UNSPECIFIED ? shmw_dmxp_area_document() : shmw_dmxp_area_crate();
 }
 
-static inline struct shmw_dmxp_glance shmw_dmxp_glance_at(const shmw_dmxp_channel *channel, const struct shmw_dmxp_wire_slot *slot)
+static inline struct shmw_dmxp_glance shmw_dmxp_glance_at(const shmw_dmxp_channel *channel,
+                                                          const struct shmw_dmxp_wire_slot *slot)
 {
     const uint16_t sender_runtime = shmw_field_load(&slot->sender_runtime);
     return (struct shmw_dmxp_glance){
@@ -129,8 +130,9 @@ static inline struct shmw_dmxp_glance shmw_dmxp_glance_at(const shmw_dmxp_channe
 }
 
 /* The rest of the meta, beside what the glance loaded. */
-static inline struct shmw_dmxp_message shmw_dmxp_read_message(const shmw_dmxp_channel *channel, const struct shmw_dmxp_wire_slot *slot,
-                                                              uint64_t position, const struct shmw_dmxp_glance *seen)
+static inline struct shmw_dmxp_message shmw_dmxp_read_message(const shmw_dmxp_channel *channel,
+                                                              const struct shmw_dmxp_wire_slot *slot, uint64_t position,
+                                                              const struct shmw_dmxp_glance *seen)
 {
     return (struct shmw_dmxp_message){
         .position = position,
@@ -162,8 +164,9 @@ struct shmw_dmxp_area shmw_dmxp_send_area(const shmw_dmxp_segment *segment);
 /* Check the header's plain fields [dmxp.segment.version, .header]; the magic has been seen. */
 int shmw_dmxp_check_header(const shmw_dmxp_segment *segment, const char **finding);
 
-/* Check entry id against the rules of section 4, from values loaded once. On failure *finding (may be NULL) says what is wrong. */
-int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct shmw_dmxp_geometry *geometry, const char **finding);
+/* Check entry id against the rules of section 4, from values loaded once. When it fails *finding (may be NULL) says why. */
+int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct shmw_dmxp_geometry *geometry,
+                          const char **finding);
 
 /* Look at both cursors: SHMW_OK with a snapshot in which tail - head is possible, or SHMW_CORRUPT [dmxp.channel.cursors]. */
 int shmw_dmxp_cursors(const struct shmw_dmxp_wire_channel *entry, uint64_t capacity, uint64_t *head, uint64_t *tail);

@@ -21,7 +21,8 @@ static int odd_sequence(const shmw_dmxp_channel *channel, uint64_t position)
     return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
 }
 
-static int look_at(const shmw_dmxp_channel *channel, uint64_t position, void *buffer, size_t size, struct shmw_dmxp_message *message)
+static int look_at(const shmw_dmxp_channel *channel, uint64_t position, void *buffer, size_t size,
+                   struct shmw_dmxp_message *message)
 {
     struct shmw_dmxp_wire_slot *slot = shmw_dmxp_slot(channel, position);
     /* A2: pairs with R2; meta and payload after the sequence that publishes them */

@@ -41,8 +41,8 @@ static inline enum run look_at_run(const shmw_dmxp_channel *channel, uint64_t po
     return RUN_FREE;
 }
 
-/* Take positions [*first, *first + count) [dmxp.produce.claim, .batch-claim, .full]. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT. Loops only
- * while other producers move tail. */
+/* Take positions [*first, *first + count) [dmxp.produce.claim, .batch-claim, .full]. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT.
+ * Loops only while other producers move tail. */
 static inline int claim_run(const shmw_dmxp_channel *channel, uint64_t count, uint64_t *first)
 {
     if (shmw_dmxp_removed(channel))
@@ -78,8 +78,8 @@ static uint16_t runtime_of(const shmw_dmxp_channel *channel, const struct shmw_d
 }
 
 /* Every meta field of the slot [dmxp.produce.meta]. now is the time to use where meta has none. */
-static inline void fill_meta(const shmw_dmxp_channel *channel, uint64_t position, size_t length, const struct shmw_dmxp_meta *meta,
-                             uint16_t flags, uint64_t now)
+static inline void fill_meta(const shmw_dmxp_channel *channel, uint64_t position, size_t length,
+                             const struct shmw_dmxp_meta *meta, uint16_t flags, uint64_t now)
 {
     struct shmw_dmxp_wire_slot *slot = shmw_dmxp_slot(channel, position);
     const bool own_id = meta != NULL && meta->message_id != SHMW_DMXP_ID_POSITION;
