@@ -121,21 +121,6 @@ uint64_t bench_barrier(const struct bench_args *args)
     return bench_now_ns();
 }
 
-void bench_fill(void *payload, size_t size, uint64_t i)
-{
-    if (size > 0)
-        ((unsigned char *)payload)[size - 1] = (unsigned char)i;
-    memcpy(payload, &i, size < sizeof i ? size : sizeof i);
-}
-
-bool bench_check(const void *payload, size_t size, uint64_t i)
-{
-    uint64_t first = i;
-    if (size >= sizeof first)
-        memcpy(&first, payload, sizeof first);
-    return first == i && (size <= sizeof i || ((const unsigned char *)payload)[size - 1] == (unsigned char)i);
-}
-
 static int compare_u64(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;

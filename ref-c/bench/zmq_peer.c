@@ -3,6 +3,7 @@
  * ZeroMQ as a peer: PUSH/PULL for throughput, PAIR for round trips. Peers "ipc" and "tcp". The reading side binds; for tcp
  * it binds to a free port of the loopback interface and leaves the address in the file SEG.address.
  */
+#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
