@@ -133,7 +133,12 @@ static int scan_others(const struct table *table, struct identity *id)
     }
 }
 
-int shmw_map_exclusive(const struct shmw_map *map, const char *proc)
+int shmw_map_exclusive(const struct shmw_map *map)
+{
+    return shmw_map_exclusive_in(map, "/proc");
+}
+
+int shmw_map_exclusive_in(const struct shmw_map *map, const char *proc)
 {
     struct table table = {.path = proc};
     if (!open_table(&table))

@@ -26,7 +26,10 @@ static inline uint32_t shmw_pid(struct shmw_pid_cache *cache)
 }
 
 /* SHMW_OK when no other process maps the file behind map; SHMW_BUSY when one does, or when there are processes whose maps
- * cannot be read. Processes in other pid namespaces cannot be seen from here. proc is where the process table is mounted. */
-int shmw_map_exclusive(const struct shmw_map *map, const char *proc);
+ * cannot be read. Processes in other pid namespaces cannot be seen from here. */
+int shmw_map_exclusive(const struct shmw_map *map);
+
+/* The same, with another process table than the one at /proc. */
+int shmw_map_exclusive_in(const struct shmw_map *map, const char *proc);
 
 #endif

@@ -153,8 +153,8 @@ SHMW_API int shmw_dmxp_channel_info(const shmw_dmxp_segment *segment, uint32_t i
 /* Ids of the live channels, ascending, up to max of them to ids; *count gets how many there are. */
 SHMW_API int shmw_dmxp_channel_list(const shmw_dmxp_segment *segment, uint32_t *ids, size_t max, size_t *count);
 
-/* Check the entry and attach [dmxp.channel.*]. SHMW_NOT_FOUND, SHMW_BAD_GEOMETRY, SHMW_CORRUPT; SHMW_INVALID_ARGUMENT for id > 255.
- * The caller detaches *out. Faults in bands of up to 64 MiB, so that the first messages do not pay for it. */
+/* Check the entry and attach [dmxp.channel.*]. SHMW_NOT_FOUND, SHMW_BAD_GEOMETRY, SHMW_CORRUPT; SHMW_INVALID_ARGUMENT for
+ * id > 255. The caller detaches *out. Faults in bands of up to 64 MiB, so that the first messages do not pay for it. */
 SHMW_API int shmw_dmxp_attach(shmw_dmxp_segment *segment, uint32_t id, shmw_dmxp_channel **out);
 SHMW_API void shmw_dmxp_detach(shmw_dmxp_channel *channel);
 
@@ -174,10 +174,10 @@ SHMW_API int shmw_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t
 SHMW_API int shmw_dmxp_try_send_batch(shmw_dmxp_channel *channel, const struct shmw_dmxp_item *items, size_t count,
                                       uint64_t *position);
 
-/* Claim the next slot to fill in place. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION. Commit or abandon it: consumers stop
- * there until then. length in commit must not exceed claim->capacity (SHMW_TOO_LARGE; the claim stays). Both set claim->payload to
- * NULL; a claim that is over, or was ended behind our back by recovery, is SHMW_OUT_OF_ORDER; that of another channel
- * SHMW_INVALID_ARGUMENT. */
+/* Claim the next slot to fill in place. SHMW_FULL, SHMW_CLOSED, SHMW_CORRUPT, SHMW_PERMISSION. Commit or abandon it: consumers
+ * stop there until then. length in commit must not exceed claim->capacity (SHMW_TOO_LARGE; the claim stays). Both set
+ * claim->payload to NULL; a claim that is over, or was ended behind our back by recovery, is SHMW_OUT_OF_ORDER; that of another
+ * channel SHMW_INVALID_ARGUMENT. */
 SHMW_API int shmw_dmxp_claim(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim);
 SHMW_API int shmw_dmxp_commit(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim, size_t length,
                               const struct shmw_dmxp_meta *meta);
@@ -186,8 +186,8 @@ SHMW_API int shmw_dmxp_abandon(shmw_dmxp_channel *channel, struct shmw_dmxp_clai
 /* Consumers -------------------------------------------------------------------------------------------------------- */
 
 /* Take one message into buffer, or answer SHMW_EMPTY at once. SHMW_TOO_SMALL leaves it in place and sets message->length;
- * SHMW_CORRUPT for an impossible payload_len has released the slot. SHMW_CLOSED, SHMW_PERMISSION, SHMW_INVALID_ARGUMENT. message may
- * be NULL. buffer may be NULL when size is 0. */
+ * SHMW_CORRUPT for an impossible payload_len has released the slot. SHMW_CLOSED, SHMW_PERMISSION, SHMW_INVALID_ARGUMENT.
+ * message may be NULL. buffer may be NULL when size is 0. */
 SHMW_API int shmw_dmxp_try_receive(shmw_dmxp_channel *channel, void *buffer, size_t size, struct shmw_dmxp_message *message);
 
 /* The same, but sleeps up to timeout_ns for a message (SHMW_TIMEOUT) [dmxp.wait.*]. spin_ns is how long to poll before the
@@ -197,10 +197,10 @@ SHMW_API int shmw_dmxp_receive(shmw_dmxp_channel *channel, void *buffer, size_t 
                                struct shmw_dmxp_message *message);
 
 /* Take up to max messages that are there and fit into buffer one after the other, claimed together: message i lies at
- * messages[i].offset. SHMW_EMPTY; SHMW_TOO_SMALL when not even the first fits (messages[0].length says what it needs); otherwise as
- * try_receive. *count gets how many; it stops before a tombstone or a broken message, which the next call deals with. */
-SHMW_API int shmw_dmxp_try_receive_batch(shmw_dmxp_channel *channel, void *buffer, size_t size, struct shmw_dmxp_message *messages,
-                                         size_t max, size_t *count);
+ * messages[i].offset. SHMW_EMPTY; SHMW_TOO_SMALL when not even the first fits (messages[0].length says what it needs); otherwise
+ * as try_receive. *count gets how many; it stops before a tombstone or a broken message, which the next call deals with. */
+SHMW_API int shmw_dmxp_try_receive_batch(shmw_dmxp_channel *channel, void *buffer, size_t size,
+                                         struct shmw_dmxp_message *messages, size_t max, size_t *count);
 
 /* Look at the first unconsumed message at or after *position (start with 0) without taking it; works read-only [dmxp.peek.*]. On
  * SHMW_OK *position is one past it. SHMW_EMPTY at the end, SHMW_CLOSED there when the channel has been removed; *position stays.
@@ -215,9 +215,9 @@ SHMW_API void shmw_dmxp_set_sleep_hook(shmw_dmxp_channel *channel, shmw_dmxp_sle
 
 /* Recovery --------------------------------------------------------------------------------------------------------- */
 
-/* Repair what dead processes left [dmxp.recover.*]. all_dead is the operator's word that nobody else uses the segment; without it,
- * SHMW_BUSY when another process maps the segment or when that cannot be told (a process whose /proc/PID/maps may not be read; a
- * /proc that hides processes). Processes in other pid namespaces, and other threads of this one, are not seen: the caller knows.
+/* Repair what dead processes left [dmxp.recover.*]. all_dead is the operator's word that nobody else uses the segment; without
+ * it, SHMW_BUSY when another process maps the segment or when that cannot be told (a process whose /proc/PID/maps may not be
+ * read; a /proc that hides processes). Processes in other pid namespaces, and threads of this one, are not seen.
  * SHMW_PERMISSION; SHMW_BAD_GEOMETRY or SHMW_CORRUPT, with nothing changed, when an entry is broken. report may be NULL. */
 SHMW_API int shmw_dmxp_recover(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmxp_recovery *report);
 

@@ -177,7 +177,7 @@ static void repair_count(shmw_dmxp_segment *segment, struct shmw_dmxp_recovery *
 /* With the segment lock held [dmxp.recover.exclusive, .idle]. */
 static int recover_locked(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmxp_recovery *report)
 {
-    int rc = all_dead ? SHMW_OK : shmw_map_exclusive(&segment->map, "/proc");
+    int rc = all_dead ? SHMW_OK : shmw_map_exclusive(&segment->map);
     if (rc == SHMW_OK)
         rc = check_all(segment);
     if (rc != SHMW_OK)
