@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lint import blocks, coverage, labels, lock, sources  # noqa: E402
+from lint import blocks, coverage, labels, lock, sources
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("blocks", "lock", "coverage", "labels", "sources")
@@ -57,7 +57,8 @@ def update(root: Path, retire: list[str]) -> list[str]:
 
 def listing(rules: list[blocks.Rule], as_json: bool) -> str:
     if not as_json:
-        return "".join(f"{rule.id:<34} v{rule.version}  {rule.level:<6}  {rule.klass:<11}  {rule.evidence:<6}  {rule.text}\n" for rule in rules)
+        return "".join(f"{rule.id:<34} v{rule.version}  {rule.level:<6}  {rule.klass:<11}  {rule.evidence:<6}  {rule.text}\n"
+                       for rule in rules)
     body = [{"id": rule.id, "version": rule.version, "profile": rule.profile, "level": rule.level, "role": rule.role,
              "class": rule.klass, "evidence": rule.evidence, "reason": rule.reason, "text": rule.text,
              "chapter": rule.chapter, "line": rule.line, "sha256": rule.digest} for rule in rules]

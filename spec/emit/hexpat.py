@@ -1,6 +1,78 @@
 # SPDX-License-Identifier: MIT
-from .model import Profile
+"""ImHex pattern: the segment's fields by name and colour in a hex editor. For looking at bytes at rest."""
+
+from __future__ import annotations
+
+from .expression import array_name, children, inner_first, translate, type_name
+from .model import Field, Overlay, Profile, Struct
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def expression(profile: Profile, text: str, inside: str) -> str:
+    return translate(profile, text, lambda struct, field: field if struct == inside else f"{struct}.{field}")
+
+
+def enum_name(field: Field) -> str:
+    return type_name(field.values.rstrip("_").lower())
+
+
+def enum_lines(profile: Profile) -> list[str]:
+    lines = []
+    for field in {f.values: f for struct in profile.structs for f in struct.fields if f.values}.values():
+        names = [f"    {c.name[len(field.values):]} = {c.value}," for c in profile.named_values(field)]
+        lines += [f"enum {enum_name(field)} : {field.type} {{", *names, "};", ""]
+    return lines
+
+
+def field_line(field: Field) -> str:
+    comment = f" [[comment({quoted(field.doc)})]]"
+    if field.reserved:
+        return f"    padding[{field.size}];"
+    if field.type == "bytes":
+        return f"    u8 {field.name}[{field.size}]{comment};"
+    return f"    {enum_name(field) if field.values else field.type} {field.name}{comment};"
+
+
+def overlay_lines(profile: Profile, struct: Struct, overlay: Overlay) -> list[str]:
+    select, lines = expression(profile, overlay.select, struct.name), []
+    selector = profile.field(overlay.select)
+    names = {c.value: f"{enum_name(selector)}::{c.name[len(selector.values):]}" for c in profile.named_values(selector)}
+    for case in overlay.cases:
+        match = " || ".join(f"{select} == {names.get(value, value)}" for value in case.values)
+        place = f"@ addressof(this) + {case.offset} [[comment({quoted(overlay.doc)})]]"
+        lines += [f"    if (({match}) && {overlay.length} <= {case.capacity})",
+                  f"        u8 {overlay.name}[{overlay.length}] {place};"]
+    return lines
+
+
+def child_lines(profile: Profile, struct: Struct, inside: str) -> list[str]:
+    """Placed only if the whole row lies in the file."""
+    base, count = expression(profile, struct.base, inside), expression(profile, struct.count or "1", inside)
+    row = f"[{count}]" if struct.count else ""
+    return [f"    if ({count} <= sizeof($) / {struct.size} && {base} <= sizeof($) - {struct.size} * {count})",
+            f"        {type_name(struct.name)} {array_name(struct)}{row} @ {base};"]
+
+
+def struct_lines(profile: Profile, struct: Struct) -> list[str]:
+    lines = [f"// {struct.doc}", f"struct {type_name(struct.name)} {{", *(field_line(f) for f in struct.fields)]
+    for child in children(profile, struct.name):
+        lines += child_lines(profile, child, struct.name)
+    for overlay in struct.overlays:
+        lines += overlay_lines(profile, struct, overlay)
+    lines.append("};")
+    if not struct.parent:
+        row = f"[{expression(profile, struct.count, '')}]" if struct.count else ""
+        lines.append(f"{type_name(struct.name)} {array_name(struct)}{row} @ {expression(profile, struct.base, '')};")
+    return [*lines, ""]
 
 
 def document(profile: Profile) -> str:
-    return f"# {profile.banner}\n"
+    lines = ["// SPDX-License-Identifier: MIT", f"// {profile.banner}", "#pragma author shmwire",
+             f"#pragma description shmwire {profile.name}: {profile.title}", "#pragma endian little",
+             "#pragma array_limit 0x100000", "#pragma pattern_limit 0x1000000", "", *enum_lines(profile)]
+    for struct in inner_first(profile):
+        lines += struct_lines(profile, struct)
+    return "\n".join(lines)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +49,29 @@ class Field:
     published_by: str
     reserved: bool
     uninitialised: bool
+    values: str  # prefix of the constants that name this field's values, such as "LAYOUT_"; "" if none do
 
     @property
     def end(self) -> int:
         return self.offset + self.size
+
+
+@dataclass(frozen=True)
+class OverlayCase:
+    values: tuple[int, ...]  # of the selecting field
+    offset: int              # in the struct, bytes
+    capacity: int            # bytes
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Bytes of variable length in a struct, whose place another field selects: a payload, for instance."""
+
+    name: str
+    doc: str
+    select: str  # "struct.field"
+    length: str  # a field of the same struct
+    cases: tuple[OverlayCase, ...]
 
 
 @dataclass(frozen=True)
@@ -60,9 +80,21 @@ class Struct:
     doc: str
     size: int
     align: int
-    at: str
-    count: str
+    at: str     # offset in the segment: constants, fields ("struct.field"), numbers, +, and "SIZE * i" if there are many
+    count: str  # how many, in the same terms; "" = one
     fields: tuple[Field, ...]
+    overlays: tuple[Overlay, ...] = ()
+
+    @property
+    def base(self) -> str:
+        """`at` of the first one."""
+        return re.sub(rf" \+ {self.size} \* i$", "", self.at)
+
+    @property
+    def parent(self) -> str:
+        """The struct whose fields say where this one is; "" for those at a fixed place."""
+        found = re.findall(r"\b([a-z]\w*)\.[a-z]\w*", f"{self.base} {self.count}")
+        return str(found[0]) if found else ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,18 @@ class Profile:
 
     def constant(self, name: str) -> Constant:
         return next(c for c in self.constants if c.name == name)
+
+    def field(self, path: str) -> Field:
+        """The field that "struct.field" names; LayoutError if there is none."""
+        for struct in self.structs:
+            for field in struct.fields:
+                if f"{struct.name}.{field.name}" == path:
+                    return field
+        raise LayoutError(f"there is no field {path}")
+
+    def named_values(self, field: Field) -> tuple[Constant, ...]:
+        """The constants that name the values of a field."""
+        return tuple(c for c in self.constants if field.values and c.name.startswith(field.values))
 
     def size_name(self, struct: Struct) -> str:
         """Name of a struct's size: HEADER_SIZE, or HEADER_STRUCT_SIZE where a constant of the profile has that name."""
@@ -100,8 +144,19 @@ def load_field(raw: dict[str, Any]) -> Field:
         name=raw["name"], offset=raw["offset"], type=raw["type"], size=size, doc=raw["doc"],
         atomic=bool(raw.get("atomic")), store=raw.get("store", "plain"), load=raw.get("load", "plain"),
         writer=raw.get("writer", ""), labels=tuple(raw.get("labels", ())), published_by=raw.get("published_by", ""),
-        reserved=bool(raw.get("reserved")), uninitialised=bool(raw.get("uninitialised")),
+        reserved=bool(raw.get("reserved")), uninitialised=bool(raw.get("uninitialised")), values=raw.get("values", ""),
     )
+
+
+def load_overlay(raw: dict[str, Any], constants: dict[str, Constant]) -> Overlay:
+    def number(value: int | str) -> int:
+        known = constants[value].value if isinstance(value, str) and value in constants else value
+        if not isinstance(known, int):
+            raise LayoutError(f"overlay {raw['name']}: {value} is no number and no constant")
+        return known
+
+    cases = tuple(OverlayCase(tuple(c["values"]), number(c["offset"]), number(c["capacity"])) for c in raw["case"])
+    return Overlay(raw["name"], raw["doc"], raw["select"], raw["length"], cases)
 
 
 def check_struct(struct: Struct) -> None:
@@ -117,13 +172,56 @@ def check_struct(struct: Struct) -> None:
         raise LayoutError(f"{struct.name} is {struct.size} bytes, its fields are {at}")
 
 
+def check_placement(struct: Struct) -> None:
+    """Many of a kind lie side by side: the stride in `at` is the size."""
+    if bool(struct.count) != (struct.base != struct.at):
+        raise LayoutError(f"{struct.name}: `at` must end in `+ {struct.size} * i` if, and only if, there is a count")
+
+
+def check_overlay(profile: Profile, struct: Struct, overlay: Overlay) -> None:
+    where = f"{struct.name}.{overlay.name}"
+    profile.field(overlay.select)
+    profile.field(f"{struct.name}.{overlay.length}")
+    values = [value for case in overlay.cases for value in case.values]
+    if not values or len(values) != len(set(values)):
+        raise LayoutError(f"{where}: each value of {overlay.select} selects one case")
+    for case in overlay.cases:
+        if case.offset + case.capacity > struct.size:
+            raise LayoutError(f"{where} ends at {case.offset + case.capacity}, past its struct of {struct.size}")
+
+
+def check_profile(profile: Profile) -> None:
+    """What the parts say of each other: names that exist, publishing fields that are atomic."""
+    for struct in profile.structs:
+        names = [f.name for f in struct.fields] + [o.name for o in struct.overlays]
+        if len(names) != len(set(names)):
+            raise LayoutError(f"{struct.name} has two fields of one name")
+        for path in re.findall(r"\b[a-z]\w*\.[a-z]\w*", f"{struct.at} {struct.count}"):
+            profile.field(path)
+        for name in re.findall(r"\b[A-Z]\w*", f"{struct.at} {struct.count}"):
+            if name not in (c.name for c in profile.constants):
+                raise LayoutError(f"{struct.name}: there is no constant {name}")
+        for overlay in struct.overlays:
+            check_overlay(profile, struct, overlay)
+        for field in struct.fields:
+            if field.published_by and not profile.field(field.published_by).atomic:
+                raise LayoutError(f"{struct.name}.{field.name} is published by {field.published_by}, which is not atomic")
+            if field.values and not profile.named_values(field):
+                raise LayoutError(f"{struct.name}.{field.name}: no constant begins with {field.values}")
+
+
 def load_profile(path: Path) -> Profile:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    constants = {name: load_constant(name, value) for name, value in raw["constants"].items()}
     structs = []
     for item in raw["struct"]:
         fields = tuple(load_field(f) for f in item["field"])
-        struct = Struct(item["name"], item["doc"], item["size"], item["align"], item["at"], item.get("count", ""), fields)
+        overlays = tuple(load_overlay(o, constants) for o in item.get("overlay", ()))
+        struct = Struct(item["name"], item["doc"], item["size"], item["align"], item["at"], item.get("count", ""), fields,
+                        overlays)
         check_struct(struct)
+        check_placement(struct)
         structs.append(struct)
-    constants = tuple(load_constant(name, value) for name, value in raw["constants"].items())
-    return Profile(raw["profile"], raw["title"], raw["revision"], constants, tuple(structs))
+    profile = Profile(raw["profile"], raw["title"], raw["revision"], tuple(constants.values()), tuple(structs))
+    check_profile(profile)
+    return profile

@@ -53,10 +53,9 @@ def visible_lines(text: str) -> list[str]:
     """The chapter's lines, those inside code fences blanked, so that line numbers stay."""
     lines, fenced = [], False
     for line in text.splitlines():
-        if line.startswith("```"):
-            fenced = not fenced
-            line = ""
-        lines.append("" if fenced else line)
+        fence = line.startswith("```")
+        fenced ^= fence
+        lines.append("" if fence or fenced else line)
     return lines
 
 

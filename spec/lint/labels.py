@@ -49,8 +49,10 @@ def check_chapter(root: Path, profile: str, rules: list[Rule]) -> tuple[dict[str
     layout = tomllib.loads((root / f"spec/layout/{profile}.toml").read_text(encoding="utf-8"))
     used = {(label, f"spec/layout/{profile}.toml: field {struct['name']}.{field['name']}")
             for struct in layout["struct"] for field in struct["field"] for label in field.get("labels", ())}
-    used |= {(label, f"{rule.where}: r[{rule.id}]") for rule in rules if rule.profile == profile for label in LABEL.findall(rule.text)}
-    return places, [f"{where} names {label}, which the chapter's table lacks" for label, where in sorted(used) if label not in places]
+    used |= {(label, f"{rule.where}: r[{rule.id}]")
+             for rule in rules if rule.profile == profile for label in LABEL.findall(rule.text)}
+    return places, [f"{where} names {label}, which the chapter's table lacks"
+                    for label, where in sorted(used) if label not in places]
 
 
 def comments_of(root: Path, room: str, deep: bool) -> str:
@@ -71,7 +73,8 @@ def check_labels(root: Path, rules: list[Rule]) -> list[str]:
         places, found = check_chapter(root, profile, rules)
         problems += found
         for name, (room, shared) in ROOMS.items():
-            text = "\n".join([comments_of(root, room.format(profile=profile), True), *(comments_of(root, s, False) for s in shared)])
+            rooms = [comments_of(root, room.format(profile=profile), True), *(comments_of(root, s, False) for s in shared)]
+            text = "\n".join(rooms)
             for label, least in places.items():
                 count = len(re.findall(rf"\b{label}\b", text))
                 if count < least:

@@ -71,9 +71,11 @@ def check_ownership(name: str, text: str) -> list[str]:
         code = C_COMMENT.sub(blank, text)
         problems += [f"{name}:{line}: unsafe belongs into bindings/go/internal/shm" for line in hits(GO_UNSAFE, code)]
     if suffix == ".rs" and not RUST_UNSAFE_HOME.match(name):
-        problems += [f"{name}:{line}: unsafe belongs into atomic.rs, bytes.rs, map.rs or wait.rs" for line in hits(RUST_UNSAFE, code_of(text))]
+        found = hits(RUST_UNSAFE, code_of(text))
+        problems += [f"{name}:{line}: unsafe belongs into atomic.rs, bytes.rs, map.rs or wait.rs" for line in found]
     if suffix == ".rs" and not RUST_ATOMIC_HOME.match(name):
-        problems += [f"{name}:{line}: atomics belong into bindings/rust/src/atomic.rs" for line in hits(RUST_ATOMICS, code_of(text))]
+        found = hits(RUST_ATOMICS, code_of(text))
+        problems += [f"{name}:{line}: atomics belong into bindings/rust/src/atomic.rs" for line in found]
     return problems
 
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The generated Kaitai description, compiled and run over every golden and captured segment.
+
+It is compared with two things that do not come from it: the case's own expectations (fields, messages), and every field
+of every struct unpacked by layout.json. A missing compiler is a failure, never a skip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import struct
+import subprocess
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPILER = ROOT / "build/npm/node_modules"
+FORMATS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q"}
+LEAST_CASES = 30  # fewer means that the fixtures were not found
+
+
+def segments(profile: str) -> list[Path]:
+    """Directories of the cases that carry bytes at rest."""
+    return sorted(path.parent for kind in ("golden", "captured") for path in ROOT.glob(f"fixtures/{profile}/{kind}/*/seg.bin"))
+
+
+def case_name(path: Path) -> str:
+    return "/".join(path.parts[-3:])
+
+
+@pytest.fixture(scope="session")
+def parsers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, types.ModuleType]:
+    """Profile -> the compiled Python module."""
+    if importlib.util.find_spec("kaitaistruct") is None:
+        pytest.fail("the kaitaistruct package is missing: run ./dev setup and use build/venv/bin/python")
+    if shutil.which("node") is None or not (COMPILER / "kaitai-struct-compiler").is_dir():
+        pytest.fail("the Kaitai Struct compiler is missing: run ./dev setup")
+    where = tmp_path_factory.mktemp("ksy")
+    modules = {}
+    for source in sorted(ROOT.glob("spec/generated/*.ksy")):
+        command = ["node", str(ROOT / "spec/test/compile_ksy.js"), str(COMPILER), str(source), str(where)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"{source.name}: {done.stderr}"
+        spec = importlib.util.spec_from_file_location(source.stem, where / f"shmwire_{source.stem}.py")
+        assert spec is not None and spec.loader is not None
+        modules[source.stem] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(modules[source.stem])
+    return modules
+
+
+def parse(parsers: dict[str, types.ModuleType], directory: Path) -> Any:
+    profile = directory.parts[-3]
+    name = "Shmwire" + profile.capitalize()
+    return getattr(parsers[profile], name).from_bytes((directory / "seg.bin").read_bytes())
+
+
+def layout(directory: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / f"spec/generated/{directory.parts[-3]}.layout.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+def unpack(fields: list[dict[str, Any]], data: bytes, at: int) -> dict[str, int | bytes]:
+    """Every field of one struct, by the layout's offsets."""
+    values: dict[str, int | bytes] = {}
+    for field in fields:
+        start = at + field["offset"]
+        if field["type"] == "bytes":
+            values[field["name"]] = data[start:start + field["size"]]
+        else:
+            values[field["name"]] = struct.unpack_from(FORMATS[field["type"]], data, start)[0]
+    return values
+
+
+def compare(where: str, parsed: Any, expected: dict[str, int | bytes]) -> None:
+    for name, value in expected.items():
+        found = getattr(parsed, name)
+        assert (found if isinstance(value, bytes) else int(found)) == value, f"{where}.{name}"
+
+
+def steps(directory: Path, command: str) -> Iterator[dict[str, Any]]:
+    """The `ok` expectations of one command, as long as the case reads with the default payload layout."""
+    case = json.loads((directory / "case.json").read_text(encoding="utf-8"))
+    reading = case.get("read", [])
+    if any(step.get("options") for step in reading if step["cmd"] == "open"):
+        return
+    for step in reading:
+        if step["cmd"] == command and "ok" in step.get("expect", {}):
+            yield {**step, "ok": step["expect"]["ok"]}
+
+
+def same_bytes(data: dict[str, Any], found: bytes) -> bool:
+    """The three ways in which the driver protocol writes bytes."""
+    if "hex" in data:
+        return found == bytes.fromhex(data["hex"])
+    if "pat" in data:
+        return found == bytes((31 * data["seed"] + 17 * i + 101 * (i >> 8)) & 255 for i in range(data["len"]))
+    return len(found) == int(data["len"]) and hashlib.sha256(found).hexdigest() == data["sha256"]
+
+
+def with_expectations(profile: str) -> list[Path]:
+    return [directory for directory in segments(profile) if [*steps(directory, "inspect"), *steps(directory, "read")]]
+
+
+def test_there_are_cases() -> None:
+    assert len(segments("dmxp")) >= LEAST_CASES
+    assert len(with_expectations("dmxp")) >= LEAST_CASES - 5
+
+
+@pytest.mark.parametrize("directory", segments("dmxp"), ids=case_name)
+def test_every_field_is_where_the_layout_says(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    """The header, all channel entries, all slots of live channels."""
+    data, parsed = (directory / "seg.bin").read_bytes(), parse(parsers, directory)
+    structs = {item["name"]: item for item in layout(directory)["structs"]}
+    constants = {item["name"]: item["value"] for item in layout(directory)["constants"]}
+    compare("header", parsed.header, unpack(structs["header"]["fields"], data, 0))
+    entries = int(constants["MAX_CHANNELS"])
+    assert len(parsed.channels) == entries
+    for index in range(entries):
+        at = int(constants["CHANNEL_TABLE_OFFSET"]) + structs["channel"]["size"] * index
+        entry = unpack(structs["channel"]["fields"], data, at)
+        compare(f"channel[{index}]", parsed.channels[index], entry)
+        assert len(parsed.channels[index].slots) == entry["capacity"]
+        for number, slot in enumerate(parsed.channels[index].slots):
+            slot_at = int(entry["band_offset"]) + structs["slot"]["size"] * number
+            compare(f"channel[{index}].slot[{number}]", slot, unpack(structs["slot"]["fields"], data, slot_at))
+
+
+@pytest.mark.parametrize("directory", with_expectations("dmxp"), ids=case_name)
+def test_fields_and_messages_are_those_of_the_case(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    parsed = parse(parsers, directory)
+    for step in steps(directory, "inspect"):
+        for path, value in step["ok"].get("fields", {}).items():
+            owner, field = path.split(".")
+            name, _, index = owner.rstrip("]").partition("[")
+            target = parsed.channels[int(index)] if name == "channel" else parsed.header
+            assert str(int(getattr(target, field))) == value, path
+    for step in steps(directory, "read"):
+        channel = parsed.channels[int(step["channel"])]
+        for item in step["ok"].get("items", []):
+            slot = channel.slots[int(item["pos"]) % channel.capacity]
+            assert same_bytes(item["data"], slot.message), f"position {item['pos']}"
+            compare("meta", slot, {name: int(value) for name, value in item.get("meta", {}).items()})
+
+
+def test_a_row_that_leaves_the_segment_is_null(parsers: dict[str, types.ModuleType]) -> None:
+    """A hostile capacity or band must not make a viewer read, or allocate, past the file."""
+    directory = ROOT / "fixtures/dmxp/golden/one-message"
+    original = (directory / "seg.bin").read_bytes()
+    channel = next(item for item in layout(directory)["structs"] if item["name"] == "channel")
+    fields = {f["name"]: f["offset"] for f in channel["fields"]}
+    for name, value in (("capacity", 1 << 63), ("capacity", 8), ("band_offset", 1 << 63), ("band_offset", len(original))):
+        data = bytearray(original)
+        struct.pack_into("<Q", data, 128 + fields[name], value)
+        parsed = parsers["dmxp"].ShmwireDmxp.from_bytes(bytes(data))
+        assert parsed.channels[0].slots is None, (name, value)
+
+
+def test_a_length_or_layout_that_makes_no_sense_gives_no_message(parsers: dict[str, types.ModuleType]) -> None:
+    directory = ROOT / "fixtures/dmxp/golden/one-message"
+    original = (directory / "seg.bin").read_bytes()
+    structs = {item["name"]: {f["name"]: f["offset"] for f in item["fields"]} for item in layout(directory)["structs"]}
+    good = parsers["dmxp"].ShmwireDmxp.from_bytes(original)
+    assert good.channels[0].slots[0].message == b"hello"
+    length_at = good.channels[0].band_offset + structs["slot"]["payload_len"]
+    for at, value in ((length_at, 1025), (length_at, 0xFFFFFFFF), (structs["header"]["payload_layout"], 3)):
+        data = bytearray(original)
+        struct.pack_into("<I", data, at, value)
+        assert parsers["dmxp"].ShmwireDmxp.from_bytes(bytes(data)).channels[0].slots[0].message is None, (at, value)
