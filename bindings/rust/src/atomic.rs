@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+//! All atomics and fences. Nothing else in the crate names a memory order.
+//!
+//! The words are little-endian in every segment: [`Word64`] and its like convert on big-endian hosts, where adding becomes
+//! a compare-and-swap loop. The callers name the ordering pair of the specification that each operation belongs to.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64};
+
+/// A 64-bit word of a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Word64<'a>(&'a AtomicU64);
+
+/// A 32-bit word of a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Word32<'a>(&'a AtomicU32);
+
+/// A 16-bit field of a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Word16<'a>(&'a AtomicU16);
+
+/// Proof that this participant won one position: made only by a compare-and-swap that succeeded, and gone when its owner
+/// stores the sequence that hands the position's cell on.
+#[derive(Debug)]
+pub(crate) struct Position(u64);
+
+impl Position {
+    /// The position as a number.
+    #[inline]
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Proof that this participant won the positions `next .. end`, handed out one by one.
+#[derive(Debug)]
+pub(crate) struct Run {
+    next: u64,
+    end: u64,
+}
+
+impl Iterator for Run {
+    type Item = Position;
+
+    #[inline]
+    fn next(&mut self) -> Option<Position> {
+        if self.next == self.end {
+            return None;
+        }
+        let position = Position(self.next);
+        self.next = self.next.wrapping_add(1);
+        Some(position)
+    }
+}
+
+impl<'a> Word64<'a> {
+    /// # Safety
+    /// `at` is aligned to 8 and may be read for 8 bytes for all of `'a`, and written if a storing method is called. All other
+    /// accesses to these bytes, in this process and in others, are atomic and of the same size, or a defect of theirs.
+    #[inline]
+    pub(crate) unsafe fn new(at: *mut u8) -> Word64<'a> {
+        // SAFETY: alignment and validity are the caller's promise. An AtomicU64 has an UnsafeCell inside, so the reference
+        // claims nothing about who else writes.
+        Word64(unsafe { &*at.cast::<AtomicU64>() })
+    }
+
+    #[inline]
+    pub(crate) fn load_relaxed(self) -> u64 {
+        u64::from_le(self.0.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn load_acquire(self) -> u64 {
+        u64::from_le(self.0.load(Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn store_relaxed(self, value: u64) {
+        self.0.store(value.to_le(), Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn store_release(self, value: u64) {
+        self.0.store(value.to_le(), Release);
+    }
+
+    /// Move a cursor from `from` one on and win that position, or learn where the cursor is instead.
+    #[inline]
+    pub(crate) fn win(self, from: u64) -> Result<Position, u64> {
+        self.advance(from, 1).map(|()| Position(from))
+    }
+
+    /// Move a cursor from `from` by `count` and win those positions, or learn where the cursor is instead.
+    #[inline]
+    pub(crate) fn win_run(self, from: u64, count: u64) -> Result<Run, u64> {
+        self.advance(from, count).map(|()| Run { next: from, end: from.wrapping_add(count) })
+    }
+
+    /// Relaxed: the cursors order nothing; the cells' sequences do.
+    #[inline]
+    fn advance(self, from: u64, count: u64) -> Result<(), u64> {
+        let to = from.wrapping_add(count);
+        self.0.compare_exchange(from.to_le(), to.to_le(), Relaxed, Relaxed).map(|_| ()).map_err(u64::from_le)
+    }
+}
+
+impl<'a> Word32<'a> {
+    /// # Safety
+    /// As [`Word64::new`], with 4 for 8.
+    #[inline]
+    pub(crate) unsafe fn new(at: *mut u8) -> Word32<'a> {
+        // SAFETY: as in Word64::new.
+        Word32(unsafe { &*at.cast::<AtomicU32>() })
+    }
+
+    #[inline]
+    pub(crate) fn load_relaxed(self) -> u32 {
+        u32::from_le(self.0.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn load_acquire(self) -> u32 {
+        u32::from_le(self.0.load(Acquire))
+    }
+
+    #[inline]
+    pub(crate) fn load_seq_cst(self) -> u32 {
+        u32::from_le(self.0.load(SeqCst))
+    }
+
+    #[inline]
+    pub(crate) fn store_relaxed(self, value: u32) {
+        self.0.store(value.to_le(), Relaxed);
+    }
+
+    /// Add, wrapping, in the single order of all sequentially consistent operations.
+    #[inline]
+    pub(crate) fn add_seq_cst(self, count: u32) {
+        if cfg!(target_endian = "little") {
+            self.0.fetch_add(count, SeqCst);
+        } else {
+            let add = |word: u32| Some(u32::from_le(word).wrapping_add(count).to_le());
+            // The closure never answers None, so the update never fails.
+            let _ = self.0.fetch_update(SeqCst, SeqCst, add);
+        }
+    }
+
+    /// Subtract, likewise.
+    #[inline]
+    pub(crate) fn sub_seq_cst(self, count: u32) {
+        self.add_seq_cst(count.wrapping_neg());
+    }
+
+    /// The address, for the futex calls.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> *const u32 {
+        (self.0 as *const AtomicU32).cast()
+    }
+}
+
+impl<'a> Word16<'a> {
+    /// # Safety
+    /// As [`Word64::new`], with 2 for 8.
+    #[inline]
+    pub(crate) unsafe fn new(at: *mut u8) -> Word16<'a> {
+        // SAFETY: as in Word64::new.
+        Word16(unsafe { &*at.cast::<AtomicU16>() })
+    }
+
+    #[inline]
+    pub(crate) fn load_relaxed(self) -> u16 {
+        u16::from_le(self.0.load(Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn store_relaxed(self, value: u16) {
+        self.0.store(value.to_le(), Relaxed);
+    }
+}
+
+/// Nothing stored after this is seen by one who does not also see every load and store before it (F6).
+#[inline]
+pub(crate) fn fence_release() {
+    atomic::fence(Release);
+}
+
+/// No load after this is served before every load ahead of it.
+#[inline]
+pub(crate) fn fence_acquire() {
+    atomic::fence(Acquire);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(8))]
+    struct Memory([u8; 16]);
+
+    fn words(memory: &mut Memory) -> (Word64<'_>, Word32<'_>, Word16<'_>) {
+        let at = memory.0.as_mut_ptr();
+        // SAFETY: 16 aligned bytes, borrowed mutably for as long as the words live.
+        unsafe { (Word64::new(at), Word32::new(at.add(8)), Word16::new(at.add(12))) }
+    }
+
+    #[test]
+    fn words_are_little_endian() {
+        let mut memory = Memory([0; 16]);
+        let (a, b, c) = words(&mut memory);
+        a.store_release(0x0102_0304_0506_0708);
+        b.store_relaxed(0x0A0B_0C0D);
+        c.store_relaxed(0x0E0F);
+        b.add_seq_cst(1);
+        b.sub_seq_cst(2);
+        assert_eq!((a.load_acquire(), b.load_seq_cst(), c.load_relaxed()), (0x0102_0304_0506_0708, 0x0A0B_0C0C, 0x0E0F));
+        assert_eq!(memory.0, [8, 7, 6, 5, 4, 3, 2, 1, 0x0C, 0x0C, 0x0B, 0x0A, 0x0F, 0x0E, 0, 0]);
+    }
+
+    #[test]
+    fn positions_are_won_once() {
+        let mut memory = Memory([0; 16]);
+        let (cursor, _, _) = words(&mut memory);
+        cursor.store_relaxed(u64::MAX);
+        let won: Vec<u64> = cursor.win_run(u64::MAX, 3).expect("nobody else is here").map(|p| p.value()).collect();
+        assert_eq!(won, [u64::MAX, 0, 1]);
+        assert_eq!(cursor.win(0).expect_err("the cursor has moved"), 2);
+        assert_eq!(cursor.win(2).expect("nobody else is here").value(), 2);
+    }
+}

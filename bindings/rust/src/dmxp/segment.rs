@@ -1,0 +1,522 @@
+// SPDX-License-Identifier: MIT
+//! Creating and opening segments; creating, removing and listing channels (sections 3 and 4 of the specification).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::channel::{Band, Channel};
+use super::layout::*;
+use super::{PayloadChoice, PayloadLayout};
+use crate::bytes::{Area, Cells, Pinned};
+use crate::error::{Error, Result};
+use crate::map::{Lock, Map};
+use crate::wait::{futex_wake, Backoff, Deadline, Wait};
+
+/// A channel entry.
+pub(super) type Entry<'a> = Area<'a, CHANNEL_SIZE>;
+
+/// How to make a segment.
+///
+/// ```
+/// # let name = format!("/shmw-doc-create-{}", std::process::id());
+/// use shmwire::dmxp::{CreateOptions, PayloadLayout};
+/// let segment = CreateOptions::new().size(1 << 20).payload_layout(PayloadLayout::Crate).mode(0o600).create(&name)?;
+/// assert_eq!(segment.info().size, 1 << 20);
+/// assert_eq!(CreateOptions::new().create(&name).unwrap_err().code().name(), "EXISTS");
+/// # shmwire::unlink(&name)?;
+/// # Ok::<(), shmwire::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CreateOptions {
+    size: u64,
+    payload_layout: PayloadLayout,
+    mode: u32,
+    sender_runtime: u16,
+}
+
+impl Default for CreateOptions {
+    fn default() -> CreateOptions {
+        CreateOptions::new()
+    }
+}
+
+impl CreateOptions {
+    /// 128 MiB, crate layout, mode 0600.
+    #[must_use]
+    pub const fn new() -> CreateOptions {
+        let payload_layout = PayloadLayout::Crate;
+        CreateOptions { size: DEFAULT_SIZE, payload_layout, mode: DEFAULT_MODE, sender_runtime: RUNTIME_RUST }
+    }
+
+    /// Bytes of the segment, at least [`HEADER_SIZE`]. Memory is taken as channels are created.
+    #[must_use]
+    pub const fn size(self, size: u64) -> CreateOptions {
+        CreateOptions { size, ..self }
+    }
+
+    /// Where payloads stand; the segment declares it.
+    #[must_use]
+    pub const fn payload_layout(self, payload_layout: PayloadLayout) -> CreateOptions {
+        CreateOptions { payload_layout, ..self }
+    }
+
+    /// Permission bits, before the umask [dmxp.segment.mode].
+    #[must_use]
+    pub const fn mode(self, mode: u32) -> CreateOptions {
+        CreateOptions { mode, ..self }
+    }
+
+    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
+    #[must_use]
+    pub const fn sender_runtime(self, sender_runtime: u16) -> CreateOptions {
+        CreateOptions { sender_runtime, ..self }
+    }
+
+    /// Make the segment [dmxp.segment.create, dmxp.segment.fields].
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken, and then nothing is touched; [`Error::InvalidArgument`],
+    /// [`Error::InvalidName`], [`Error::Permission`], [`Error::System`] (no room).
+    pub fn create(&self, locator: impl AsRef<Path>) -> Result<Segment> {
+        if self.size < HEADER_SIZE {
+            return Err(Error::InvalidArgument("the size is below that of the header"));
+        }
+        let map = Map::create(locator.as_ref(), self.size, HEADER_SIZE, self.mode)?;
+        let choice = PayloadChoice::Always(self.payload_layout);
+        let segment = Segment::new(map, choice, self.sender_runtime)?;
+        segment.publish(self.payload_layout);
+        Ok(segment)
+    }
+}
+
+/// How to attach to a segment that is there.
+///
+/// ```
+/// # let name = format!("/shmw-doc-open-{}", std::process::id());
+/// # let _made = shmwire::dmxp::CreateOptions::new().size(1 << 20).create(&name)?;
+/// use shmwire::dmxp::{OpenOptions, PayloadChoice};
+/// let segment = OpenOptions::new().read_only(true).payload_choice(PayloadChoice::Auto).open(&name)?;
+/// assert!(segment.channels().is_empty());
+/// # shmwire::unlink(&name)?;
+/// # Ok::<(), shmwire::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    read_only: bool,
+    payload_choice: PayloadChoice,
+    ready: Wait,
+    sender_runtime: u16,
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions::new()
+    }
+}
+
+impl OpenOptions {
+    /// Read-write, crate layout where none is declared, no waiting.
+    #[must_use]
+    pub const fn new() -> OpenOptions {
+        let payload_choice = PayloadChoice::Always(PayloadLayout::Crate);
+        OpenOptions { read_only: false, payload_choice, ready: Wait::at_most(Duration::ZERO), sender_runtime: RUNTIME_RUST }
+    }
+
+    /// Map the segment read-only: looking is all that can be done then; all else is [`Error::Permission`].
+    #[must_use]
+    pub const fn read_only(self, read_only: bool) -> OpenOptions {
+        OpenOptions { read_only, ..self }
+    }
+
+    /// Where payloads stand in a segment that does not declare it.
+    #[must_use]
+    pub const fn payload_choice(self, payload_choice: PayloadChoice) -> OpenOptions {
+        OpenOptions { payload_choice, ..self }
+    }
+
+    /// How long to wait for a creator who has not published the segment yet.
+    #[must_use]
+    pub fn ready_timeout(self, ready: impl Into<Wait>) -> OpenOptions {
+        OpenOptions { ready: ready.into(), ..self }
+    }
+
+    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
+    #[must_use]
+    pub const fn sender_runtime(self, sender_runtime: u16) -> OpenOptions {
+        OpenOptions { sender_runtime, ..self }
+    }
+
+    /// Attach [dmxp.segment.size, .magic, .not-ready, .version, .header].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Truncated`], [`Error::NotReady`], [`Error::BadMagic`], [`Error::BadVersion`],
+    /// [`Error::BadGeometry`], [`Error::InvalidName`], [`Error::Permission`], [`Error::System`].
+    pub fn open(&self, locator: impl AsRef<Path>) -> Result<Segment> {
+        let deadline = self.ready.deadline();
+        let map = Map::open(locator.as_ref(), self.read_only, HEADER_SIZE, deadline)?;
+        let mut segment = Segment::new(map, self.payload_choice, self.sender_runtime)?;
+        segment.await_magic(deadline)?;
+        segment.payload_layout = segment.check_header()?;
+        Ok(segment)
+    }
+}
+
+/// How to make a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct ChannelOptions {
+    capacity: u64,
+    counted_waiters: bool,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> ChannelOptions {
+        ChannelOptions::new()
+    }
+}
+
+impl ChannelOptions {
+    /// 1,024 slots; a wake-up call with each message.
+    #[must_use]
+    pub const fn new() -> ChannelOptions {
+        ChannelOptions { capacity: DEFAULT_CAPACITY, counted_waiters: false }
+    }
+
+    /// Slots, a power of two, 2 or more.
+    #[must_use]
+    pub const fn capacity(self, capacity: u64) -> ChannelOptions {
+        ChannelOptions { capacity, ..self }
+    }
+
+    /// Promise that every consumer counts itself in `waiters`, as all of shmwire do and the crate's do not: producers then
+    /// skip wake-up calls that nobody waits for.
+    #[must_use]
+    pub const fn counted_waiters(self, counted_waiters: bool) -> ChannelOptions {
+        ChannelOptions { counted_waiters, ..self }
+    }
+}
+
+/// A segment's header, as it stands there; for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// Bytes mapped.
+    pub size: u64,
+    /// Magic number.
+    pub magic: u64,
+    /// Format version.
+    pub version: u32,
+    /// Channel entries.
+    pub max_channels: u32,
+    /// Live channels as the header says; a hint.
+    pub channel_count: u32,
+    /// Declared payload layout, a `LAYOUT_` value.
+    pub payload_layout: u32,
+    /// Largest payload that can be sent through this handle, bytes.
+    pub payload_capacity: u64,
+}
+
+/// A channel's entry, as it stands there, unchecked; for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Index, as the entry says.
+    pub channel_id: u32,
+    /// Bit 0: [`CHANNEL_COUNTED_WAITERS`].
+    pub flags: u32,
+    /// Slots; 0 = removed or never there.
+    pub capacity: u64,
+    /// Bytes from the start of the segment to slot 0.
+    pub band_offset: u64,
+    /// Futex word: publications so far, wraps.
+    pub signal: u32,
+    /// Consumers asleep, or about to be.
+    pub waiters: u32,
+    /// Capacity of the removed channel whose band `band_offset` still names.
+    pub retired_capacity: u64,
+    /// Next position to be produced.
+    pub tail: u64,
+    /// Next position to be consumed.
+    pub head: u64,
+}
+
+/// An attached segment. `Send`, `Sync`; clones share the mapping, which goes with the last clone and the last channel.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    pub(super) map: Arc<Map>,
+    header: Pinned<HEADER_STRUCT_SIZE>,
+    table: Cells<CHANNEL_SIZE>,
+    payload_layout: u32,
+    choice: PayloadChoice,
+    pub(super) sender_runtime: u16,
+}
+
+impl Segment {
+    fn new(map: Map, choice: PayloadChoice, runtime: u16) -> Result<Segment> {
+        let map = Arc::new(map);
+        let short = || Error::Truncated { size: map.len(), needed: HEADER_SIZE };
+        let header = Pinned::new(&map, 0).ok_or_else(short)?;
+        let table = Cells::new(&map, CHANNEL_TABLE_OFFSET, u64::from(MAX_CHANNELS)).ok_or_else(short)?;
+        let sender_runtime = if runtime == RUNTIME_UNSPECIFIED { RUNTIME_RUST } else { runtime };
+        Ok(Segment { map, header, table, payload_layout: LAYOUT_UNSPECIFIED, choice, sender_runtime })
+    }
+
+    /// Fill in the header of a new segment and show it.
+    fn publish(&self, payload_layout: PayloadLayout) {
+        let header = self.header.area();
+        header.u32(HEADER_VERSION_OFFSET).store_relaxed(VERSION);
+        header.u32(HEADER_MAX_CHANNELS_OFFSET).store_relaxed(MAX_CHANNELS);
+        let declared = match payload_layout {
+            PayloadLayout::Crate => LAYOUT_CRATE,
+            PayloadLayout::Document => LAYOUT_DOCUMENT,
+        };
+        header.u32(HEADER_PAYLOAD_LAYOUT_OFFSET).store_relaxed(declared);
+        // R0: pairs with A0; the header before the magic [dmxp.segment.magic-last]
+        header.u64(HEADER_MAGIC_OFFSET).store_release(MAGIC);
+    }
+
+    fn await_magic(&self, deadline: Deadline) -> Result<()> {
+        let mut backoff = Backoff::new();
+        loop {
+            let last = deadline.expired();
+            // A0: pairs with R0; the magic before the header
+            match self.header.area().u64(HEADER_MAGIC_OFFSET).load_acquire() {
+                MAGIC => return Ok(()),
+                0 if last => return Err(Error::NotReady),
+                0 => backoff.pause(deadline),
+                found => return Err(Error::BadMagic { found }),
+            }
+        }
+    }
+
+    /// Check the header's fields, each loaded once; the payload layout is the one that is needed later.
+    pub(super) fn check_header(&self) -> Result<u32> {
+        let header = self.header.area();
+        // A0: pairs with R0; again here because validate comes back to it
+        let magic = header.u64(HEADER_MAGIC_OFFSET).load_acquire();
+        let version = header.u32(HEADER_VERSION_OFFSET).load_relaxed();
+        let max_channels = header.u32(HEADER_MAX_CHANNELS_OFFSET).load_relaxed();
+        let payload_layout = header.u32(HEADER_PAYLOAD_LAYOUT_OFFSET).load_relaxed();
+        if magic != MAGIC {
+            return Err(Error::BadMagic { found: magic });
+        }
+        if version != VERSION {
+            return Err(Error::BadVersion { found: version });
+        }
+        if max_channels != MAX_CHANNELS {
+            return Err(Error::BadGeometry { what: "max_channels is not 256", channel: None });
+        }
+        if payload_layout > LAYOUT_CRATE {
+            return Err(Error::BadGeometry { what: "payload_layout is unknown", channel: None });
+        }
+        Ok(payload_layout)
+    }
+
+    /// The layout in use: the declared one, else the caller's choice [dmxp.layout.declared, dmxp.layout.unspecified].
+    pub(super) fn payload_choice(&self) -> PayloadChoice {
+        match self.payload_layout {
+            LAYOUT_DOCUMENT => PayloadChoice::Always(PayloadLayout::Document),
+            LAYOUT_CRATE => PayloadChoice::Always(PayloadLayout::Crate),
+            _ => self.choice,
+        }
+    }
+
+    /// Whether the segment says itself where payloads stand.
+    pub(super) fn declares_layout(&self) -> bool {
+        self.payload_layout != LAYOUT_UNSPECIFIED
+    }
+
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if self.map.writable() {
+            Ok(())
+        } else {
+            Err(Error::Permission)
+        }
+    }
+
+    pub(super) fn check_id(id: u32) -> Result<()> {
+        if id < MAX_CHANNELS {
+            Ok(())
+        } else {
+            Err(Error::InvalidArgument("channel ids are 0 to 255"))
+        }
+    }
+
+    /// Entry `id`, which is below 256; a greater one wraps.
+    pub(super) fn entry(&self, id: u32) -> Entry<'_> {
+        self.table.at(u64::from(id))
+    }
+
+    /// Offset of entry `id` in the segment.
+    pub(super) fn entry_offset(id: u32) -> u64 {
+        CHANNEL_TABLE_OFFSET + CHANNEL_SIZE * u64::from(id)
+    }
+
+    /// The header as it stands there.
+    #[must_use]
+    pub fn info(&self) -> SegmentInfo {
+        let header = self.header.area();
+        SegmentInfo {
+            size: self.map.len(),
+            magic: header.u64(HEADER_MAGIC_OFFSET).load_acquire(), // A0: pairs with R0
+            version: header.u32(HEADER_VERSION_OFFSET).load_relaxed(),
+            max_channels: header.u32(HEADER_MAX_CHANNELS_OFFSET).load_relaxed(),
+            channel_count: header.u32(HEADER_CHANNEL_COUNT_OFFSET).load_relaxed(),
+            payload_layout: header.u32(HEADER_PAYLOAD_LAYOUT_OFFSET).load_relaxed(),
+            payload_capacity: self.write_layout().place().capacity,
+        }
+    }
+
+    /// The layout that messages sent through this handle have.
+    pub(super) fn write_layout(&self) -> PayloadLayout {
+        match self.payload_choice() {
+            PayloadChoice::Always(layout) => layout,
+            PayloadChoice::Auto => PayloadLayout::Crate,
+        }
+    }
+
+    /// Entry `id` as it stands there, unchecked.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an id above 255.
+    pub fn channel_info(&self, id: u32) -> Result<ChannelInfo> {
+        Segment::check_id(id)?;
+        let entry = self.entry(id);
+        Ok(ChannelInfo {
+            capacity: entry.u64(CHANNEL_CAPACITY_OFFSET).load_acquire(), // A1: pairs with R1
+            channel_id: entry.u32(CHANNEL_CHANNEL_ID_OFFSET).load_relaxed(),
+            flags: entry.u32(CHANNEL_FLAGS_OFFSET).load_relaxed(),
+            band_offset: entry.u64(CHANNEL_BAND_OFFSET_OFFSET).load_relaxed(),
+            signal: entry.u32(CHANNEL_SIGNAL_OFFSET).load_relaxed(),
+            waiters: entry.u32(CHANNEL_WAITERS_OFFSET).load_relaxed(),
+            retired_capacity: entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).load_relaxed(),
+            tail: entry.u64(CHANNEL_TAIL_OFFSET).load_relaxed(),
+            head: entry.u64(CHANNEL_HEAD_OFFSET).load_relaxed(),
+        })
+    }
+
+    /// Ids of the live channels, ascending.
+    #[must_use]
+    pub fn channels(&self) -> Vec<u32> {
+        (0..MAX_CHANNELS).filter(|&id| Band::load(self.entry(id)).capacity != 0).collect()
+    }
+
+    /// Check the entry and attach to channel `id` [dmxp.channel.*].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::BadGeometry`], [`Error::Corrupt`], [`Error::InvalidArgument`] for an id above 255.
+    pub fn attach(&self, id: u32) -> Result<Channel> {
+        Channel::attach(self, id)
+    }
+
+    /// Copy bytes of the segment through the kernel: slow, but a segment that someone has shortened answers
+    /// [`Error::Truncated`] instead of raising `SIGBUS`.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::InvalidArgument`], [`Error::Unsupported`], [`Error::System`].
+    pub fn read_guarded(&self, offset: u64, to: &mut [u8]) -> Result<()> {
+        self.map.read_guarded(offset, to)
+    }
+
+    /// The segment lock, for who changes more than messages [dmxp.channel.lock].
+    pub(super) fn lock(&self) -> Result<Lock> {
+        self.check_writable()?;
+        self.map.lock()
+    }
+
+    /// Make channel `id` [dmxp.channel.lock, .placement, .commit]. Waits for the segment lock.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; [`Error::TooLarge`] when the segment has no room for the band; [`Error::InvalidArgument`];
+    /// [`Error::BadGeometry`] when another entry is impossible; [`Error::Permission`]; [`Error::System`] (no memory).
+    pub fn create_channel(&self, id: u32, options: &ChannelOptions) -> Result<()> {
+        Segment::check_id(id)?;
+        if !options.capacity.is_power_of_two() || options.capacity < MIN_CAPACITY {
+            return Err(Error::InvalidArgument("the capacity is not a power of two of at least 2"));
+        }
+        let _lock = self.lock()?;
+        // A1: pairs with R1
+        if self.entry(id).u64(CHANNEL_CAPACITY_OFFSET).load_acquire() != 0 {
+            return Err(Error::Exists);
+        }
+        let band = self.place_band(options.capacity)?;
+        let slots = Cells::<SLOT_SIZE>::new(&self.map, band.offset, band.capacity)
+            .ok_or(Error::BadGeometry { what: "band outside of the segment", channel: Some(id) })?;
+        self.map.reserve(band.offset, band.capacity * SLOT_SIZE)?;
+        for i in 0..band.capacity {
+            slots.at(i).u64(SLOT_SEQUENCE_OFFSET).store_relaxed(i);
+        }
+        self.commit_entry(id, band, options);
+        Ok(())
+    }
+
+    /// Where a new band goes: the first aligned byte after the header and every live and retired band.
+    fn place_band(&self, capacity: u64) -> Result<Band> {
+        let mut end = HEADER_SIZE;
+        for id in 0..MAX_CHANNELS {
+            let impossible = Error::BadGeometry { what: "band outside of the segment", channel: Some(id) };
+            match Band::occupied(self.entry(id)).map(|band| band.end()) {
+                Some(Some(other)) if other <= self.map.len() => end = end.max(other),
+                Some(_) => return Err(impossible),
+                None => {}
+            }
+        }
+        // No overflow: end is at most the length of a mapping.
+        let band = Band { offset: (end + BAND_ALIGN - 1) & !(BAND_ALIGN - 1), capacity };
+        match band.end() {
+            Some(end) if end <= self.map.len() => Ok(band),
+            _ => {
+                let limit = self.map.len().saturating_sub(band.offset);
+                Err(Error::TooLarge { length: capacity.saturating_mul(SLOT_SIZE), limit })
+            }
+        }
+    }
+
+    /// Everything but the capacity, then the capacity. Whoever dies in between leaves an entry that was never there.
+    fn commit_entry(&self, id: u32, band: Band, options: &ChannelOptions) {
+        let entry = self.entry(id);
+        let flags = if options.counted_waiters { CHANNEL_COUNTED_WAITERS } else { 0 };
+        entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(0);
+        entry.u64(CHANNEL_BAND_OFFSET_OFFSET).store_relaxed(band.offset);
+        entry.u32(CHANNEL_CHANNEL_ID_OFFSET).store_relaxed(id);
+        entry.u32(CHANNEL_FLAGS_OFFSET).store_relaxed(flags);
+        entry.u64(CHANNEL_TAIL_OFFSET).store_relaxed(0);
+        entry.u64(CHANNEL_HEAD_OFFSET).store_relaxed(0);
+        self.store_count(self.channels().len() as u32 + 1);
+        // R1: pairs with A1; entry and slots before the capacity [dmxp.channel.commit]
+        entry.u64(CHANNEL_CAPACITY_OFFSET).store_release(band.capacity);
+    }
+
+    /// Store channel_count, unless it is right already. Under the lock.
+    pub(super) fn store_count(&self, count: u32) -> bool {
+        let word = self.header.area().u32(HEADER_CHANNEL_COUNT_OFFSET);
+        let wrong = word.load_relaxed() != count;
+        if wrong {
+            word.store_relaxed(count);
+        }
+        wrong
+    }
+
+    /// Remove channel `id` [dmxp.channel.remove]: its messages are gone, its users get [`Answer::Closed`](crate::Answer).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::InvalidArgument`], [`Error::Permission`].
+    pub fn remove_channel(&self, id: u32) -> Result<()> {
+        Segment::check_id(id)?;
+        let _lock = self.lock()?;
+        let entry = self.entry(id);
+        let capacity = entry.u64(CHANNEL_CAPACITY_OFFSET);
+        // A1: pairs with R1
+        let slots = capacity.load_acquire();
+        if slots == 0 {
+            return Err(Error::NotFound);
+        }
+        entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(slots);
+        // R1: pairs with A1; the retired capacity before the 0
+        capacity.store_release(0);
+        self.store_count(self.channels().len() as u32);
+        let signal = entry.u32(CHANNEL_SIGNAL_OFFSET);
+        // R4, S5: pairs with A4 and the sleeper's check; the 0 before the signal
+        signal.add_seq_cst(1);
+        futex_wake(signal, u64::MAX);
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//! Shared-memory message segments, as the shmwire specification defines them byte for byte.
+//!
+//! Each segment format is a *profile* with a module of its own. This version has [`dmxp`]: up to 256 bounded queues with
+//! any number of producers and consumers, in any number of processes. Everything here is written from the specification,
+//! in Rust; no C is linked but the C library.
+//!
+//! # Results and errors
+//!
+//! What every message system answers now and then (nothing to read, no room, time is up, closed) is an [`Answer`] inside
+//! `Ok`. What is broken or refused is an [`Error`]. Both have a [`Code`], whose names all languages share.
+//!
+//! # Names
+//!
+//! A *locator* is a POSIX shared-memory name (`"/queue"` or `"queue"`: no slash but a leading one, 1 to 254 further bytes,
+//! not `.` or `..`), or, when it holds any other slash, the path of a regular file. Anything else is
+//! [`Error::InvalidName`].
+//!
+//! # Threads, processes, forks
+//!
+//! Handles are `Send` and `Sync`, and cheap to clone. Dropping the last one unmaps the segment; nothing here ever removes
+//! one but [`unlink`]. After `fork()` the child may go on with its parent's handles.
+//!
+//! # Hostile segments
+//!
+//! Every shared field is checked before it is used: no content of a segment can make this library read or write outside of
+//! the mapping, panic or loop for ever. One thing no library can check: a segment that someone *shortens* under a mapping
+//! raises `SIGBUS` on access. Programs that look into foreign segments install a handler or use
+//! [`dmxp::Segment::read_guarded`].
+//!
+//! # Platforms
+//!
+//! Linux with 64-bit atomics. The segments are little-endian everywhere; a big-endian host swaps.
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs, missing_debug_implementations, rust_2018_idioms)]
+
+#[cfg(not(all(target_os = "linux", target_has_atomic = "64", target_pointer_width = "64")))]
+compile_error!("shmwire needs Linux, 64-bit pointers and 64-bit atomics");
+
+#[allow(unsafe_code)]
+mod atomic;
+#[allow(unsafe_code)]
+mod bytes;
+mod error;
+mod error_table;
+#[allow(unsafe_code)]
+mod map;
+#[allow(unsafe_code)]
+mod wait;
+
+pub mod dmxp;
+
+pub use error::{Answer, Error, Result};
+pub use error_table::Code;
+pub use map::{path, unlink};
+pub use wait::Wait;
+
+/// Version of this library, such as `"0.1.0"`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: MIT
+//! Names, files, mappings, the segment lock, and who else has a segment mapped.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::io::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use crate::atomic::Word32;
+use crate::error::{Error, Result};
+use crate::wait::{Backoff, Deadline};
+
+const SHM_DIRECTORY: &str = "/dev/shm";
+const LONGEST_NAME: usize = 254;
+const LONGEST_PATH: usize = 4095;
+/// A run above this many bytes is faulted in as it is used: the first lap is slower, attaching is not.
+const PREFAULT_LIMIT: u64 = 64 << 20;
+
+/// The name without its leading slash if the locator is a POSIX shared-memory name, `None` if it is a path.
+fn posix_name(locator: &[u8]) -> Option<&[u8]> {
+    let name = locator.strip_prefix(b"/").unwrap_or(locator);
+    if name.contains(&b'/') {
+        None
+    } else {
+        Some(name)
+    }
+}
+
+/// The path of the file behind a locator: `"/queue"` gives `/dev/shm/queue`.
+///
+/// # Errors
+/// [`Error::InvalidName`].
+///
+/// ```
+/// assert_eq!(shmwire::path("/queue")?, std::path::Path::new("/dev/shm/queue"));
+/// assert_eq!(shmwire::path("./queue.bin")?, std::path::Path::new("./queue.bin"));
+/// assert!(shmwire::path("..").is_err());
+/// # Ok::<(), shmwire::Error>(())
+/// ```
+pub fn path(locator: impl AsRef<Path>) -> Result<PathBuf> {
+    let locator = locator.as_ref();
+    let bytes = locator.as_os_str().as_bytes();
+    if bytes.contains(&0) || bytes.len() > LONGEST_PATH {
+        return Err(Error::InvalidName);
+    }
+    match posix_name(bytes) {
+        None => Ok(locator.to_path_buf()),
+        Some(name) if name.is_empty() || name.len() > LONGEST_NAME || name == b"." || name == b".." => Err(Error::InvalidName),
+        Some(name) => Ok(Path::new(SHM_DIRECTORY).join(std::ffi::OsStr::from_bytes(name))),
+    }
+}
+
+/// Remove a segment's name. Those who have it mapped keep it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::InvalidName`], [`Error::Permission`], [`Error::System`].
+pub fn unlink(locator: impl AsRef<Path>) -> Result<()> {
+    fs::remove_file(path(locator)?).map_err(Error::from)
+}
+
+/// Flags of every open: a shared-memory name is never followed through a symbolic link, since everybody may write to the
+/// directory; and a FIFO in the segment's place must not hold us.
+fn open_flags(locator: &Path) -> i32 {
+    let common = libc::O_NONBLOCK | libc::O_NOCTTY;
+    match posix_name(locator.as_os_str().as_bytes()) {
+        Some(_) => common | libc::O_NOFOLLOW,
+        None => common,
+    }
+}
+
+/// A segment's file and its mapping, from byte 0 to the size that the file had when it was mapped.
+#[derive(Debug)]
+pub(crate) struct Map {
+    raw: MmapRaw,
+    file: File,
+    writable: bool,
+    pid: PidCache,
+}
+
+impl Map {
+    /// Make a file of `size` bytes, the first `reserve` of them with memory behind them, and map it.
+    pub(crate) fn create(locator: &Path, size: u64, reserve: u64, mode: u32) -> Result<Map> {
+        if size > i64::MAX as u64 {
+            return Err(Error::InvalidArgument("the size is above 2^63"));
+        }
+        let target = path(locator)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(mode).custom_flags(open_flags(locator));
+        let file = options.open(&target)?;
+        Map::of_new_file(file, size, reserve).map_err(|error| {
+            // Ours, since create_new succeeded, and not published. What went wrong matters more than this.
+            let _ = fs::remove_file(&target);
+            error
+        })
+    }
+
+    fn of_new_file(file: File, size: u64, reserve: u64) -> Result<Map> {
+        file.set_len(size).map_err(Error::System)?;
+        let map = Map::of_file(file, size, true)?;
+        map.reserve(0, reserve)?;
+        Ok(map)
+    }
+
+    /// Map a file of at least `least` bytes, waiting for its creator to give it a size until the deadline.
+    pub(crate) fn open(locator: &Path, read_only: bool, least: u64, deadline: Deadline) -> Result<Map> {
+        let target = path(locator)?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(!read_only).custom_flags(open_flags(locator));
+        let file = options.open(target)?;
+        let size = await_size(&file, deadline)?;
+        if size < least {
+            return Err(Error::Truncated { size, needed: least });
+        }
+        Map::of_file(file, size, !read_only)
+    }
+
+    fn of_file(file: File, size: u64, writable: bool) -> Result<Map> {
+        let length = usize::try_from(size).map_err(|_| Error::Unsupported("a segment beyond the address space"))?;
+        let mut options = MmapOptions::new();
+        options.len(length);
+        let raw = if writable { options.map_raw(&file) } else { options.map_raw_read_only(&file) };
+        Ok(Map { raw: raw.map_err(Error::System)?, file, writable, pid: PidCache::new() })
+    }
+
+    /// Start of the mapping; aligned to a page. Store only where [`Map::writable`] holds.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.raw.as_mut_ptr()
+    }
+
+    /// Bytes of the mapping; never changes.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.raw.len() as u64
+    }
+
+    #[inline]
+    pub(crate) fn writable(&self) -> bool {
+        self.writable
+    }
+
+    /// This process's id, also after a fork.
+    #[inline]
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.get()
+    }
+
+    /// Put memory behind a range now, so that a full file system shows here and not as SIGBUS later.
+    pub(crate) fn reserve(&self, offset: u64, length: u64) -> Result<()> {
+        let (from, count) = (offset as libc::off_t, length as libc::off_t);
+        retry(|| {
+            // SAFETY: the descriptor is open for as long as self is; the call touches no memory of ours.
+            unsafe { libc::fallocate(self.file.as_raw_fd(), 0, from, count) }
+        })
+        .or_else(|error| match error.raw_os_error() {
+            Some(libc::EOPNOTSUPP | libc::ENOSYS) => Ok(()),
+            _ => Err(Error::System(error)),
+        })
+    }
+
+    /// Have the pages of a range mapped before they are needed. An optimisation: it changes no byte, and failing is fine.
+    pub(crate) fn prefault(&self, offset: u64, length: u64) {
+        if self.writable && length <= PREFAULT_LIMIT {
+            let _ = self.raw.advise_range(Advice::PopulateWrite, offset as usize, length as usize);
+        }
+    }
+
+    /// Take the segment lock, waiting for it. flock belongs to the open file description, which threads and forked children
+    /// share: hence one of our own.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let file = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
+        retry(|| {
+            // SAFETY: the descriptor is open; the call touches no memory.
+            unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }
+        })
+        .map_err(Error::System)?;
+        Ok(Lock(file))
+    }
+
+    /// Copy bytes out of a mapping that may have been truncated, through the kernel: slow, and never SIGBUS.
+    pub(crate) fn read_guarded(&self, offset: u64, to: &mut [u8]) -> Result<()> {
+        let wanted = offset.checked_add(to.len() as u64).ok_or(Error::InvalidArgument("the range is beyond 2^64"))?;
+        if wanted > self.len() {
+            return Err(Error::Truncated { size: self.len(), needed: wanted });
+        }
+        let mut done = 0;
+        while done < to.len() {
+            let local = libc::iovec { iov_base: to[done..].as_mut_ptr().cast(), iov_len: to.len() - done };
+            // SAFETY: the range from offset on has been found to be inside of the mapping.
+            let from = unsafe { self.as_ptr().add(offset as usize + done) };
+            let remote = libc::iovec { iov_base: from.cast(), iov_len: local.iov_len };
+            // SAFETY: local is the rest of a slice that is ours alone; the kernel checks remote and answers EFAULT.
+            let count = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+            match usize::try_from(count) {
+                Ok(0) => return Err(Error::Truncated { size: offset + done as u64, needed: wanted }),
+                Ok(count) => done += count,
+                Err(_) => return Err(guarded_error(io::Error::last_os_error(), offset + done as u64, wanted)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no other process maps this file: `Busy` when one does, or when that cannot be told.
+    pub(crate) fn check_exclusive(&self) -> Result<()> {
+        let start = format!("{:x}-", self.as_ptr() as usize);
+        let own = fs::read_to_string("/proc/self/maps").map_err(|_| Error::Busy)?;
+        let line = own.lines().find(|line| line.starts_with(&start)).ok_or(Error::Busy)?;
+        let identity = identity_of(line).ok_or(Error::Busy)?;
+        check_processes(&identity)
+    }
+}
+
+fn guarded_error(error: io::Error, size: u64, needed: u64) -> Error {
+    match error.raw_os_error() {
+        Some(libc::EFAULT) => Error::Truncated { size, needed },
+        Some(libc::ENOSYS) => Error::Unsupported("process_vm_readv"),
+        _ => Error::System(error),
+    }
+}
+
+/// Size of the file once it has one, or as it is at the deadline.
+fn await_size(file: &File, deadline: Deadline) -> Result<u64> {
+    let mut backoff = Backoff::new();
+    loop {
+        let last = deadline.expired();
+        let metadata = file.metadata().map_err(Error::System)?;
+        if !metadata.is_file() {
+            return Err(Error::InvalidName);
+        }
+        if metadata.size() != 0 || last {
+            return Ok(metadata.size());
+        }
+        backoff.pause(deadline);
+    }
+}
+
+/// A call that answers 0 or -1 and errno, again while a signal interrupts it.
+fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
+    loop {
+        if call() == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The segment lock, held until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not by closing alone: a child forked meanwhile has the description too.
+        // SAFETY: the descriptor is open; the call touches no memory.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
+/// Device and inode, as a line of a maps file has them. Taken from our own maps: on some file systems stat gives another
+/// device number.
+fn identity_of(line: &str) -> Option<(String, String)> {
+    let mut words = line.split_ascii_whitespace().skip(3);
+    Some((words.next()?.to_owned(), words.next()?.to_owned()))
+}
+
+/// Whether a process maps the file; an error when its maps cannot be read. A process that has gone maps nothing.
+fn maps_file(maps: &Path, identity: &(String, String)) -> io::Result<bool> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH);
+    let file = match File::open(maps) {
+        Err(error) if gone(&error) => return Ok(false),
+        other => other?,
+    };
+    for line in BufReader::new(file).split(b'\n') {
+        match line {
+            Err(error) if gone(&error) => return Ok(false),
+            line => {
+                if identity_of(&String::from_utf8_lossy(&line?)).as_ref() == Some(identity) {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn check_processes(identity: &(String, String)) -> Result<()> {
+    // Our own entry, which has another number than our pid where /proc belongs to an outer pid namespace.
+    let own = fs::read_link("/proc/self").map_err(|_| Error::Busy)?;
+    let mut saw_init = false; // absent under hidepid: then others are hidden as well
+    for entry in fs::read_dir("/proc").map_err(|_| Error::Busy)? {
+        let name = entry.map_err(|_| Error::Busy)?.file_name();
+        if !name.as_bytes()[0].is_ascii_digit() || name == own {
+            continue;
+        }
+        saw_init |= name == "1";
+        let maps = Path::new("/proc").join(&name).join("maps");
+        if maps_file(&maps, identity).unwrap_or(true) {
+            return Err(Error::Busy);
+        }
+    }
+    if saw_init {
+        Ok(())
+    } else {
+        Err(Error::Busy)
+    }
+}
+
+/// The process id, looked up once per process: the system call costs more than sending a message does. The page is wiped by
+/// a fork, which no hook in this library could promise.
+#[derive(Debug)]
+struct PidCache(Option<MmapRaw>);
+
+impl PidCache {
+    fn new() -> PidCache {
+        let page = MmapOptions::new().len(4096).map_anon().ok().map(MmapRaw::from);
+        PidCache(page.filter(|page| {
+            // SAFETY: the range is a private anonymous mapping of ours, as the advice demands; it holds nothing yet.
+            unsafe { libc::madvise(page.as_mut_ptr().cast(), page.len(), libc::MADV_WIPEONFORK) == 0 }
+        }))
+    }
+
+    #[inline]
+    fn get(&self) -> u32 {
+        match &self.0 {
+            None => std::process::id(),
+            Some(page) => PidCache::look(page),
+        }
+    }
+
+    #[inline]
+    fn look(page: &MmapRaw) -> u32 {
+        // SAFETY: a page of ours, aligned and mapped for as long as the borrow; only accessed here.
+        let word = unsafe { Word32::new(page.as_mut_ptr()) };
+        match word.load_relaxed() {
+            0 => {
+                let pid = std::process::id();
+                word.store_relaxed(pid);
+                pid
+            }
+            pid => pid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths() {
+        let long = "n".repeat(LONGEST_NAME + 1);
+        for bad in ["", "/", ".", "/..", long.as_str(), "a\0b"] {
+            assert_eq!(path(bad).expect_err(bad).code().name(), "INVALID_NAME");
+        }
+        assert_eq!(path("queue").expect("a name"), Path::new("/dev/shm/queue"));
+        assert_eq!(path(&long[1..]).expect("the longest name"), Path::new(SHM_DIRECTORY).join(&long[1..]));
+        assert_eq!(path("/tmp/queue").expect("a path"), Path::new("/tmp/queue"));
+    }
+
+    #[test]
+    fn directories_and_devices_are_no_segments() {
+        for locator in ["/dev/null", "/tmp/"] {
+            let error = Map::open(Path::new(locator), true, 1, Deadline::NOW).expect_err(locator);
+            assert_eq!(error.code().name(), "INVALID_NAME", "{locator}");
+        }
+    }
+
+    #[test]
+    fn the_pid_is_ours() {
+        let cache = PidCache::new();
+        assert_eq!((cache.get(), cache.get()), (std::process::id(), std::process::id()));
+        assert_eq!(PidCache(None).get(), std::process::id());
+    }
+
+    #[test]
+    fn identity_is_device_and_inode() {
+        let line = "7f0000000000-7f0000001000 rw-s 00000000 00:1a 4711       /dev/shm/x";
+        assert_eq!(identity_of(line), Some(("00:1a".to_owned(), "4711".to_owned())));
+        assert_eq!(identity_of("garbage"), None);
+    }
+}

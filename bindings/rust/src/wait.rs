@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+//! Time limits, pauses, clocks and the futex calls.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::atomic::Word32;
+
+const SPIN_ROUNDS: u32 = 64;
+const YIELD_ROUNDS: u32 = 72;
+const SHORTEST_NAP: Duration = Duration::from_micros(1);
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// How long a call may wait, and how long of that it polls before it sleeps.
+///
+/// A [`Duration`] converts into a limit without polling; `Duration::ZERO` means to look once.
+///
+/// ```
+/// use shmwire::Wait;
+/// use std::time::Duration;
+/// let latency = Wait::forever().spin(Duration::from_micros(5));
+/// let patience: Wait = Duration::from_secs(1).into();
+/// assert_ne!(latency, patience);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    limit: Option<Duration>,
+    spin: Duration,
+}
+
+impl Wait {
+    /// Without a limit.
+    #[must_use]
+    pub const fn forever() -> Wait {
+        Wait { limit: None, spin: Duration::ZERO }
+    }
+
+    /// At most this long.
+    #[must_use]
+    pub const fn at_most(limit: Duration) -> Wait {
+        Wait { limit: Some(limit), spin: Duration::ZERO }
+    }
+
+    /// Poll this long before the first sleep: 5 us is a good value where latency matters, none where idle CPU does.
+    #[must_use]
+    pub const fn spin(self, spin: Duration) -> Wait {
+        Wait { spin, ..self }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.limit.map_or(Deadline(Limit::Never), Deadline::after)
+    }
+
+    pub(crate) fn spin_deadline(&self) -> Deadline {
+        Deadline::after(self.spin)
+    }
+}
+
+impl From<Duration> for Wait {
+    fn from(limit: Duration) -> Wait {
+        Wait::at_most(limit)
+    }
+}
+
+/// The moment at which a time limit passes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(Limit);
+
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Deadline {
+    /// Has passed already; asks no clock.
+    #[cfg(test)]
+    pub(crate) const NOW: Deadline = Deadline(Limit::Now);
+
+    pub(crate) fn after(limit: Duration) -> Deadline {
+        if limit.is_zero() {
+            return Deadline(Limit::Now);
+        }
+        Deadline(Instant::now().checked_add(limit).map_or(Limit::Never, Limit::At))
+    }
+
+    pub(crate) fn expired(self) -> bool {
+        match self.0 {
+            Limit::Now => true,
+            Limit::At(moment) => Instant::now() >= moment,
+            Limit::Never => false,
+        }
+    }
+
+    /// What is left, but not more than `most`.
+    pub(crate) fn remaining(self, most: Duration) -> Duration {
+        match self.0 {
+            Limit::Now => Duration::ZERO,
+            Limit::At(moment) => moment.saturating_duration_since(Instant::now()).min(most),
+            Limit::Never => most,
+        }
+    }
+}
+
+/// Pauses that grow: spin, then give way, then sleep up to 1 ms at a time.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    round: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { round: 0 }
+    }
+
+    /// Pause once, not beyond the deadline.
+    pub(crate) fn pause(&mut self, deadline: Deadline) {
+        if self.round < SPIN_ROUNDS {
+            std::hint::spin_loop();
+        } else if self.round < YIELD_ROUNDS {
+            std::thread::yield_now();
+        } else {
+            let doublings = (self.round - YIELD_ROUNDS).min(10);
+            let nap = (SHORTEST_NAP * (1 << doublings)).min(LONGEST_NAP);
+            std::thread::sleep(deadline.remaining(nap));
+        }
+        self.round = self.round.saturating_add(1);
+    }
+}
+
+/// Nanoseconds since the Unix epoch, 0 before it.
+#[inline]
+pub(crate) fn wall_clock_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
+}
+
+/// Sleep until the word is woken, or at most `limit`, unless it is not `value` any more. May return early for no reason:
+/// the caller looks again in any case, so no outcome needs telling apart.
+pub(crate) fn futex_wait(word: Word32<'_>, value: u32, limit: Duration) {
+    let timeout =
+        libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32) };
+    // No FUTEX_PRIVATE_FLAG: the other side is another process. The kernel compares in host order.
+    // SAFETY: the word is mapped and aligned; the kernel only reads it, atomically, and reads the timeout, which lives
+    // until the call returns.
+    unsafe {
+        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value.to_le(), &timeout, std::ptr::null::<u32>(), 0_u32);
+    }
+}
+
+/// Wake up to `count` sleepers. It can fail only for an address that is not mapped, and then nobody sleeps on it.
+pub(crate) fn futex_wake(word: Word32<'_>, count: u64) {
+    let most = i32::try_from(count).unwrap_or(i32::MAX);
+    // SAFETY: as in futex_wait; the kernel uses the address as a key only.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAKE,
+            most,
+            std::ptr::null::<u32>(),
+            std::ptr::null::<u32>(),
+            0_u32,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_end() {
+        assert!(Deadline::after(Duration::ZERO).expired());
+        assert!(!Wait::forever().deadline().expired());
+        assert!(!Wait::at_most(Duration::MAX).deadline().expired());
+        let soon = Deadline::after(Duration::from_millis(2));
+        assert!(soon.remaining(Duration::from_secs(9)) <= Duration::from_millis(2));
+        let mut backoff = Backoff::new();
+        while !soon.expired() {
+            backoff.pause(soon);
+        }
+        assert_eq!(soon.remaining(Duration::from_secs(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_changed_word_is_not_slept_on() {
+        let mut memory = 7_u32;
+        // SAFETY: an aligned word of ours that outlives the borrow.
+        let word = unsafe { Word32::new((&mut memory as *mut u32).cast()) };
+        let began = Instant::now();
+        futex_wait(word, 8, Duration::from_secs(20));
+        assert!(began.elapsed() < Duration::from_secs(10));
+        futex_wait(word, 7, Duration::from_millis(5));
+        futex_wake(word, u64::MAX);
+    }
+}
