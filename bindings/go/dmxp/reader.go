@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+
+package dmxp
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"shmwire"
+	"shmwire/internal/shm"
+)
+
+// TryReceive takes one message into new memory, or answers ErrEmpty at once. The errors of TryReceiveInto.
+func (c *Channel) TryReceive() (Message, error) {
+	var message Message
+	err := c.TryReceiveInto(make([]byte, c.maxPayload), &message)
+	return message, err
+}
+
+// TryReceiveInto takes one message into buffer, or answers ErrEmpty at once. It allocates nothing. ErrTooSmall (a *shmwire.Error with
+// the size in Needed) leaves the message in place; ErrCorrupt for an impossible length has released the slot; ErrClosed,
+// ErrPermission.
+func (c *Channel) TryReceiveInto(buffer []byte, message *Message) error {
+	if err := c.segment.writable(); err != nil {
+		return err
+	}
+	return c.take(buffer, message)
+}
+
+// take is section 7 of the specification.
+func (c *Channel) take(buffer []byte, message *Message) error {
+	head := c.entry.head
+	h := head.Load()
+	for {
+		cell := c.cell(h)
+		// A2: pairs with R2; sequence before meta and payload.
+		if s := shm.Load64(cell, slotSequenceOffset); s != h+1 {
+			if err := c.notPublished(h, s); err != nil {
+				return err
+			}
+			h = head.Load()
+			continue
+		}
+		// A buffer for the longest payload needs no look at the length before the claim.
+		if uint64(len(buffer)) < c.maxPayload {
+			needed := c.tooSmall(cell, len(buffer))
+			if needed > 0 && head.Load() == h {
+				message.Payload = nil
+				return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: needed} // [dmxp.consume.too-small]
+			}
+		}
+		if !head.CompareAndSwap(h, h+1) { // [dmxp.consume.claim]
+			h = head.Load()
+			continue
+		}
+		delivered, err := c.deliver(cell, h, buffer, message)
+		// R3: pairs with A3; the last access to the slot before its release [dmxp.consume.release].
+		shm.Store64(cell, slotSequenceOffset, h+c.capacity)
+		if delivered || err != nil {
+			return err
+		}
+		h = head.Load()
+	}
+}
+
+// notPublished answers for position h, whose slot has sequence s: nil when head has moved on and the caller is to look again
+// [dmxp.consume.empty, .impossible, dmxp.channel.closed].
+func (c *Channel) notPublished(h, s uint64) error {
+	free := s == h || s == h-c.capacity+1
+	if !free && c.entry.head.Load() != h {
+		return nil
+	}
+	if !free {
+		return c.impossible(h, s)
+	}
+	if c.removed() {
+		return shmwire.ErrClosed
+	}
+	return shmwire.ErrEmpty
+}
+
+// tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise 0. Another
+// consumer may have taken the message meanwhile: the caller looks at head again.
+func (c *Channel) tooSmall(cell []byte, room int) int {
+	place, length := c.payloadOf(cell)
+	if isTombstone(cell) || length > place.capacity || length <= uint64(room) {
+		return 0
+	}
+	return int(length)
+}
+
+// deliver copies a taken slot out, unless its length is impossible or it is a tombstone.
+func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *Message) (bool, error) {
+	place, length := c.payloadOf(cell)
+	tombstone := isTombstone(cell)
+	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of ours.
+	if length > place.capacity || length > uint64(len(buffer)) && !tombstone { // [dmxp.consume.payload-len]
+		message.Payload = nil
+		return false, c.badLength(position, length)
+	}
+	if tombstone { // [dmxp.consume.tombstone]
+		return false, nil
+	}
+	copy(buffer, cell[place.offset:place.offset+length])
+	message.Payload = buffer[:length]
+	message.Position, message.ChannelID = position, c.id
+	getMeta(cell, &message.Meta)
+	return true, nil
+}
+
+func (c *Channel) badLength(position, length uint64) error {
+	return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: payload_len %d at position %d", c.id, length, position)
+}
+
+// Receive takes one message into new memory, sleeping until there is one or ctx is done. The errors of ReceiveInto.
+func (c *Channel) Receive(ctx context.Context) (Message, error) {
+	var message Message
+	err := c.ReceiveInto(ctx, make([]byte, c.maxPayload), &message)
+	return message, err
+}
+
+// ReceiveInto takes one message into buffer, sleeping until there is one or ctx is done [dmxp.wait.*]. It looks at least once, and
+// once more after the deadline: then ErrTimeout (and context.DeadlineExceeded). A cancelled context gives its error within
+// 20 ms, the longest single sleep under a context that can be cancelled. Otherwise the errors of TryReceiveInto. It
+// allocates nothing of its own.
+func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Message) error {
+	err := c.TryReceiveInto(buffer, message)
+	if err != shmwire.ErrEmpty {
+		return err
+	}
+	if err := c.poll(ctx, buffer, message); err != shmwire.ErrEmpty {
+		return err
+	}
+	for {
+		signal := c.entry.signal.Load() // A4: pairs with R4; signal before the look [dmxp.wait.load-first]
+		done := contextDone(ctx)        // before the look, which is the last one then [dmxp.wait.timeout]
+		if err := c.take(buffer, message); err != shmwire.ErrEmpty {
+			return err
+		}
+		if done != nil {
+			return done
+		}
+		if c.sleepHook != nil {
+			c.sleepHook()
+		}
+		c.sleep(ctx, signal)
+	}
+}
+
+const pollsPerClock = 64
+
+// poll looks again and again for the time that the caller wants to spin.
+func (c *Channel) poll(ctx context.Context, buffer []byte, message *Message) error {
+	if c.spin <= 0 {
+		return shmwire.ErrEmpty
+	}
+	for end := time.Now().Add(c.spin); ; {
+		for i := 0; i < pollsPerClock; i++ {
+			if err := c.take(buffer, message); err != shmwire.ErrEmpty {
+				return err
+			}
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			return shmwire.ErrEmpty
+		}
+		runtime.Gosched()
+	}
+}
+
+// cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
+const cancelSlice = 20 * time.Millisecond
+
+// sleep waits for a signal other than the one given, at most waitSliceNS [dmxp.wait.slice] and until ctx is done, counted among
+// the waiters all the while [dmxp.wait.count].
+func (c *Channel) sleep(ctx context.Context, signal uint32) {
+	c.entry.waiters.Add(1) // S5: counted before the second look at signal
+	// S5: pairs with the producer's load of waiters; either it sees the count or this sees its signal.
+	if c.entry.signal.Load() == signal {
+		for left := time.Duration(waitSliceNS); left > 0; {
+			slice := left
+			if ctx.Done() != nil && slice > cancelSlice {
+				slice = cancelSlice
+			}
+			if deadline, ok := ctx.Deadline(); ok {
+				if until := time.Until(deadline); until < slice {
+					slice = until
+				}
+			}
+			if shm.Wait(c.entry.signal, signal, slice) == shm.Signalled || contextDone(ctx) != nil {
+				break
+			}
+			left -= slice
+		}
+	}
+	c.entry.waiters.Add(^uint32(0)) // S5: no longer counted
+}
+
+// errDeadline is both shmwire.ErrTimeout and context.DeadlineExceeded.
+var errDeadline = &shmwire.Error{Code: shmwire.ErrTimeout, Cause: context.DeadlineExceeded}
+
+// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own timer needs a
+// free thread to fire.
+func contextDone(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
+			return nil
+		}
+		return errDeadline
+	}
+	if err == context.DeadlineExceeded {
+		return errDeadline
+	}
+	return err
+}
+
+// ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other, claimed
+// together; it answers how many. ErrEmpty; ErrTooSmall when not even the first fits; the other errors of TryReceiveInto.
+func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
+	if err := c.segment.writable(); err != nil {
+		return 0, err
+	}
+	if len(messages) == 0 {
+		return 0, shmwire.Errorf(shmwire.ErrInvalidArgument, "room for no messages")
+	}
+	for {
+		h := c.entry.head.Load()
+		count := c.run(h, buffer, messages)
+		if count == 0 {
+			// The first is not there, not sound, a tombstone or too long: the single call knows which.
+			if err := c.take(buffer, &messages[0]); err != nil {
+				return 0, err
+			}
+			return 1, nil
+		}
+		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) { // [dmxp.consume.claim], for each of the run
+			continue
+		}
+		for i := 0; i < count; i++ {
+			c.copyOut(h+uint64(i), &messages[i])
+		}
+		return count, nil
+	}
+}
+
+// run finds the published messages from position h on that fit, and gives each its part of the buffer. Until the claim that follows,
+// others may take them: what it finds holds only if head is still h then.
+func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
+	used := uint64(0)
+	for i := range messages {
+		p := h + uint64(i)
+		if uint64(i) == c.capacity {
+			return i
+		}
+		cell := c.cell(p)
+		if shm.Load64(cell, slotSequenceOffset) != p+1 { // A2: pairs with R2; sequence before meta and payload
+			return i
+		}
+		place, length := c.payloadOf(cell)
+		if isTombstone(cell) || length > place.capacity || length > uint64(len(buffer))-used {
+			return i
+		}
+		messages[i].Payload = buffer[used : used+length : used+length]
+		used += length
+	}
+	return len(messages)
+}
+
+// copyOut copies a taken slot of a run into the memory that run gave it, and releases the slot.
+func (c *Channel) copyOut(position uint64, message *Message) {
+	cell := c.cell(position)
+	place, _ := c.payloadOf(cell)
+	copy(message.Payload, cell[place.offset:place.offset+place.capacity])
+	message.Position, message.ChannelID = position, c.id
+	getMeta(cell, &message.Meta)
+	// R3: pairs with A3; the last access to the slot before its release.
+	shm.Store64(cell, slotSequenceOffset, position+c.capacity)
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+
+// Package shmwire reads and writes shared-memory message segments in pure Go, byte for byte as the specification in
+// spec/ says, beside implementations in C, Rust and Python on the same segment.
+//
+// This package holds what all profiles share: the registry of results and errors, names, and the guard against
+// truncated segments. Each profile is a package of its own; dmxp is the bounded multi-producer multi-consumer queue.
+//
+//	segment, err := dmxp.Create("/queue", dmxp.WithSize(1<<20))
+//	if err != nil {
+//		return err
+//	}
+//	defer segment.Close()
+//	if err := segment.CreateChannel(0); err != nil {
+//		return err
+//	}
+//	channel, err := segment.Attach(0)
+//	if err != nil {
+//		return err
+//	}
+//	if _, err := channel.Send(ctx, []byte("hello"), nil); err != nil {
+//		return err
+//	}
+//	message, err := channel.Receive(ctx)
+//
+// # Errors
+//
+// Every error carries a code of the closed registry; test with errors.Is(err, shmwire.ErrFull). EMPTY, FULL, TIMEOUT and
+// CLOSED are answers rather than faults, and are returned as errors all the same, without allocation. A deadline of
+// a context gives an error that is both ErrTimeout and context.DeadlineExceeded; a cancelled context gives
+// context.Canceled.
+//
+// # Goroutines and processes
+//
+// Segments and channels may be used by any number of goroutines at once, but Close must come last: cancel what still
+// waits, let it return, then close. A goroutine that sleeps for a message holds an operating-system thread.
+//
+// # Truncation
+//
+// A segment that someone shortens under a mapping faults on access, and the fault ends the program. Guard turns it into
+// ErrTruncated for programs that look into foreign segments.
+//
+// # Memory order
+//
+// The specification asks for acquire, release and, in two places, sequentially consistent operations and stand-alone
+// fences. Package sync/atomic is sequentially consistent throughout and thus at least as strong; for the fences see
+// Fence in internal/shm. All unsafe code is in internal/shm.
+package shmwire

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+
+package shm
+
+import (
+	"errors"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"shmwire"
+)
+
+// Mapping is a segment's file, mapped whole. Its descriptor stays open for locks.
+type Mapping struct {
+	Window
+	ReadOnly bool
+	fd       int
+	mutex    sync.Mutex // flock does not tell goroutines that share a descriptor apart
+}
+
+const maxInt = uint64(^uint(0) >> 1)
+
+// Create makes the file exclusively, size bytes of zeros, of which the first reserve bytes are backed by storage, and maps it. On
+// failure nothing is left behind. ErrExists, ErrInvalidName, ErrPermission, ErrInvalidArgument, ErrSystem.
+func Create(locator string, size, reserve uint64, mode uint32) (*Mapping, error) {
+	if !LittleEndian() {
+		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "big-endian machine")
+	}
+	if size > maxInt {
+		return nil, shmwire.Errorf(shmwire.ErrInvalidArgument, "size %d", size)
+	}
+	path, err := shmwire.Path(locator)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := openRetrying(path, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, mode)
+	if err != nil {
+		return nil, shmwire.FromErrno("create "+path, err)
+	}
+	mapping, err := sizeAndMap(fd, size, reserve)
+	if err != nil {
+		unix.Close(fd)
+		unix.Unlink(path)
+		return nil, err
+	}
+	return mapping, nil
+}
+
+func sizeAndMap(fd int, size, reserve uint64) (*Mapping, error) {
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		return nil, shmwire.FromErrno("ftruncate", err)
+	}
+	mapping := &Mapping{fd: fd}
+	if err := mapping.Reserve(0, reserve); err != nil {
+		return nil, err
+	}
+	return mapping, mapping.attach(size)
+}
+
+// Open maps an existing file. A file that is shorter than least bytes is ErrTruncated. ErrNotFound, ErrInvalidName,
+// ErrInvalidArgument (not a regular file), ErrPermission, ErrSystem.
+func Open(locator string, readOnly bool, least uint64) (*Mapping, error) {
+	if !LittleEndian() {
+		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "big-endian machine")
+	}
+	path, err := shmwire.Path(locator)
+	if err != nil {
+		return nil, err
+	}
+	flags := unix.O_RDWR
+	if readOnly {
+		flags = unix.O_RDONLY
+	}
+	fd, err := openRetrying(path, flags, 0)
+	if err != nil {
+		return nil, shmwire.FromErrno("open "+path, err)
+	}
+	mapping, err := statAndMap(fd, readOnly, least)
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return mapping, nil
+}
+
+func statAndMap(fd int, readOnly bool, least uint64) (*Mapping, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return nil, shmwire.FromErrno("fstat", err)
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, shmwire.Errorf(shmwire.ErrInvalidArgument, "not a regular file")
+	}
+	size := uint64(stat.Size)
+	if size < least || size == 0 {
+		return nil, shmwire.Errorf(shmwire.ErrTruncated, "%d bytes, at least %d expected", size, least)
+	}
+	if size > maxInt {
+		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "%d bytes do not fit the address space", size)
+	}
+	mapping := &Mapping{fd: fd, ReadOnly: readOnly}
+	return mapping, mapping.attach(size)
+}
+
+// openRetrying adds O_NONBLOCK, so that a pipe in the place of a segment does not hold the caller.
+func openRetrying(path string, flags int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+func (m *Mapping) attach(size uint64) error {
+	prot := unix.PROT_READ | unix.PROT_WRITE
+	if m.ReadOnly {
+		prot = unix.PROT_READ
+	}
+	b, err := unix.Mmap(m.fd, 0, int(size), prot, unix.MAP_SHARED)
+	if err != nil {
+		return shmwire.FromErrno("mmap", err)
+	}
+	m.b = b
+	return nil
+}
+
+// Close unmaps the segment and closes the descriptor. Nothing may refer to the mapping any more.
+func (m *Mapping) Close() error {
+	err := unix.Munmap(m.b)
+	m.b = nil
+	if closeErr := unix.Close(m.fd); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return shmwire.FromErrno("close", err)
+	}
+	return nil
+}
+
+// Reserve has the file system back [off, off+n) with storage, so that a full one is an error here and not a fault later. File
+// systems that cannot do it are let pass.
+func (m *Mapping) Reserve(off, n uint64) error {
+	for {
+		err := unix.Fallocate(m.fd, unix.FALLOC_FL_KEEP_SIZE, int64(off), int64(n))
+		switch {
+		case err == nil, errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		case !errors.Is(err, unix.EINTR):
+			return shmwire.FromErrno("fallocate", err)
+		}
+	}
+}
+
+// Prefault maps the pages of [off, off+n), writable where the mapping is. Kernels before 5.14 cannot, which is no error.
+func (m *Mapping) Prefault(off, n uint64) {
+	page := uint64(unix.Getpagesize())
+	start := off &^ (page - 1)
+	advice := unix.MADV_POPULATE_WRITE
+	if m.ReadOnly {
+		advice = unix.MADV_POPULATE_READ
+	}
+	_ = unix.Madvise(m.Bytes(start, off+n-start), advice)
+}
+
+// Lock waits for flock(LOCK_EX) on the file and returns the release. It excludes other processes, other handles of this
+// process, and other goroutines on this handle.
+func (m *Mapping) Lock() (unlock func(), err error) {
+	m.mutex.Lock()
+	for {
+		err := unix.Flock(m.fd, unix.LOCK_EX)
+		if err == nil {
+			return func() { unix.Flock(m.fd, unix.LOCK_UN); m.mutex.Unlock() }, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			m.mutex.Unlock()
+			return nil, shmwire.FromErrno("flock", err)
+		}
+	}
+}
+
+// base is the address of the mapping.
+func (m *Mapping) base() uintptr { return uintptr(unsafe.Pointer(&m.b[0])) }
