@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Bounds: the only file that reads and writes the bytes of a mapping.
+
+A Window refuses every access that is not wholly inside, so a hostile offset ends in an exception and never in a wrong byte.
+Plain accesses carry no ordering; shmwire.atomic has the words that do.
+"""
+
+from __future__ import annotations
+
+import mmap
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from .errors import BadGeometryError, Closed, PermissionError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_U32 = Struct("<I")
+_U64 = Struct("<Q")
+
+
+def contiguous(data: ReadableBuffer) -> bytes | memoryview:
+    """The bytes of anything with the buffer protocol, copied only where they do not lie together."""
+    if isinstance(data, bytes):
+        return data
+    view = memoryview(data)
+    return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+
+
+class Window:
+    """The bytes of one mapping, bounds-checked.
+
+    The mapping is never unmapped by hand: it goes away with the last object that refers to it (this window, a view handed to
+    a caller, an atomic access that another thread is in). So closing a segment under a running call cannot crash.
+    """
+
+    __slots__ = ("_map", "size", "writable")
+
+    def __init__(self, mapping: mmap.mmap, size: int, writable: bool) -> None:
+        self._map: mmap.mmap | None = mapping
+        self.size = size
+        self.writable = writable
+
+    def close(self) -> None:
+        """Let go of the mapping. Later accesses raise Closed."""
+        self._map = None
+
+    def buffer(self) -> mmap.mmap:
+        """The mapping itself, for shmwire.atomic."""
+        if self._map is None:
+            raise Closed("the segment has been closed")
+        return self._map
+
+    def _check(self, offset: int, length: int) -> mmap.mmap:
+        # Python integers do not overflow: the plain comparison is the safe one.
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise BadGeometryError(f"access to {length} bytes at {offset} in a segment of {self.size}")
+        return self.buffer()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """A copy of `length` bytes at `offset`."""
+        return self._check(offset, length)[offset:offset + length]
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Store `data` at `offset`."""
+        if not self.writable:
+            raise PermissionError("the segment is mapped read-only")
+        self._check(offset, len(data))[offset:offset + len(data)] = data
+
+    def u32(self, offset: int) -> int:
+        """The little-endian u32 at `offset`, a plain load."""
+        value: int = _U32.unpack_from(self._check(offset, 4), offset)[0]
+        return value
+
+    def u64(self, offset: int) -> int:
+        """The little-endian u64 at `offset`, a plain load."""
+        value: int = _U64.unpack_from(self._check(offset, 8), offset)[0]
+        return value
+
+    def put_u32(self, offset: int, value: int) -> None:
+        """Store a little-endian u32 at `offset`."""
+        self.write(offset, _U32.pack(value))
+
+    def put_u64(self, offset: int, value: int) -> None:
+        """Store a little-endian u64 at `offset`."""
+        self.write(offset, _U64.pack(value))
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """The bytes themselves, writable where the mapping is. The view keeps the mapping alive."""
+        return memoryview(self._check(offset, length))[offset:offset + length]

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""shmwire-driver-python: this package behind driver protocol 1 (spec/driver-protocol.md), for either engine.
+
+One request a line on standard input, one reply a line on standard output. Whatever else prints ends up on standard error.
+
+A segment that somebody truncates raises SIGBUS where it is touched, which no Python handler can survive. The extension's
+handler (shmwire/_native/guard.h) puts zeros where the file used to be and counts; a request during which the count grew is
+answered TRUNCATED, and so is every later one on the same handle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import IO, Any, Final, cast
+
+from . import __version__, dmxp, driver_live
+from ._native import ext_atomic, ext_refc
+from .driver_codec import U64, BadRequest, Json, UnknownCommand, integer, table, text
+from .driver_dmxp import DmxpHandle, Injection, capabilities
+from .errors import ShmwireException, TooSmallError, TruncatedError, UnsupportedError, from_os_error
+
+PROTOCOL: Final = 1
+LONGEST_LINE: Final = 1 << 20
+
+
+class Driver:
+    """The state between requests: handles, claims, what is injected, an armed actor."""
+
+    def __init__(self, engine: dmxp.Engine) -> None:
+        self.engine: dmxp.Engine = engine
+        self.leaving = False
+        self._injection = Injection()
+        self._handles: dict[int, DmxpHandle] = {}
+        self._claims: dict[int, tuple[dmxp.Claim, int]] = {}
+        self._truncated: set[int] = set()
+        self._actor: driver_live.Actor | None = None
+        self._last_id = 0
+        self._commands: dict[str, Callable[[Json], Json]] = {
+            "hello": self._hello, "reset": self._reset, "inject": self._inject, "create": self._create, "open": self._open,
+            "inspect": self._inspect, "write": self._write, "claim": self._claim, "commit": self._commit,
+            "abandon": self._abandon, "read": self._read, "seek": self._seek, "call": self._call, "arm": self._arm,
+            "go": self._go, "close": self._close, "bye": self._bye,
+        }
+
+    # Requests and replies -------------------------------------------------------------------------------------------
+
+    def handle(self, line: str) -> Json:
+        """The reply to one line."""
+        number: Any = None
+        try:
+            body = json.loads(line)
+            if not isinstance(body, dict) or isinstance(body.get("id"), bool) or not isinstance(body.get("id", 0), int):
+                raise BadRequest("not a JSON object with a numeric id")
+            number = body.get("id")
+            return {"id": number, "ok": self._run(body)}
+        except ShmwireException as error:
+            return {"id": number, "err": error_reply(error)}
+        except json.JSONDecodeError as error:
+            return failure(number, "BAD_REQUEST", f"not JSON: {error}")
+        except BadRequest as error:
+            return failure(number, "BAD_REQUEST", str(error))
+        except UnknownCommand as error:
+            return failure(number, "UNKNOWN_COMMAND", str(error))
+        except Exception as error:
+            return failure(number, "INTERNAL", f"{type(error).__name__}: {error}")
+
+    def _run(self, body: Json) -> Json:
+        name = text(body, "cmd")
+        command = self._commands.get(name)
+        if command is None:
+            raise UnknownCommand(name)
+        before = guard_hits()
+        try:
+            reply = command(body)
+        except ShmwireException:
+            self._require_whole(body, before)
+            raise
+        self._require_whole(body, before)
+        return reply
+
+    def _require_whole(self, body: Json, before: int) -> None:
+        """TruncatedError when the segment lost pages during the request: what was read or written is worth nothing."""
+        if guard_hits() == before:
+            return
+        if isinstance(body.get("h"), int):
+            self._truncated.add(body["h"])
+        raise TruncatedError("the segment was shortened under its mapping")
+
+    def _add(self, handle: DmxpHandle) -> Json:
+        self._last_id += 1
+        self._handles[self._last_id] = handle
+        return {"h": self._last_id}
+
+    def _segment(self, body: Json) -> DmxpHandle:
+        number = integer(body, "h", U64)
+        if number not in self._handles:
+            raise BadRequest(f"h {number} is not a handle")
+        if number in self._truncated:
+            raise TruncatedError("the segment was shortened under its mapping")
+        return self._handles[number]
+
+    def _claimed(self, body: Json) -> tuple[dmxp.Claim, DmxpHandle, int]:
+        number = integer(body, "c", U64)
+        if number not in self._claims:
+            raise BadRequest(f"c {number} is not a claim")
+        claim, owner = self._claims[number]
+        return claim, self._handles[owner], number
+
+    # Commands -------------------------------------------------------------------------------------------------------
+
+    def _hello(self, body: Json) -> Json:
+        offered = body.get("proto", [PROTOCOL])
+        if not isinstance(offered, list) or PROTOCOL not in offered:
+            raise UnsupportedError(f"this driver speaks protocol {PROTOCOL}")
+        name = "shmwire-python" if self.engine == "python" else "shmwire-python-native"
+        implementation = {"name": name, "version": __version__, "language": "python"}
+        if self.engine == "native":
+            implementation["binding_of"] = "shmwire-c"
+        return {"proto": PROTOCOL, "driver": {"name": "shmwire-driver-python", "version": __version__}, "impl": implementation,
+                "profiles": {"dmxp": capabilities()}}
+
+    def _reset(self, _: Json) -> Json:
+        self.close_all()
+        return {}
+
+    def close_all(self) -> None:
+        """Drop all handles, claims, injections and the armed actor."""
+        self._disarm()
+        self._claims.clear()
+        for handle in self._handles.values():
+            handle.close()
+        self._handles.clear()
+        self._truncated.clear()
+        self._injection = Injection()
+
+    def _inject(self, body: Json) -> Json:
+        self._injection.update(body)
+        return {}
+
+    def _require_profile(self, body: Json) -> None:
+        profile = text(body, "profile")
+        if profile != "dmxp":
+            raise UnsupportedError(f"profile {profile}")
+
+    def _create(self, body: Json) -> Json:
+        self._require_profile(body)
+        return self._add(DmxpHandle.create(self.engine, body, self._injection))
+
+    def _open(self, body: Json) -> Json:
+        self._require_profile(body)
+        text(body, "mode")
+        return self._add(DmxpHandle.open(self.engine, body, self._injection))
+
+    def _inspect(self, body: Json) -> Json:
+        return {"fields": self._segment(body).inspect()}
+
+    def _write(self, body: Json) -> Json:
+        return self._segment(body).write(body)
+
+    def _read(self, body: Json) -> Json:
+        return self._segment(body).read(body)
+
+    def _seek(self, body: Json) -> Json:
+        self._segment(body)
+        raise UnsupportedError("profile dmxp has no private cursor")
+
+    def _claim(self, body: Json) -> Json:
+        claim, reply = self._segment(body).claim(body)
+        if claim is not None:
+            self._last_id += 1
+            self._claims[self._last_id] = (claim, integer(body, "h", U64))
+            reply["c"] = self._last_id
+        return reply
+
+    def _commit(self, body: Json) -> Json:
+        claim, handle, number = self._claimed(body)
+        handle.commit(claim, body)
+        del self._claims[number]
+        return {}
+
+    def _abandon(self, body: Json) -> Json:
+        claim, _, number = self._claimed(body)
+        claim.abandon()
+        del self._claims[number]
+        return {}
+
+    def _call(self, body: Json) -> Json:
+        return self._segment(body).call(text(body, "verb"), table(body, "args"))
+
+    def _close(self, body: Json) -> Json:
+        number = integer(body, "h", U64)
+        if number not in self._handles:
+            raise BadRequest(f"h {number} is not a handle")
+        self._claims = {key: held for key, held in self._claims.items() if held[1] != number}
+        self._handles.pop(number).close()
+        return {}
+
+    def _bye(self, _: Json) -> Json:
+        self.leaving = True
+        return {}
+
+    # Live -----------------------------------------------------------------------------------------------------------
+
+    def _arm(self, body: Json) -> Json:
+        self._require_profile(body)
+        self._disarm()
+        request = {"seg": text(body, "seg"), "options": body.get("options")}
+        segment = DmxpHandle.open(self.engine, request, self._injection).segment
+        try:
+            self._actor = driver_live.arm(body, driver_live.port_of(segment, body))
+        except OSError as error:
+            if isinstance(error, ShmwireException):
+                raise
+            raise from_os_error(error, "history") from None
+        return {}
+
+    def _go(self, _: Json) -> Json:
+        if self._actor is None:
+            raise BadRequest("go without arm")
+        try:
+            return self._actor.run()
+        finally:
+            self._disarm()
+
+    def _disarm(self) -> None:
+        actor, self._actor = self._actor, None
+        if actor is not None:
+            actor.close()
+
+
+def guard_hits() -> int:
+    """How many pages of shortened segments were replaced so far."""
+    return cast(int, ext_atomic.lib.shmwpy_guard_hits()) if ext_atomic is not None else 0
+
+
+def error_reply(error: ShmwireException) -> Json:
+    """An `err` object. A result where only success makes sense is a defect of the driver or the library."""
+    reply: Json = {"code": error.name if error.code < 0 else "INTERNAL", "detail": error.detail or error.text}
+    if isinstance(error, TooSmallError):
+        reply["needed"] = str(error.needed)
+    return reply
+
+
+def failure(number: Any, code: str, detail: str) -> Json:
+    """A reply with one of the codes that only drivers use."""
+    return {"id": number, "err": {"code": code, "detail": detail}}
+
+
+def serve(driver: Driver, requests: IO[bytes], replies: IO[bytes]) -> None:
+    """Answer until bye, the end of the input, or until nobody reads the replies."""
+    while not driver.leaving:
+        line = requests.readline(LONGEST_LINE + 1)
+        if not line:
+            break
+        if len(line) > LONGEST_LINE:
+            while line and not line.endswith(b"\n"):
+                line = requests.readline(LONGEST_LINE)
+            line = b""
+        reply = driver.handle(line.decode("utf-8", errors="replace"))
+        try:
+            replies.write(json.dumps(reply, separators=(",", ":")).encode() + b"\n")
+            replies.flush()
+        except BrokenPipeError:
+            break
+    driver.close_all()
+
+
+def main() -> None:
+    """Entry of the console script."""
+    parser = argparse.ArgumentParser(prog="shmwire-driver-python", description="shmwire for Python behind driver protocol 1")
+    parser.add_argument("--engine", choices=dmxp.ENGINES, default=dmxp.default_engine())
+    engine = parser.parse_args().engine
+    if engine == "native" and ext_refc is None:
+        parser.error("the native engine takes the extension module, which is not installed")
+    if ext_atomic is not None and ext_atomic.lib.shmwpy_guard_install() != 0:
+        parser.error("cannot handle SIGBUS")
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(Driver(engine), sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    main()
