@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """The rules of the spec chapters: check them, lock them, list them; and the lints over the sources.
 
-    spec/rules.py --check           rule blocks, rules.lock, coverage by cases, ordering labels, and the source lints
-    spec/rules.py --check --only X  one part of it: blocks, lock, coverage, labels or sources; may be repeated
+    spec/rules.py --check           rule blocks, rules.lock, coverage by cases
+    spec/rules.py --check --only X  chosen parts: blocks, lock, coverage, labels or sources; may be repeated
     spec/rules.py --update          write rules.lock; --retire ID for a rule that left its chapter on purpose
     spec/rules.py --list [--json]   every rule, as lines or as one JSON document
-    spec/rules.py --lint-sources    the source lints alone
+    spec/rules.py --lint-sources    ordering labels in the implementations; atomics, unsafe, licence lines and names in all files
 
 Exit: 0 nothing wrong, 1 findings, 2 usage. Standard library only.
 """
@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from lint import blocks, coverage, labels, lock, sources
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("blocks", "lock", "coverage", "labels", "sources")
+CHECK_PARTS = ["blocks", "lock", "coverage"]
+LINT_PARTS = ["labels", "sources"]
 
 
 def check(root: Path, parts: list[str]) -> list[str]:
@@ -72,7 +73,8 @@ def parse_arguments() -> argparse.Namespace:
     verb.add_argument("--update", action="store_true")
     verb.add_argument("--list", action="store_true")
     verb.add_argument("--lint-sources", action="store_true")
-    parser.add_argument("--only", action="append", choices=PARTS, help="with --check: one part; may be repeated")
+    parser.add_argument("--only", action="append", choices=CHECK_PARTS + LINT_PARTS,
+                        help="with --check: one part; may be repeated")
     parser.add_argument("--retire", action="append", default=[], metavar="ID", help="with --update")
     parser.add_argument("--json", action="store_true", help="with --list")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout; default: this one")
@@ -87,7 +89,7 @@ def main() -> int:
     elif args.update:
         problems = update(args.root, args.retire)
     else:
-        problems = check(args.root, ["sources"] if args.lint_sources else args.only or list(PARTS))
+        problems = check(args.root, LINT_PARTS if args.lint_sources else args.only or CHECK_PARTS)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

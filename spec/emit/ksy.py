@@ -86,8 +86,8 @@ def document(profile: Profile) -> str:
     title = quoted(f"shmwire {profile.name}: {profile.title}")
     caution = quoted("A segment at rest. On a live one nothing orders the reads: use a driver or a library.")
     lines = ["# SPDX-License-Identifier: MIT", f"# {profile.banner}",
-             "meta:", f"  id: shmwire_{profile.name}", f"  title: {title}", "  license: MIT", "  ks-version: '0.10'", "  endian: le",
-             f"doc: {caution}", "instances:"]
+             "meta:", f"  id: shmwire_{profile.name}", f"  title: {title}",
+             "  license: MIT", "  ks-version: '0.10'", "  endian: le", f"doc: {caution}", "instances:"]
     for struct in children(profile, ""):
         lines += placed_lines(profile, struct, "", "  ")
     lines.append("types:")
