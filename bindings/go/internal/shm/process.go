@@ -14,25 +14,37 @@ import (
 	"shmwire"
 )
 
-// Exclusive answers ErrBusy when another process maps the file, or when the maps of one cannot be seen.
-func (m *Mapping) Exclusive() error {
-	file, err := m.identity()
+// Exclusive answers ErrBusy when another process maps the file, or when the maps of one cannot be seen. Processes in other pid
+// namespaces cannot be seen from here.
+func (m *Mapping) Exclusive() error { return m.exclusiveIn("/proc") }
+
+// exclusiveIn looks into a process table at another place.
+func (m *Mapping) exclusiveIn(proc string) error {
+	self, err := os.Readlink(proc + "/self") // another number than Getpid in the table of an outer namespace
+	if err != nil {
+		return busy("the process table cannot be seen: %v", err)
+	}
+	file, err := m.identity(proc + "/" + self + "/maps")
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir("/proc")
+	entries, err := os.ReadDir(proc)
 	if err != nil {
-		return busy("the processes cannot be seen: %v", err)
+		return busy("the process table cannot be seen: %v", err)
 	}
-	self := os.Getpid()
+	sawFirst := false // process 1 is absent where those of others are hidden
 	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == self {
+		name := entry.Name()
+		sawFirst = sawFirst || name == "1"
+		if _, err := strconv.ParseUint(name, 10, 32); err != nil || name == self {
 			continue
 		}
-		if err := checkProcess(pid, file); err != nil {
+		if err := checkProcess(proc+"/"+name+"/maps", file); err != nil {
 			return err
 		}
+	}
+	if !sawFirst {
+		return busy("other processes are hidden")
 	}
 	return nil
 }
@@ -40,26 +52,26 @@ func (m *Mapping) Exclusive() error {
 func busy(format string, args ...any) error { return shmwire.Errorf(shmwire.ErrBusy, format, args...) }
 
 // checkProcess passes over processes that end meanwhile.
-func checkProcess(pid int, file string) error {
-	maps, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/maps")
+func checkProcess(path, file string) error {
+	maps, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	if err != nil {
-		return busy("the maps of process %d cannot be seen", pid)
+		return busy("%v", err)
 	}
 	for _, line := range strings.Split(string(maps), "\n") {
 		if mapsIdentity(line) == file {
-			return busy("process %d maps the segment", pid)
+			return busy("%s has the segment", path)
 		}
 	}
 	return nil
 }
 
-// identity is the file's device and inode as /proc shows them for this very mapping: on some file systems stat has another
-// device for the same file.
-func (m *Mapping) identity() (string, error) {
-	maps, err := os.ReadFile("/proc/self/maps")
+// identity is the file's device and inode as the process table shows them for this very mapping: on some file systems stat has
+// another device for the same file.
+func (m *Mapping) identity(path string) (string, error) {
+	maps, err := os.ReadFile(path)
 	if err != nil {
 		return "", busy("this process's own maps cannot be seen: %v", err)
 	}
