@@ -52,9 +52,9 @@ def cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def actor(peer: Peer, role: str, prefix: str, count: int, size: int, parties: int, index: int, cpu: int) -> subprocess.Popen[str]:
+def actor(peer: Peer, role: str, prefix: str, count: int, size: int, parties: int, party: int, cpu: int) -> subprocess.Popen[str]:
     argv = [*peer.command, role, "--seg", prefix, "--count", str(count), "--size", str(size), "--batch", str(peer.batch),
-            "--cpu", str(cpu), "--barrier", f"{prefix}.barrier", "--parties", str(parties), "--index", str(index)]
+            "--cpu", str(cpu), "--barrier", f"{prefix}.barrier", "--parties", str(parties), "--party", str(party)]
     try:
         return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     except FileNotFoundError as error:
@@ -85,8 +85,7 @@ def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> 
     running: list[subprocess.Popen[str]] = []
     try:
         for number, role in enumerate(roles):
-            index = roles[:number].count(role)
-            running.append(actor(peer, role, prefix, count, size, len(roles), index, available[number % len(available)]))
+            running.append(actor(peer, role, prefix, count, size, len(roles), number, available[number % len(available)]))
         return [finish(process) for process in running]
     finally:
         for process in running:

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { BARRIER_SIZE = 4096, BARRIER_STRIDE = 64 };
+
 static const char *const role_names[] = {"make", "write", "read", "ping", "pong"};
 
 _Noreturn void bench_fail(const char *what)
@@ -26,7 +28,7 @@ _Noreturn void bench_fail(const char *what)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH "
-                    "--parties M --index I\n");
+                    "--parties M --party P\n");
     exit(2);
 }
 
@@ -63,8 +65,8 @@ struct bench_args bench_parse(int argc, char **argv)
             args.cpu = (int)number;
         else if (strcmp(name, "--parties") == 0)
             args.parties = (uint32_t)number;
-        else if (strcmp(name, "--index") == 0)
-            args.index = (uint32_t)number;
+        else if (strcmp(name, "--party") == 0)
+            args.party = (uint32_t)number;
         else
             usage();
     }
@@ -114,10 +116,15 @@ void bench_relax(const struct bench_args *args)
 
 uint64_t bench_barrier(const struct bench_args *args)
 {
-    _Atomic(uint32_t) *arrived = bench_map(args->barrier, 4096, false);
-    atomic_fetch_add(arrived, 1);
-    while (atomic_load(arrived) < args->parties)
-        bench_relax(args);
+    unsigned char *map = bench_map(args->barrier, BARRIER_SIZE, false);
+    if (args->parties * (size_t)BARRIER_STRIDE > BARRIER_SIZE || args->party >= args->parties)
+        usage();
+    atomic_store((_Atomic(uint32_t) *)(void *)(map + args->party * (size_t)BARRIER_STRIDE), 1);
+    for (uint32_t other = 0; other < args->parties; other++) {
+        _Atomic(uint32_t) *arrived = (void *)(map + other * (size_t)BARRIER_STRIDE);
+        while (atomic_load(arrived) == 0)
+            bench_relax(args);
+    }
     return bench_now_ns();
 }
 

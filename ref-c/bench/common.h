@@ -23,7 +23,7 @@ struct bench_args {
     size_t batch;    /* messages per call */
     int cpu;         /* -1 = do not pin */
     uint32_t parties;
-    uint32_t index;
+    uint32_t party;  /* which of the parties this is, from 0 */
     bool crowded;    /* more actors than CPUs: yield instead of spinning */
 };
 
