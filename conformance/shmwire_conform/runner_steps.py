@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""Steps that the runner does itself (spec/fixtures.md, section 3). The file is read and written through the file system, never
+through a mapping, except in the futex steps."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import expect, judge
+from .cases import patched
+from .errors import Finding, HarnessError
+from .futex import Sleeper, mapped_word, wake
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_POLL_S = 0.003
+
+
+class RunnerSteps:
+    """The runner's side of one session. Findings are laid at the door of the driver that acted last."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock: int | None = None
+        self._sleeper: Sleeper | None = None
+        self._snapshots: dict[str, bytes] = {}
+
+    def run(self, step: dict[str, Any], what: str) -> None:
+        method = getattr(self, "_do_" + step["cmd"].replace("-", "_"), None)
+        if method is None:
+            raise HarnessError(f"{what}: the runner has no such step")
+        method(step, what)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if self._sleeper is not None:
+            self._sleeper.end()
+            self._sleeper = None
+
+    @property
+    def _path(self) -> Path:
+        return self._session.segments.file_of(self._session.locator)
+
+    def _finding(self, message: str, diff: list[str] | None = None) -> Finding:
+        return Finding(message, on=self._session.last_actor, diff=diff)
+
+    def _content(self, what: str) -> bytes:
+        content = self._session.content()
+        if not content:
+            raise self._finding(f"{what}: there is no segment")
+        return content
+
+    def _offset(self, step: dict[str, Any], what: str) -> int:
+        return judge.locate(self._session.profile, self._content(what), step["field"])[0]
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def _require_equal(self, wanted: bytes, have: bytes, what: str) -> None:
+        if wanted != have:
+            diff = judge.byte_diff(self._session.profile, wanted, have)
+            raise self._finding(f"{what}: {diff[0]}", diff)
+
+    def _do_bytes(self, step: dict[str, Any], what: str) -> None:
+        content, offset, wanted = self._content(what), int(step["off"]), bytes.fromhex(step["hex"])
+        self._require_equal(content[:offset] + wanted + content[offset + len(wanted) :], content, what)
+
+    def _do_fields(self, step: dict[str, Any], what: str) -> None:
+        limit = time.monotonic() + int(step.get("within_ms", 0)) / 1000
+        while True:
+            found = judge.field_values(self._session.profile, self._content(what), list(step["expect"]))
+            complaints = expect.differences(step["expect"], found)
+            if not complaints:
+                return
+            if time.monotonic() >= limit:
+                raise self._finding(f"{what}: {'; '.join(complaints[:4])}", complaints)
+            time.sleep(_POLL_S)
+
+    def _do_invariants(self, _step: dict[str, Any], what: str) -> None:
+        found = judge.findings(self._session.profile, self._content(what))
+        if found:
+            raise self._finding(f"{what}: {'; '.join(found[:4])}", found)
+
+    def _do_snapshot(self, step: dict[str, Any], what: str) -> None:
+        self._snapshots[step["as"]] = self._content(what)
+
+    def _do_same(self, step: dict[str, Any], what: str) -> None:
+        self._require_equal(self._snapshots[step["as"]], self._content(what), what)
+
+    def _do_changed(self, step: dict[str, Any], what: str) -> None:
+        self._require_equal(patched(self._snapshots[step["as"]], step["patch"], what), self._content(what), what)
+
+    def _do_stat(self, step: dict[str, Any], what: str) -> None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            raise self._finding(f"{what}: there is no segment") from None
+        have = {"mode": f"{status.st_mode & 0o7777:04o}", "size": str(status.st_size)}
+        complaints = expect.differences({key: step[key] for key in have if key in step}, have)
+        if complaints:
+            raise self._finding(f"{what}: {'; '.join(complaints)}")
+
+    def _do_absent(self, _step: dict[str, Any], what: str) -> None:
+        if self._path.exists():
+            raise self._finding(f"{what}: there is a segment where there must be none")
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def _do_poke(self, step: dict[str, Any], what: str) -> None:
+        if "hex" in step:
+            offset, data = int(step["off"]), bytes.fromhex(step["hex"])
+        else:
+            offset, size = judge.locate(self._session.profile, self._content(what), step["field"])
+            data = int(step["value"]).to_bytes(size, "little")
+        with self._path.open("r+b", buffering=0) as file:
+            file.seek(offset)
+            file.write(data)
+
+    def _do_truncate(self, step: dict[str, Any], _what: str) -> None:
+        os.truncate(self._path, int(step["size"]))
+
+    # -- lock, sleep, wake ---------------------------------------------------------------------------------------------
+
+    def _do_lock(self, _step: dict[str, Any], what: str) -> None:
+        self._lock = os.open(self._path, os.O_RDWR)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._finding(f"{what}: somebody still holds the segment lock") from None
+
+    def _do_unlock(self, _step: dict[str, Any], what: str) -> None:
+        if self._lock is None:
+            raise HarnessError(f"{what}: unlock without lock")
+        os.close(self._lock)
+        self._lock = None
+
+    @staticmethod
+    def _do_sleep(step: dict[str, Any], _what: str) -> None:
+        time.sleep(int(step["ms"]) / 1000)
+
+    def _do_futex_wait(self, step: dict[str, Any], what: str) -> None:
+        self._sleeper = Sleeper(self._path, self._offset(step, what))
+
+    def _do_woken(self, step: dict[str, Any], what: str) -> None:
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is None:
+            raise HarnessError(f"{what}: woken without futex-wait")
+        woken = sleeper.woken(int(step["within_ms"]) / 1000)
+        result = sleeper.result
+        sleeper.end()
+        if woken != step["is"]:
+            raise self._finding(f"{what}: the sleeper was {'woken' if woken else 'not woken'} ({result or 'still asleep'})")
+
+    def _do_futex_wake(self, step: dict[str, Any], what: str) -> None:
+        wanted, woken = int(step["woken"]), 0
+        limit = time.monotonic() + int(step["within_ms"]) / 1000
+        with mapped_word(self._path, self._offset(step, what)) as word:
+            while time.monotonic() < limit and (woken < wanted or wanted == 0):
+                woken += 1 if wake(word) > 0 else 0
+                if woken > wanted:
+                    break
+                time.sleep(_POLL_S)
+            del word
+        if woken != wanted:
+            raise self._finding(f"{what}: {woken} wakes found a sleeper, expected {wanted}")
+
+    # -- requests that block while others run ----------------------------------------------------------------------------
+
+    def _do_start(self, step: dict[str, Any], _what: str) -> None:
+        role = step["step"]["on"]
+        self._session.send(role, step["step"])
+        self._session.started[role] = step["step"]
+
+    def _do_pending(self, step: dict[str, Any], what: str) -> None:
+        role = step["on_driver"]
+        if self._session.drivers[role].ready(int(step["ms"]) / 1000):
+            reply = self._session.receive(role, self._session.started[role])
+            raise Finding(f"{what}: the started request was answered at once: {reply.brief()}", on=role)
+
+    def _do_finish(self, step: dict[str, Any], what: str) -> None:
+        role, begun = step["on_driver"], time.monotonic()
+        if role not in self._session.started:
+            raise HarnessError(f"{what}: finish without start")
+        started = self._session.started.pop(role)
+        reply = self._session.receive(role, started)
+        judged = {key: source[key] for source in (started, step) for key in ("expect", "within_ms") if key in source}
+        self._session.check(judged, reply, role, f"{what} of {started['cmd']}", begun)

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""Segments of a run: unique names, copies of fixtures, and their removal. Nothing outside this run's names is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+_counter = itertools.count(1)
+
+
+class Segments:
+    """Hands out locators that no other run uses and removes whatever stands there in the end."""
+
+    def __init__(self, tag: str = "") -> None:
+        self.prefix = f"shmw-conf{tag}-{os.getpid()}-"
+        base = SHM if SHM.is_dir() and os.access(SHM, os.W_OK) else Path(tempfile.gettempdir())
+        self.directory = Path(tempfile.mkdtemp(prefix=self.prefix, dir=base))
+        self.posix_ok = base == SHM
+
+    def posix(self) -> str:
+        """A fresh POSIX name; a path where there is no /dev/shm."""
+        if not self.posix_ok:
+            return self.path()
+        return f"/{self.prefix}{next(_counter)}"
+
+    def path(self) -> str:
+        """A fresh absolute path."""
+        return str(self.directory / f"seg-{next(_counter)}")
+
+    def copy_of(self, image: bytes) -> str:
+        """A fresh file with these bytes, open to its owner only, as a segment would be."""
+        path = self.path()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(image)
+        return path
+
+    @staticmethod
+    def file_of(locator: str) -> Path:
+        """The file behind a locator: POSIX names have no second slash and live in /dev/shm."""
+        return SHM / locator[1:] if locator.count("/") == 1 else Path(locator)
+
+    def remove(self, locator: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.file_of(locator).unlink()
+
+    def leftovers(self) -> list[str]:
+        """Names with this run's prefix in /dev/shm that nobody removed (this run's directory aside)."""
+        if not self.posix_ok:
+            return []
+        return sorted(entry.name for entry in SHM.iterdir() if entry.name.startswith(self.prefix) and entry != self.directory)
+
+    def clean(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        for name in self.leftovers():
+            with contextlib.suppress(FileNotFoundError):
+                (SHM / name).unlink()
