@@ -37,6 +37,7 @@ def check(root: Path, parts: list[str]) -> list[str]:
     if "coverage" in parts:
         citations = coverage.load_citations(root, problems)
         problems += coverage.check_coverage(rules, citations)
+        problems += coverage.check_mentions(root / "spec", citations)
     if "labels" in parts:
         problems += labels.check_labels(root, rules)
     if "sources" in parts:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Cases and rules: every rule id that a case names exists, and every rule with evidence test is named by a case."""
+"""Cases and rules: every rule id that a case names exists, every rule with evidence test is named by a case, and every
+case that a chapter mentions exists."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from .blocks import Rule
+from .blocks import Rule, visible_lines
 
 CASE_GLOBS = ("fixtures/*/*/*/case.json", "conformance/shmwire_conform/scenarios/**/*.json")
+
+MENTION = re.compile(r"`([a-z0-9]+/(?:golden|captured|hostile|torn|step|live)/[a-z0-9-]+)`")
 
 
 def find_cases(value: Any) -> list[dict[str, Any]]:
@@ -54,3 +58,12 @@ def check_coverage(rules: list[Rule], citations: dict[str, list[str]]) -> list[s
     problems += [f"{rule.where}: r[{rule.id}] has evidence test, and no case names it"
                  for rule in rules if rule.evidence == "test" and rule.id not in citations]
     return problems
+
+
+def check_mentions(spec: Path, citations: dict[str, list[str]]) -> list[str]:
+    """Case ids in the prose of the chapters; those inside code fences are examples."""
+    known = {case for cases in citations.values() for case in cases}
+    return [f"{spec.name}/{chapter.name}:{number}: there is no case {case}"
+            for chapter in sorted(spec.glob("*.md"))
+            for number, line in enumerate(visible_lines(chapter.read_text(encoding="utf-8")), 1)
+            for case in MENTION.findall(line) if case not in known]

@@ -47,7 +47,8 @@ labels = ["R1", "A1"]
 """
 SCENARIO = "conformance/shmwire_conform/scenarios/toy/live.json"
 COMMENTED = {
-    "c": "/* R1 A1 F2 */ int x; // F2\n", "go": "// R1 A1 F2\n// F2\n", "rs": "// R1 A1\n/* F2 F2 */\n", "py": "# R1 A1\n# F2 F2\n",
+    "c": "/* R1 A1 F2 */ int x; // F2\n", "go": "// R1 A1 F2\n// F2\n",
+    "rs": "// R1 A1\n/* F2 F2 */\n", "py": "# R1 A1\n# F2 F2\n",
 }
 
 
@@ -161,11 +162,15 @@ def test_a_retired_id_is_never_used_again(checkout: Path) -> None:
 
 def covered(checkout: Path) -> list[str]:
     rules, problems = load(checkout)
-    return problems + coverage.check_coverage(rules, coverage.load_citations(checkout, problems)) + problems
+    citations = coverage.load_citations(checkout, problems)
+    return coverage.check_coverage(rules, citations) + coverage.check_mentions(checkout / "spec", citations) + problems
 
 
 def test_coverage(checkout: Path) -> None:
     assert covered(checkout) == []
+    edit(checkout, "spec/toy.md", "# Toy", "# Toy\n\nSee `toy/golden/one` and `toy/golden/two`.")
+    assert covered(checkout) == ["spec/toy.md:3: there is no case toy/golden/two"]
+    edit(checkout, "spec/toy.md", " and `toy/golden/two`", "")
     for name in ("fixtures/toy/golden/one/case.json", SCENARIO):
         edit(checkout, name, "toy.read.first", "toy.read.second")
     assert any("toy.read.first] has evidence test, and no case names it" in problem for problem in covered(checkout))
