@@ -5,6 +5,8 @@
 //! a compare-and-swap loop. The callers name the ordering pair of the specification that each operation belongs to.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[cfg(feature = "driver")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64};
 
@@ -176,6 +178,26 @@ impl<'a> Word16<'a> {
     #[inline]
     pub(crate) fn store_relaxed(self, value: u16) {
         self.0.store(value.to_le(), Relaxed);
+    }
+}
+
+/// A flag of this process, which signal handlers may raise.
+#[cfg(feature = "driver")]
+pub(crate) struct Flag(AtomicBool);
+
+#[cfg(feature = "driver")]
+impl Flag {
+    pub(crate) const fn new() -> Flag {
+        Flag(AtomicBool::new(false))
+    }
+
+    pub(crate) fn raise(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Lower the flag; answers whether it was raised. Same thread or not: it stands for itself and orders nothing.
+    pub(crate) fn lower(&self) -> bool {
+        self.0.swap(false, Relaxed)
     }
 }
 

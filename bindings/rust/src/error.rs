@@ -126,6 +126,9 @@ pub enum Error {
     /// Another process uses what this call needs for itself.
     #[error("another process uses the segment, or it cannot be told whether one does")]
     Busy,
+    /// The claim is over: it was committed or abandoned, or recovery ended it.
+    #[error("the call does not follow from the calls before it")]
+    OutOfOrder,
     /// The locator is neither a shared-memory name nor the path of a regular file.
     #[error("not a valid segment name")]
     InvalidName,
@@ -163,6 +166,7 @@ impl Error {
             Error::NotFound => Code::NotFound,
             Error::Exists => Code::Exists,
             Error::Busy => Code::Busy,
+            Error::OutOfOrder => Code::OutOfOrder,
             Error::InvalidName => Code::InvalidName,
             Error::InvalidArgument(_) => Code::InvalidArgument,
             Error::Permission => Code::Permission,

@@ -53,6 +53,9 @@ pub mod dmxp;
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 pub use map::{path, unlink};
+#[cfg(feature = "driver")]
+#[doc(hidden)]
+pub use map::{survive_truncation, truncation_met};
 pub use wait::Wait;
 
 /// Version of this library, such as `"0.1.0"`.

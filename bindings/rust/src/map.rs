@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+#[cfg(feature = "driver")]
+use crate::atomic::Flag;
 use crate::atomic::Word32;
 use crate::error::{Error, Result};
 use crate::wait::{Backoff, Deadline};
@@ -346,6 +348,60 @@ impl PidCache {
             }
             pid => pid,
         }
+    }
+}
+
+/// For drivers and tools that must survive segments which others shorten: from now on, an access beyond the end of a mapped
+/// file finds a page of zeroes, private to this process, instead of ending it with `SIGBUS`; [`truncation_met`] says so
+/// afterwards. Whoever asks must then drop the mapping: what is read from it, and stored to it, is nobody else's.
+#[cfg(feature = "driver")]
+#[doc(hidden)]
+pub fn survive_truncation() -> io::Result<()> {
+    // SAFETY: all zeroes is a valid sigaction; the handler below is async-signal-safe and has the signature of SA_SIGINFO.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_sigbus as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigemptyset(&mut action.sa_mask);
+        retry(|| libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut()))
+    }
+}
+
+/// Whether an access has met the end of a shortened segment since the last call.
+#[cfg(feature = "driver")]
+#[doc(hidden)]
+pub fn truncation_met() -> bool {
+    TRUNCATION.lower()
+}
+
+#[cfg(feature = "driver")]
+static TRUNCATION: Flag = Flag::new();
+
+/// siginfo's si_code for an access beyond the end of a mapped file; a fault of the hardware has another.
+#[cfg(feature = "driver")]
+const BUS_ADRERR: libc::c_int = 2;
+
+/// Put a private page of zeroes where the fault was, and let the access go on. The segments' code takes any content.
+#[cfg(feature = "driver")]
+extern "C" fn on_sigbus(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    const PROTECTION: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
+    const FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+    // SAFETY: the kernel passes a valid siginfo. The page that is replaced is one of a file mapping without a file behind it
+    // (BUS_ADRERR): nothing that anybody may use is lost, and no reference points there, since segments are only accessed
+    // through raw pointers and atomics, for which zeroes are values. mmap, sysconf(_SC_PAGESIZE) and signal are plain system calls
+    // or table look-ups here; errno is put back.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+        let at = (*info).si_addr() as usize & !(page - 1);
+        let beyond_end = (*info).si_code == BUS_ADRERR;
+        if !beyond_end || libc::mmap(at as *mut libc::c_void, page, PROTECTION, FLAGS, -1, 0) == libc::MAP_FAILED {
+            // Not ours to mend: let the access fail as it would have.
+            libc::signal(signal, libc::SIG_DFL);
+        } else {
+            TRUNCATION.raise();
+        }
+        *libc::__errno_location() = errno;
     }
 }
 

@@ -53,7 +53,7 @@ impl Channel {
 }
 
 impl Peek<'_> {
-    /// Copy the next message into `buffer`; [`Answer::Empty`] at the end.
+    /// Copy the next message into `buffer`; [`Answer::Empty`] at the end, or [`Answer::Closed`].
     ///
     /// # Errors
     /// [`Error::TooSmall`] stays where it is; [`Error::Corrupt`] has stepped over the position, if it is about one.
@@ -61,6 +61,7 @@ impl Peek<'_> {
         loop {
             let at = match self.following()? {
                 Some(at) => at,
+                None if self.channel.is_closed() => return Ok(Answer::Closed),
                 None => return Ok(Answer::Empty),
             };
             match self.channel.look(at, buffer) {

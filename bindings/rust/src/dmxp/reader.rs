@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use super::layout::*;
 use super::{Channel, Message, PayloadLayout, Place};
-use crate::atomic::Position;
+use crate::atomic::{fence_acquire, Position};
 use crate::bytes::Area;
 use crate::error::{Answer, Error, Result};
 use crate::wait::{futex_wait, Deadline, Wait};
 
-/// Why a slot stays at the head, or what stands in it, from fields that were loaded once.
+/// How often to look at an empty slot again before the answer is Empty, about 60 ns: each check for Closed takes the line of
+/// capacity and signal away from the producer, which costs more when both keep pace.
+const LOOKS_BEFORE_EMPTY: u32 = 4;
+
+/// What stands in a published slot, from fields that were loaded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     /// So many bytes at that place.
@@ -48,7 +52,8 @@ impl Channel {
             let content = self.content(slot);
             if let Content::Payload { length, .. } = content {
                 if length > buffer.len() {
-                    // Still the message whose length was read? Else look again.
+                    // Still the message whose length was read? A length of a later lap comes with a later head (F6, R3).
+                    fence_acquire();
                     at = head.load_relaxed();
                     if at == sequence.wrapping_sub(1) {
                         return Err(Error::TooSmall { needed: length as u64 });
@@ -93,12 +98,9 @@ impl Channel {
     pub fn receive(&self, buffer: &mut [u8], wait: impl Into<Wait>) -> Result<Answer<Message>> {
         let wait = wait.into();
         let deadline = wait.deadline();
-        let spin = wait.spin_deadline();
-        while !spin.expired() && !deadline.expired() {
-            match self.try_receive(buffer)? {
-                Answer::Empty => std::hint::spin_loop(),
-                other => return Ok(other),
-            }
+        match self.try_receive(buffer)? {
+            Answer::Empty => self.spin(wait.spin_deadline(), deadline),
+            other => return Ok(other),
         }
         let signal = self.entry().u32(CHANNEL_SIGNAL_OFFSET);
         loop {
@@ -110,6 +112,17 @@ impl Channel {
                 Answer::Empty => self.sleep(seen, deadline),
                 other => return Ok(other),
             }
+        }
+    }
+
+    /// Poll the slot of head, and nothing that producers write for sleepers, until something is there or the time is up.
+    fn spin(&self, spin: Deadline, deadline: Deadline) {
+        while !spin.expired() && !deadline.expired() {
+            let at = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
+            if !self.is_waiting(at, self.slots.at(at).u64(SLOT_SEQUENCE_OFFSET).load_relaxed()) {
+                return;
+            }
+            std::hint::spin_loop();
         }
     }
 
@@ -131,7 +144,8 @@ impl Channel {
     }
 
     /// Take as many messages as are there, have room in `messages`, and fit into `buffer` one after the other; they are
-    /// claimed together. Done carries how many; [`Message::payload`] finds each.
+    /// claimed together. Done carries how many; [`Message::payload`] finds each. A tombstone or a broken message ends the
+    /// batch; the next call deals with it.
     ///
     /// # Errors
     /// [`Error::TooSmall`] when not even the first fits; [`Error::InvalidArgument`] when `messages` is empty; otherwise as
@@ -157,55 +171,47 @@ impl Channel {
         }
         self.check_writable()?;
         let head = self.entry().u64(CHANNEL_HEAD_OFFSET);
+        let mut first = head.load_relaxed();
         loop {
-            let first = head.load_relaxed();
-            let (count, kept) = self.scan(first, buffer.len(), messages);
+            let count = self.scan(first, buffer.len(), messages);
             if count == 0 {
-                // Nothing to take, or an obstacle: the single call tells which, or takes what has come meanwhile.
+                // Empty, a tombstone, too large for the buffer, or broken: the single call knows what to do.
                 return Ok(self.try_receive(buffer)?.map(|message| {
                     messages[0] = message;
                     1
                 }));
             }
-            let run = match head.win_run(first, count) {
-                Ok(run) => run,
-                Err(_) => continue,
-            };
-            let mut wanted = messages[..kept].iter_mut().peekable();
-            for position in run {
-                match wanted.next_if(|message| message.position == position.value()) {
-                    Some(message) => self.fetch(position, message, buffer),
-                    None => self.release(position),
+            match head.win_run(first, count as u64) {
+                Err(now) => first = now,
+                Ok(run) => {
+                    run.zip(messages).for_each(|(position, message)| self.fetch(position, message, buffer));
+                    return Ok(Answer::Done(count));
                 }
-            }
-            if kept != 0 {
-                return Ok(Answer::Done(kept));
             }
         }
     }
 
-    /// How many positions from `first` on can be taken together, and how many of them are messages: their positions,
-    /// lengths and offsets are in `messages`.
-    fn scan(&self, first: u64, room: usize, messages: &mut [Message]) -> (u64, usize) {
-        let (mut kept, mut used) = (0, 0);
-        for count in 0..self.capacity() {
-            let at = first.wrapping_add(count);
+    /// How many messages from `first` on are there, have room, and fit. Their lengths and offsets are in `messages`.
+    fn scan(&self, first: u64, room: usize, messages: &mut [Message]) -> usize {
+        let most = messages.len().min(usize::try_from(self.capacity()).unwrap_or(usize::MAX));
+        let mut used = 0;
+        for (count, message) in messages[..most].iter_mut().enumerate() {
+            let at = first.wrapping_add(count as u64);
             let slot = self.slots.at(at);
             // A2: pairs with R2; the sequence before meta and payload
-            if kept == messages.len() || slot.u64(SLOT_SEQUENCE_OFFSET).load_acquire() != at.wrapping_add(1) {
-                return (count, kept);
+            if slot.u64(SLOT_SEQUENCE_OFFSET).load_acquire() != at.wrapping_add(1) {
+                return count;
             }
             match self.content(slot) {
                 Content::Payload { length, .. } if length <= room - used => {
-                    messages[kept] = Message { position: at, length, offset: used, ..Message::default() };
-                    kept += 1;
+                    message.length = length;
+                    message.offset = used;
                     used += length;
                 }
-                Content::Tombstone => {}
-                _ => return (count, kept),
+                _ => return count,
             }
         }
-        (self.capacity(), kept)
+        most
     }
 
     /// Copy the message that [`Channel::scan`] found at a position, and release it.
@@ -287,20 +293,34 @@ impl Channel {
         }
     }
 
+    /// Whether `sequence` says that the slot of position `at` waits for its producer.
+    #[inline]
+    fn is_waiting(&self, at: u64, sequence: u64) -> bool {
+        sequence == at || sequence == at.wrapping_sub(self.capacity()).wrapping_add(1)
+    }
+
     /// What it means that the slot of head = `at` holds `sequence`: Empty, Closed, or Done with the head to try next
-    /// [dmxp.consume.empty, dmxp.consume.impossible].
+    /// [dmxp.consume.empty, dmxp.consume.impossible]. The only place where a consumer that does not sleep touches the
+    /// entry's first line, which producers write.
     fn not_published(&self, at: u64, sequence: u64) -> Result<Answer<u64>> {
-        let waiting = sequence == at || sequence == at.wrapping_sub(self.capacity()).wrapping_add(1);
-        if !waiting {
-            let now = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
-            if now != at {
-                return Ok(Answer::Done(now));
-            }
+        let waiting = self.is_waiting(at, sequence);
+        let now = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
+        if if waiting { self.changes_soon(at, sequence) } else { now != at } {
+            return Ok(Answer::Done(now));
         }
         match (self.is_closed(), waiting) {
             (true, _) => Ok(Answer::Closed),
             (false, true) => Ok(Answer::Empty),
             (false, false) => Err(self.corrupt("the sequence at head is impossible")),
         }
+    }
+
+    /// Whether the slot of position `at` changes while it is looked at a few times more.
+    fn changes_soon(&self, at: u64, sequence: u64) -> bool {
+        let word = self.slots.at(at).u64(SLOT_SEQUENCE_OFFSET);
+        (0..LOOKS_BEFORE_EMPTY).any(|_| {
+            std::hint::spin_loop();
+            word.load_relaxed() != sequence
+        })
     }
 }

@@ -426,7 +426,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Exists`]; [`Error::TooLarge`] when the segment has no room for the band; [`Error::InvalidArgument`];
-    /// [`Error::BadGeometry`] when another entry is impossible; [`Error::Permission`]; [`Error::System`] (no memory).
+    /// [`Error::Permission`]; [`Error::System`] (no memory).
     pub fn create_channel(&self, id: u32, options: &ChannelOptions) -> Result<()> {
         Segment::check_id(id)?;
         if !options.capacity.is_power_of_two() || options.capacity < MIN_CAPACITY {
@@ -441,6 +441,7 @@ impl Segment {
         let slots = Cells::<SLOT_SIZE>::new(&self.map, band.offset, band.capacity)
             .ok_or(Error::BadGeometry { what: "band outside of the segment", channel: Some(id) })?;
         self.map.reserve(band.offset, band.capacity * SLOT_SIZE)?;
+        self.map.prefault(band.offset, band.capacity * SLOT_SIZE);
         for i in 0..band.capacity {
             slots.at(i).u64(SLOT_SEQUENCE_OFFSET).store_relaxed(i);
         }
@@ -450,21 +451,15 @@ impl Segment {
 
     /// Where a new band goes: the first aligned byte after the header and every live and retired band.
     fn place_band(&self, capacity: u64) -> Result<Band> {
-        let mut end = HEADER_SIZE;
-        for id in 0..MAX_CHANNELS {
-            let impossible = Error::BadGeometry { what: "band outside of the segment", channel: Some(id) };
-            match Band::occupied(self.entry(id)).map(|band| band.end()) {
-                Some(Some(other)) if other <= self.map.len() => end = end.max(other),
-                Some(_) => return Err(impossible),
-                None => {}
-            }
-        }
-        // No overflow: end is at most the length of a mapping.
-        let band = Band { offset: (end + BAND_ALIGN - 1) & !(BAND_ALIGN - 1), capacity };
+        let occupied = (0..MAX_CHANNELS).filter_map(|id| Band::occupied(self.entry(id)));
+        // An impossible band, which has no end, leaves no room either.
+        let end = occupied.fold(HEADER_SIZE, |end, band| end.max(band.end().unwrap_or(u64::MAX)));
+        let offset = end.checked_add(BAND_ALIGN - 1).map_or(u64::MAX, |end| end & !(BAND_ALIGN - 1));
+        let band = Band { offset, capacity };
         match band.end() {
             Some(end) if end <= self.map.len() => Ok(band),
             _ => {
-                let limit = self.map.len().saturating_sub(band.offset);
+                let limit = self.map.len().saturating_sub(offset);
                 Err(Error::TooLarge { length: capacity.saturating_mul(SLOT_SIZE), limit })
             }
         }
@@ -474,12 +469,13 @@ impl Segment {
     fn commit_entry(&self, id: u32, band: Band, options: &ChannelOptions) {
         let entry = self.entry(id);
         let flags = if options.counted_waiters { CHANNEL_COUNTED_WAITERS } else { 0 };
-        entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(0);
-        entry.u64(CHANNEL_BAND_OFFSET_OFFSET).store_relaxed(band.offset);
         entry.u32(CHANNEL_CHANNEL_ID_OFFSET).store_relaxed(id);
         entry.u32(CHANNEL_FLAGS_OFFSET).store_relaxed(flags);
         entry.u64(CHANNEL_TAIL_OFFSET).store_relaxed(0);
         entry.u64(CHANNEL_HEAD_OFFSET).store_relaxed(0);
+        // The new band, which lies above the retired one, before the retirement ends: the room below stays kept at any moment.
+        entry.u64(CHANNEL_BAND_OFFSET_OFFSET).store_relaxed(band.offset);
+        entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(0);
         self.store_count(self.channels().len() as u32 + 1);
         // R1: pairs with A1; entry and slots before the capacity [dmxp.channel.commit]
         entry.u64(CHANNEL_CAPACITY_OFFSET).store_release(band.capacity);

@@ -356,36 +356,55 @@ impl<'a> Claim<'a> {
     /// Publish the first `length` bytes that stand in the payload. Answers the position.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::InvalidArgument`] for flags with bit 15; the claim comes back inside.
+    /// [`Error::TooLarge`] and, for flags with bit 15, [`Error::InvalidArgument`] leave the claim as it was, inside of the error;
+    /// [`Error::OutOfOrder`] when recovery has ended it.
     pub fn commit(mut self, length: usize, meta: &Meta) -> std::result::Result<u64, Refused<'a>> {
-        if let Err(error) = self.channel.check_message(length, meta) {
-            return Err(Refused { error, claim: self });
-        }
         let at = self.position();
-        self.publish(length as u32, meta.flags, meta);
-        Ok(at)
+        match self.channel.check_message(length, meta).and_then(|()| self.publish(length as u32, meta.flags, meta)) {
+            Ok(()) => Ok(at),
+            Err(error) => Err(Refused { error, claim: self }),
+        }
     }
 
-    /// Give the position up, as dropping does.
-    pub fn abandon(self) {}
+    /// Give the position up, as dropping does, but say so.
+    ///
+    /// # Errors
+    /// [`Error::OutOfOrder`] when recovery has ended the claim.
+    pub fn abandon(mut self) -> Result<()> {
+        self.publish_tombstone()
+    }
+
+    /// Leave the position claimed, as a process that dies does. Only recovery gets the channel going again: for tests of it.
+    pub fn leave_stalled(mut self) {
+        self.position = None;
+    }
 
     /// The same claim with a channel handle of its own, to be kept anywhere.
     pub fn into_owned(mut self) -> Claim<'static> {
         Claim { channel: Holder::Owned(Box::new(self.channel.clone())), position: self.position.take() }
     }
 
-    fn publish(&mut self, length: u32, flags: u16, meta: &Meta) {
-        if let Some(position) = self.position.take() {
-            self.channel.fill_meta(&position, length, flags, meta);
-            self.channel.publish(position);
-            self.channel.wake(1);
+    fn publish_tombstone(&mut self) -> Result<()> {
+        self.publish(0, MESSAGE_TOMBSTONE, &Meta::new())
+    }
+
+    fn publish(&mut self, length: u32, flags: u16, meta: &Meta) -> Result<()> {
+        let position = self.position.take().ok_or(Error::OutOfOrder)?;
+        let at = position.value();
+        if self.channel.slots.at(at).u64(SLOT_SEQUENCE_OFFSET).load_relaxed() != at {
+            return Err(Error::OutOfOrder);
         }
+        self.channel.fill_meta(&position, length, flags, meta);
+        self.channel.publish(position);
+        self.channel.wake(1);
+        Ok(())
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.publish(0, MESSAGE_TOMBSTONE, &Meta::new());
+        // There is nobody to tell, and nothing to do, when the claim is over.
+        let _ = self.publish_tombstone();
     }
 }
 

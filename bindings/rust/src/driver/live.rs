@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+//! Live actors (section 4 of the driver protocol): self-certifying payloads, the history file, the loops. Profile-neutral.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{json, Value};
+use shmwire::{Answer, Code};
+
+use super::milliseconds;
+use super::wire::{pattern, Failure, Outcome, Request};
+
+const MAGIC: u32 = 0x5752_4853;
+/// Bytes of a payload before its pattern.
+const HEAD: usize = 24;
+const RECORD: usize = 40;
+const TYPE_DATA: u32 = 1;
+const TYPE_END: u32 = 0xFFFF_FFFF;
+const STUTTER_EVERY: u64 = 64;
+const SPINS_BEFORE_YIELD: u64 = 64;
+const LARGEST_BATCH: u64 = 4096;
+/// Longest single wait of a blocking actor, so that its limit is looked at.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A message as the loops see it.
+#[derive(Clone, Debug, Default)]
+pub struct Letter {
+    pub message_type: u32,
+    pub position: u64,
+    pub sender_pid: u32,
+    pub data: Vec<u8>,
+}
+
+/// What a profile gives an actor to send or receive through.
+pub trait Line {
+    /// Send all letters with one call, or none. Waits up to `wait` where the format can.
+    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<()>>;
+    /// Receive up to `max` letters with one call into the front of `letters`. Waits up to `wait` for the first.
+    fn receive(&mut self, letters: &mut [Letter], wait: Duration) -> shmwire::Result<Answer<usize>>;
+    /// Most letters that one call can send.
+    fn largest_batch(&self) -> u64;
+    /// Longest payload, bytes.
+    fn largest_payload(&self) -> usize;
+}
+
+/// An actor that is armed: prepared, mapped, prefaulted.
+pub struct Actor {
+    line: Box<dyn Line>,
+    writes: bool,
+    wait: Duration,
+    actor: u32,
+    seed: u32,
+    count: u64,
+    sizes: Vec<usize>,
+    stutter: Duration,
+    limit: Duration,
+    letters: Vec<Letter>,
+    history: Option<BufWriter<File>>,
+}
+
+impl Actor {
+    pub fn new(line: Box<dyn Line>, plan: &Request<'_>) -> Result<Actor, Failure> {
+        let small = u64::from(u32::MAX);
+        let writes = plan.one_of("role", &["read", "write"])? == 1;
+        let block = plan.has("wait") && plan.one_of("wait", &["spin", "block"])? == 1;
+        let batch = plan.optional_number("batch", LARGEST_BATCH)?.unwrap_or(1).max(1);
+        // A batch that the channel can never take at once would be FULL for ever.
+        let batch = if writes { batch.min(line.largest_batch()) } else { batch };
+        let letter = Letter { data: Vec::with_capacity(line.largest_payload()), ..Letter::default() };
+        Ok(Actor {
+            writes,
+            wait: if block { SLICE } else { Duration::ZERO },
+            actor: plan.optional_number("actor", small)?.unwrap_or(0) as u32,
+            seed: plan.optional_number("seed", small)?.unwrap_or(0) as u32,
+            count: plan.optional_number("count", u64::MAX)?.unwrap_or(0),
+            sizes: if writes { sizes(plan, line.largest_payload())? } else { Vec::new() },
+            stutter: Duration::from_micros(plan.optional_number("stutter_us", small)?.unwrap_or(0)),
+            limit: milliseconds(plan.number("limit_ms", small)?),
+            letters: vec![letter; batch as usize],
+            history: if writes { None } else { history(plan)? },
+            line,
+        })
+    }
+
+    pub fn run(mut self) -> Outcome {
+        if self.writes {
+            self.write()
+        } else {
+            self.read()
+        }
+    }
+
+    fn write(&mut self) -> Outcome {
+        let end = Instant::now() + self.limit;
+        let (mut sent, mut full, mut spins) = (0_u64, 0_u64, 0_u64);
+        'messages: while sent < self.count {
+            let n = (self.count - sent).min(self.letters.len() as u64);
+            for i in 0..n {
+                self.fill(i as usize, sent + i);
+            }
+            loop {
+                match self.line.send(&self.letters[..n as usize], self.wait)? {
+                    Answer::Done(()) => break,
+                    Answer::Closed => break 'messages,
+                    _ => full += 1,
+                }
+                if Instant::now() > end {
+                    break 'messages;
+                }
+                relax(&mut spins);
+            }
+            self.stutter(sent, sent + n);
+            sent += n;
+        }
+        Ok(json!({"sent": sent, "full": full}))
+    }
+
+    /// The self-certifying payload of message `i`.
+    fn fill(&mut self, slot: usize, i: u64) {
+        let length = self.sizes[(i % self.sizes.len() as u64) as usize];
+        let letter = &mut self.letters[slot];
+        letter.message_type = TYPE_DATA;
+        let data = &mut letter.data;
+        data.clear();
+        data.extend_from_slice(&MAGIC.to_le_bytes());
+        data.extend_from_slice(&self.actor.to_le_bytes());
+        data.extend_from_slice(&i.to_le_bytes());
+        data.extend_from_slice(&(length as u32).to_le_bytes());
+        data.extend_from_slice(&self.seed.to_le_bytes());
+        let base = base(self.actor, i, self.seed);
+        data.extend((HEAD..length).map(|j| pattern(base, j as u64)));
+    }
+
+    fn stutter(&self, before: u64, after: u64) {
+        if !self.stutter.is_zero() && before / STUTTER_EVERY != after / STUTTER_EVERY {
+            std::thread::sleep(self.stutter);
+        }
+    }
+
+    fn read(&mut self) -> Outcome {
+        let end = Instant::now() + self.limit;
+        let mut tally = Tally::default();
+        let mut spins = 0;
+        while tally.ends == 0 && Instant::now() <= end {
+            let before = tally.received;
+            match self.line.receive(&mut self.letters, self.wait) {
+                Ok(Answer::Done(count)) => self.judge(count, &mut tally)?,
+                Ok(Answer::Closed) => break,
+                Ok(_) => {
+                    tally.empty += 1;
+                    relax(&mut spins);
+                }
+                Err(error) if error.code() == Code::Corrupt => tally.corrupt += 1,
+                Err(error) => return Err(error.into()),
+            }
+            self.stutter(before, tally.received);
+        }
+        self.give_back(tally.ends.saturating_sub(1))?;
+        if let Some(history) = &mut self.history {
+            history.flush().map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
+        }
+        Ok(tally.into_reply())
+    }
+
+    /// Judge and record what one call returned, also what stands behind an END: it has been consumed.
+    fn judge(&mut self, count: usize, tally: &mut Tally) -> Result<(), Failure> {
+        for letter in &self.letters[..count] {
+            if letter.message_type == TYPE_END {
+                tally.ends += 1;
+                continue;
+            }
+            tally.received += 1;
+            tally.torn += u64::from(!is_whole(&letter.data));
+            if let Some(history) = &mut self.history {
+                let written = history.write_all(&record(letter));
+                written.map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch may have taken the END of other readers: they would wait for it.
+    fn give_back(&mut self, ends: u64) -> Result<(), Failure> {
+        let end = [Letter { message_type: TYPE_END, ..Letter::default() }];
+        for _ in 0..ends {
+            let _ = self.line.send(&end, SLICE)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    received: u64,
+    torn: u64,
+    empty: u64,
+    corrupt: u64,
+    ends: u64,
+}
+
+impl Tally {
+    fn into_reply(self) -> Value {
+        let Tally { received, torn, empty, corrupt, ends } = self;
+        json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends > 0})
+    }
+}
+
+fn sizes(plan: &Request<'_>, largest: usize) -> Result<Vec<usize>, Failure> {
+    let allowed =
+        |value: &Value| value.as_u64().and_then(|size| usize::try_from(size).ok()).filter(|s| (HEAD..=largest).contains(s));
+    let sizes: Option<Vec<usize>> = plan.list("sizes")?.iter().map(allowed).collect();
+    sizes
+        .filter(|sizes| !sizes.is_empty())
+        .ok_or_else(|| Failure::bad_request(format!("sizes is missing, or holds something else than {HEAD} to {largest}")))
+}
+
+fn history(plan: &Request<'_>) -> Result<Option<BufWriter<File>>, Failure> {
+    if !plan.has("history") {
+        return Ok(None);
+    }
+    let path = plan.text("history")?;
+    let file = File::create(path).map_err(|error| Failure::new("SYSTEM", format!("{path}: {error}")))?;
+    Ok(Some(BufWriter::new(file)))
+}
+
+/// After an answer that changed nothing: let others run now and then. With fewer processors than actors nobody else moves the
+/// segment while we spin.
+fn relax(spins: &mut u64) {
+    *spins += 1;
+    if *spins % SPINS_BEFORE_YIELD == 0 {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
+}
+
+fn base(actor: u32, sequence: u64, seed: u32) -> u64 {
+    u64::from(actor).wrapping_add(sequence).wrapping_add(u64::from(seed))
+}
+
+fn u32_at(data: &[u8], at: usize) -> u32 {
+    data.get(at..at + 4).map_or(0, |part| u32::from_le_bytes([part[0], part[1], part[2], part[3]]))
+}
+
+fn u64_at(data: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(data, at)) | u64::from(u32_at(data, at + 4)) << 32
+}
+
+fn is_whole(data: &[u8]) -> bool {
+    if data.len() < HEAD || u32_at(data, 0) != MAGIC || u32_at(data, 16) as usize != data.len() {
+        return false;
+    }
+    let base = base(u32_at(data, 4), u64_at(data, 8), u32_at(data, 20));
+    data.iter().enumerate().skip(HEAD).all(|(j, &byte)| byte == pattern(base, j as u64))
+}
+
+fn record(letter: &Letter) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
+    if letter.data.len() >= HEAD {
+        put(0, &letter.data[4..8]);
+        put(8, &letter.data[8..16]);
+    }
+    put(4, &letter.message_type.to_le_bytes());
+    put(16, &letter.position.to_le_bytes());
+    put(24, &(letter.data.len() as u32).to_le_bytes());
+    put(28, &letter.sender_pid.to_le_bytes());
+    put(32, &crc32fast::hash(&letter.data).to_le_bytes());
+    record
+}
