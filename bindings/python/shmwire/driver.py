@@ -269,10 +269,15 @@ def serve(driver: Driver, requests: IO[bytes], replies: IO[bytes]) -> None:
     driver.close_all()
 
 
-def main() -> None:
-    """Entry of the console script."""
-    parser = argparse.ArgumentParser(prog="shmwire-driver-python", description="shmwire for Python behind driver protocol 1")
-    parser.add_argument("--engine", choices=dmxp.ENGINES, default=dmxp.default_engine())
+def main_native() -> None:
+    """Entry of the console script shmwire-driver-native."""
+    main("native")
+
+
+def main(default: dmxp.Engine = "python") -> None:
+    """Entry of the console script shmwire-driver-python."""
+    parser = argparse.ArgumentParser(description="shmwire for Python behind driver protocol 1")
+    parser.add_argument("--engine", choices=dmxp.ENGINES, default=default, help="default: %(default)s")
     engine = parser.parse_args().engine
     if engine == "native" and ext_refc is None:
         parser.error("the native engine takes the extension module, which is not installed")

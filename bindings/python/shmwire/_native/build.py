@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The two extension modules, described for cffi (API mode).
+"""The two extension modules, described for cffi (API mode: the C compiler checks every declaration against the headers).
 
 `_ext_atomic` holds the atomic primitives that the python engine needs to take part in a live segment, and the SIGBUS guard
 of the driver; it contains nothing of the C implementation. `_ext_refc` holds the C implementation, compiled in from its
@@ -13,6 +13,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
+REF_C = HERE.parents[3] / "ref-c"
 FLAGS = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"]
 
 ATOMIC_CDEF = """
@@ -29,8 +30,61 @@ int shmwpy_guard_install(void);
 int shmwpy_guard_hits(void);
 """
 
+REF_C_CDEF = """
+typedef struct shmw_dmxp_segment shmw_dmxp_segment;
+typedef struct shmw_dmxp_channel shmw_dmxp_channel;
+enum shmw_dmxp_payload_choice { SHMW_DMXP_CHOOSE_CRATE, SHMW_DMXP_CHOOSE_DOCUMENT, SHMW_DMXP_CHOOSE_AUTO };
+
+struct shmw_dmxp_create_options { uint64_t size; uint32_t payload_layout; uint32_t mode; uint16_t sender_runtime; };
+struct shmw_dmxp_open_options { bool read_only; enum shmw_dmxp_payload_choice payload_choice; uint64_t ready_timeout_ns;
+                                uint16_t sender_runtime; };
+struct shmw_dmxp_channel_options { uint64_t capacity; bool counted_waiters; };
+struct shmw_dmxp_meta { uint64_t message_id; uint64_t timestamp_ns; uint32_t message_type; uint32_t sender_pid;
+                        uint16_t sender_runtime; uint16_t flags; };
+struct shmw_dmxp_message { ...; };
+struct shmw_dmxp_claim { void *payload; size_t capacity; uint64_t position; };
+struct shmw_dmxp_channel_info { uint32_t channel_id; uint32_t flags; uint64_t capacity; uint64_t band_offset;
+                                uint64_t retired_capacity; uint64_t head; uint64_t tail; uint32_t signal; uint32_t waiters; };
+struct shmw_dmxp_segment_info { uint64_t size; uint32_t version; uint32_t max_channels; uint32_t channel_count;
+                                uint32_t payload_layout; uint32_t payload_capacity; };
+struct shmw_dmxp_recovery { uint64_t tombstones; uint64_t possibly_lost; uint64_t waiters_reset; bool count_repaired; };
+
+const char *shmw_version(void);
+int shmw_dmxp_create(const char *locator, const struct shmw_dmxp_create_options *options, shmw_dmxp_segment **out);
+int shmw_dmxp_open(const char *locator, const struct shmw_dmxp_open_options *options, shmw_dmxp_segment **out);
+void shmw_dmxp_close(shmw_dmxp_segment *segment);
+int shmw_dmxp_info(const shmw_dmxp_segment *segment, struct shmw_dmxp_segment_info *info);
+int shmw_dmxp_validate(const shmw_dmxp_segment *segment, const char **finding, uint32_t *channel);
+int shmw_dmxp_channel_create(shmw_dmxp_segment *segment, uint32_t id, const struct shmw_dmxp_channel_options *options);
+int shmw_dmxp_channel_remove(shmw_dmxp_segment *segment, uint32_t id);
+int shmw_dmxp_channel_info(const shmw_dmxp_segment *segment, uint32_t id, struct shmw_dmxp_channel_info *info);
+int shmw_dmxp_channel_list(const shmw_dmxp_segment *segment, uint32_t *ids, size_t max, size_t *count);
+int shmw_dmxp_attach(shmw_dmxp_segment *segment, uint32_t id, shmw_dmxp_channel **out);
+void shmw_dmxp_detach(shmw_dmxp_channel *channel);
+int shmw_dmxp_claim(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim);
+int shmw_dmxp_commit(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim, size_t length, const struct shmw_dmxp_meta *meta);
+int shmw_dmxp_abandon(shmw_dmxp_channel *channel, struct shmw_dmxp_claim *claim);
+typedef void (*shmw_dmxp_sleep_hook)(void *context);
+void shmw_dmxp_set_sleep_hook(shmw_dmxp_channel *channel, shmw_dmxp_sleep_hook hook, void *context);
+int shmw_dmxp_recover(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmxp_recovery *report);
+
+struct shmwpy_head { uint32_t length; uint32_t offset; ...; };
+uint64_t shmwpy_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t length);
+uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, const struct shmw_dmxp_meta *meta,
+                          uint64_t timeout_ns, bool once);
+uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
+                                const struct shmw_dmxp_meta *metas);
+uint64_t shmwpy_dmxp_try_receive(shmw_dmxp_channel *channel, char *buffer, size_t size);
+uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns);
+uint64_t shmwpy_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, char *buffer, size_t size);
+uint64_t shmwpy_dmxp_receive_batch(shmw_dmxp_channel *channel, struct shmwpy_head *heads, char *blob, size_t size,
+                                   struct shmw_dmxp_message *messages, size_t max);
+extern "Python" void shmwpy_dmxp_on_sleep(void *context);
+"""
+
 
 def atomic_builder() -> FFI:
+    """The module without the C implementation."""
     builder = FFI()
     builder.cdef(ATOMIC_CDEF)
     builder.set_source("shmwire._native._ext_atomic", '#include "atomic.h"\n#include "guard.h"\n',
@@ -38,4 +92,19 @@ def atomic_builder() -> FFI:
     return builder
 
 
+def refc_builder() -> FFI:
+    """The module with the C implementation inside, whose sources setup.py adds.
+
+    -Bsymbolic: the module uses its own copy, whatever else the process has loaded.
+    """
+    builder = FFI()
+    builder.cdef(REF_C_CDEF)
+    builder.set_source("shmwire._native._ext_refc", '#include "dmxp_calls.h"\n',
+                       include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
+                       define_macros=[("_GNU_SOURCE", "1")], extra_compile_args=FLAGS,
+                       extra_link_args=["-Wl,-Bsymbolic"])
+    return builder
+
+
 atomic = atomic_builder()
+refc = refc_builder()
