@@ -83,9 +83,13 @@ impl CreateOptions {
             return Err(Error::InvalidArgument("the size is below that of the header"));
         }
         let map = Map::create(locator.as_ref(), self.size, HEADER_SIZE, self.mode)?;
-        let choice = PayloadChoice::Always(self.payload_layout);
-        let segment = Segment::new(map, choice, self.sender_runtime)?;
-        segment.publish(self.payload_layout);
+        let declared = match self.payload_layout {
+            PayloadLayout::Crate => LAYOUT_CRATE,
+            PayloadLayout::Document => LAYOUT_DOCUMENT,
+        };
+        let mut segment = Segment::new(map, PayloadChoice::Always(self.payload_layout), self.sender_runtime)?;
+        segment.payload_layout = declared;
+        segment.publish(declared);
         Ok(segment)
     }
 }
@@ -260,15 +264,11 @@ impl Segment {
     }
 
     /// Fill in the header of a new segment and show it.
-    fn publish(&self, payload_layout: PayloadLayout) {
+    fn publish(&self, payload_layout: u32) {
         let header = self.header.area();
         header.u32(HEADER_VERSION_OFFSET).store_relaxed(VERSION);
         header.u32(HEADER_MAX_CHANNELS_OFFSET).store_relaxed(MAX_CHANNELS);
-        let declared = match payload_layout {
-            PayloadLayout::Crate => LAYOUT_CRATE,
-            PayloadLayout::Document => LAYOUT_DOCUMENT,
-        };
-        header.u32(HEADER_PAYLOAD_LAYOUT_OFFSET).store_relaxed(declared);
+        header.u32(HEADER_PAYLOAD_LAYOUT_OFFSET).store_relaxed(payload_layout);
         // R0: pairs with A0; the header before the magic [dmxp.segment.magic-last]
         header.u64(HEADER_MAGIC_OFFSET).store_release(MAGIC);
     }
