@@ -45,6 +45,7 @@ mod error;
 mod error_table;
 #[allow(unsafe_code)]
 mod map;
+mod process;
 #[allow(unsafe_code)]
 mod wait;
 

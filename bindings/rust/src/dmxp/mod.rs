@@ -24,9 +24,11 @@
 //! A [`Segment`] and its [`Channel`]s are `Send` and `Sync`, and cloning one is cheap. No call allocates for a message.
 
 mod channel;
+mod claim;
 // Generated: holds every number of the profile, used here or not.
 #[allow(dead_code)]
 mod layout;
+mod options;
 mod peek;
 mod reader;
 mod recover;
@@ -35,15 +37,17 @@ mod validate;
 mod writer;
 
 pub use channel::Channel;
+pub use claim::{Claim, Refused};
 pub use layout::{
     CHANNEL_COUNTED_WAITERS, DEFAULT_CAPACITY, DEFAULT_MODE, DEFAULT_NAME, DEFAULT_SIZE, HEADER_SIZE, LAYOUT_CRATE,
     LAYOUT_DOCUMENT, LAYOUT_UNSPECIFIED, MAX_CHANNELS, MESSAGE_TOMBSTONE, MIN_CAPACITY, PAYLOAD_CAPACITY_CRATE,
     PAYLOAD_CAPACITY_DOCUMENT, RUNTIME_C, RUNTIME_CRATE, RUNTIME_GO, RUNTIME_PYTHON, RUNTIME_RUST, RUNTIME_UNSPECIFIED,
 };
+pub use options::{ChannelOptions, CreateOptions, OpenOptions};
 pub use peek::Peek;
 pub use recover::Recovery;
-pub use segment::{ChannelInfo, ChannelOptions, CreateOptions, OpenOptions, Segment, SegmentInfo};
-pub use writer::{Claim, Item, Refused};
+pub use segment::{ChannelInfo, Segment, SegmentInfo};
+pub use writer::Item;
 
 /// Where payloads stand in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
