@@ -230,7 +230,7 @@ func (c *Channel) MaxPayload() int { return int(c.maxPayload) }
 
 // Prefault maps the pages of the channel's band, so that the first messages cost no page faults. A hint.
 func (c *Channel) Prefault() {
-	if c.segment.readable() == nil && c.segment.mapping != nil {
+	if c.segment.readable() == nil {
 		c.segment.mapping.Prefault(c.bandOffset, c.capacity*slotSize)
 	}
 }

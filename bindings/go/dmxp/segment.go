@@ -13,12 +13,13 @@ import (
 
 // Segment is an attached segment. Its methods may be called from any number of goroutines; Close comes last.
 type Segment struct {
-	mapping *shm.Mapping
-	window  shm.Window
-	layout  uint32 // header.payload_layout, checked
-	choice  PayloadChoice
-	runtime uint16
-	closed  shm.Flag
+	mapping  *shm.Mapping
+	window   shm.Window
+	readOnly bool
+	layout   uint32 // header.payload_layout, checked
+	choice   PayloadChoice
+	runtime  uint16
+	closed   shm.Flag
 }
 
 // SegmentInfo describes a segment. Sizes are in bytes.
@@ -146,7 +147,10 @@ func newSegment(mapping *shm.Mapping, layout uint32, choice PayloadChoice, runti
 	if runtime == 0 {
 		runtime = RuntimeGo
 	}
-	return &Segment{mapping: mapping, window: mapping.Window, layout: layout, choice: choice, runtime: runtime}
+	return &Segment{
+		mapping: mapping, window: mapping.Window, readOnly: mapping.ReadOnly,
+		layout: layout, choice: choice, runtime: runtime,
+	}
 }
 
 // Close unmaps the segment; it never removes or changes it. No other call on the segment or its channels may be under way;
@@ -185,7 +189,7 @@ func (s *Segment) writable() error {
 	if s.closed.IsSet() {
 		return shmwire.ErrClosed
 	}
-	if s.mapping != nil && s.mapping.ReadOnly {
+	if s.readOnly {
 		return errReadOnly
 	}
 	return nil
