@@ -6,6 +6,9 @@
 /* Used inside this file only: nothing to deliver at this position, go on to the next. */
 #define LOOK_ON 100
 
+/* Where every loop over peek ends, however hostile the cursors: no message has this position. */
+#define NO_POSITION UINT64_MAX
+
 /* Are the bytes copied since the sequence was found published all of this position's message? [dmxp.peek.whole] */
 static bool still_published(const struct shmw_dmxp_wire_slot *slot, uint64_t position)
 {
@@ -56,14 +59,14 @@ int shmw_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, void *buffer,
 {
     if (channel == NULL || position == NULL || (buffer == NULL && size > 0))
         return SHMW_INVALID_ARGUMENT;
-    uint64_t head;
-    uint64_t tail;
-    if (shmw_dmxp_cursors(channel->entry, channel->capacity, &head, &tail) != SHMW_OK) {
-        *position = UINT64_MAX; /* nothing behind such cursors can be trusted: the next call finds the end */
+    uint64_t head = NO_POSITION;
+    uint64_t tail = NO_POSITION;
+    if (*position != NO_POSITION && shmw_dmxp_cursors(channel->entry, channel->capacity, &head, &tail) != SHMW_OK) {
+        *position = NO_POSITION; /* nothing behind such cursors can be trusted */
         return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
     }
-    /* A tail that has wrapped is hostile: then there is an end before the wrap, so that the caller's loop has one too. */
-    const uint64_t end = tail >= head ? tail : UINT64_MAX;
+    /* A tail that has wrapped is hostile: then the end is before the wrap. */
+    const uint64_t end = tail >= head ? tail : NO_POSITION;
     for (uint64_t p = *position > head ? *position : head; p < end; p++) {
         const int rc = look_at(channel, p, buffer, size, message);
         if (rc == LOOK_ON)

@@ -14,30 +14,37 @@ struct examined {
     struct shmw_dmxp_geometry now;
 };
 
-/* The position in [tail, tail + capacity) that the slot is free for, or will be: with the one before, its two possible owners. */
-static uint64_t next_position(const struct shmw_dmxp_geometry *now, uint64_t index)
+/* The last position below tail that has the slot. */
+static uint64_t owner_of(const struct shmw_dmxp_geometry *now, uint64_t index)
 {
-    return now->tail + ((index - now->tail) & (now->capacity - 1));
+    return now->tail - now->capacity + ((index - now->tail) & (now->capacity - 1));
+}
+
+/* Is the position in [head, tail)? */
+static bool pending(const struct shmw_dmxp_geometry *now, uint64_t position)
+{
+    return position - now->head < now->tail - now->head;
 }
 
 /* Can the slot show this sequence while the cursors stand where they were seen? */
 static bool possible_sequence(const struct shmw_dmxp_geometry *now, uint64_t index, uint64_t sequence)
 {
-    const uint64_t next = next_position(now, index);
-    const uint64_t owner = next - now->capacity;
-    if (owner - now->head < now->tail - now->head) /* in [head, tail): claimed or published */
-        return sequence == owner || sequence == owner + 1;
-    return sequence == next || sequence == owner + 1; /* free, or taken and not released */
+    const uint64_t owner = owner_of(now, index);
+    if (sequence == owner + 1)
+        return true; /* published, or taken and not released */
+    return sequence == (pending(now, owner) ? owner : owner + now->capacity); /* claimed, or free for the next lap */
 }
 
-static int examine_payload(const shmw_dmxp_segment *segment, const struct examined *channel, struct shmw_dmxp_wire_slot *slot,
-                           uint64_t sequence, const char **finding)
+static int examine_payload(const shmw_dmxp_segment *segment, const struct examined *channel, uint64_t index, uint64_t sequence,
+                           const char **finding)
 {
+    const struct shmw_dmxp_wire_slot *slot = &channel->slots[index];
+    const uint64_t owner = owner_of(&channel->now, index);
     const uint32_t length = shmw_field_load(&slot->payload_len);
     const uint16_t runtime = shmw_field_load(&slot->sender_runtime);
     shmw_dmxp_channel view = {.area = shmw_dmxp_send_area(segment)};
     view.area_by_message = segment->payload_layout == SHMW_DMXP_LAYOUT_UNSPECIFIED && segment->choice == SHMW_DMXP_CHOOSE_AUTO;
-    const bool unread = sequence - 1 - channel->now.head < channel->now.tail - channel->now.head;
+    const bool unread = sequence == owner + 1 && pending(&channel->now, owner);
     if (!unread || length <= shmw_dmxp_area_for(&view, runtime).capacity)
         return SHMW_OK;
     shmw_fence_acquire(); /* with F6: a length of a later lap comes with a later sequence */
@@ -54,7 +61,7 @@ static int examine_slot(const shmw_dmxp_segment *segment, struct examined *chann
     for (int look = 0; look < LOOKS_AT_A_SLOT; look++) {
         const uint64_t sequence = shmw_load_acquire(&slot->sequence); /* A2: pairs with R2; A3: pairs with R3 */
         if (possible_sequence(&channel->now, index, sequence))
-            return examine_payload(segment, channel, slot, sequence, finding);
+            return examine_payload(segment, channel, index, sequence, finding);
         const struct shmw_dmxp_geometry before = channel->now;
         if (shmw_dmxp_cursors(channel->entry, before.capacity, &channel->now.head, &channel->now.tail) != SHMW_OK) {
             *finding = "tail is more than capacity ahead of head";

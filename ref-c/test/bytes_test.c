@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "bytes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "check.h"
+
+static void ends_saturate(void)
+{
+    CHECK_U64(shmw_end_of(98432, 1088, 8), 98432 + 8704);
+    CHECK_U64(shmw_end_of(0, 1088, 0), 0);
+    CHECK_U64(shmw_end_of(UINT64_MAX - 1087, 1088, 1), UINT64_MAX); /* the sum wraps to 0 */
+    CHECK_U64(shmw_end_of(UINT64_MAX - 1088, 1088, 1), UINT64_MAX); /* the largest true end */
+    CHECK_U64(shmw_end_of(UINT64_MAX - 1089, 1088, 1), UINT64_MAX - 1);
+    CHECK_U64(shmw_end_of(0, 1088, UINT64_C(1) << 58), UINT64_MAX); /* the product wraps */
+}
+
+static void alignment_saturates(void)
+{
+    CHECK_U64(shmw_align_up(0, 128), 0);
+    CHECK_U64(shmw_align_up(1, 128), 128);
+    CHECK_U64(shmw_align_up(128, 128), 128);
+    CHECK_U64(shmw_align_up(UINT64_MAX - 127, 128), UINT64_MAX - 127);
+    CHECK_U64(shmw_align_up(UINT64_MAX - 126, 128), UINT64_MAX);
+    CHECK_U64(shmw_align_up(UINT64_MAX, 128), UINT64_MAX);
+}
+
+static void powers_of_two(void)
+{
+    for (unsigned bit = 0; bit < 64; bit++)
+        CHECK(shmw_is_power_of_two(UINT64_C(1) << bit));
+    CHECK(!shmw_is_power_of_two(0));
+    CHECK(!shmw_is_power_of_two(3));
+    CHECK(!shmw_is_power_of_two(UINT64_MAX));
+}
+
+static void overlaps(void)
+{
+    CHECK(shmw_overlap(10, 20, 19, 30));
+    CHECK(shmw_overlap(19, 30, 10, 20));
+    CHECK(shmw_overlap(10, 20, 12, 14));
+    CHECK(!shmw_overlap(10, 20, 20, 30));
+    CHECK(!shmw_overlap(20, 30, 10, 20));
+}
+
+/* Every length around the word size, from and to unaligned private memory: exactly len bytes, neither less nor more. */
+static void shared_copies_are_exact(void)
+{
+    _Alignas(8) unsigned char shared[64];
+    unsigned char source[64];
+    unsigned char private[64];
+    for (size_t i = 0; i < sizeof(source); i++)
+        source[i] = (unsigned char)(31 * i + 7);
+    for (size_t len = 0; len <= 40; len++) {
+        memset(shared, 0xee, sizeof(shared));
+        shmw_copy_to_shared(shared, source + 3, len);
+        CHECK_BYTES(shared, source + 3, len);
+        for (size_t i = len; i < sizeof(shared); i++)
+            CHECK_U64(shared[i], 0xee);
+        memset(private, 0xdd, sizeof(private));
+        shmw_copy_from_shared(private + 5, shared, len);
+        CHECK_BYTES(private + 5, source + 3, len);
+        for (size_t i = len + 5; i < sizeof(private); i++)
+            CHECK_U64(private[i], 0xdd);
+    }
+}
+
+RUN_TESTS(TEST(ends_saturate), TEST(alignment_saturates), TEST(powers_of_two), TEST(overlaps), TEST(shared_copies_are_exact))

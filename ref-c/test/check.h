@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A small harness: a test file is a table of functions; the first broken expectation prints where and what, removes the test's
+ * segments and ends the process with 1. */
+#ifndef SHMW_TEST_CHECK_H
+#define SHMW_TEST_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct test {
+    const char *name;
+    void (*run)(void);
+};
+
+#define TEST(function) {#function, function}
+#define RUN_TESTS(...) \
+    int main(int argc, char **argv) \
+    { \
+        static const struct test tests[] = {__VA_ARGS__}; \
+        return run_tests(tests, sizeof(tests) / sizeof(tests[0]), argc > 1 ? argv[1] : NULL); \
+    }
+
+/* Run all of them, or those whose name contains `only`. */
+int run_tests(const struct test *tests, size_t count, const char *only);
+
+#define CHECK(condition) check_true((condition), #condition, __FILE__, __LINE__)
+#define CHECK_CODE(call, want) check_code((call), (want), #call, __FILE__, __LINE__)
+#define CHECK_U64(got, want) check_u64((uint64_t)(got), (uint64_t)(want), #got, __FILE__, __LINE__)
+#define CHECK_BYTES(got, want, size) check_bytes((got), (want), (size), #got, __FILE__, __LINE__)
+
+void check_true(bool condition, const char *text, const char *file, int line);
+void check_code(int got, int want, const char *text, const char *file, int line);
+void check_u64(uint64_t got, uint64_t want, const char *text, const char *file, int line);
+void check_bytes(const void *got, const void *want, size_t size, const char *text, const char *file, int line);
+
+/* A name that nobody else uses, "/shmw-refc-PID-N". Removed at the end of the test, passed or failed, by the process that made it.
+ * Valid until then. */
+const char *fresh_name(void);
+
+/* The whole file behind a locator, mapped by plain system calls: what the library is checked against. */
+struct raw {
+    unsigned char *bytes;
+    size_t size;
+};
+struct raw raw_open(const char *locator);
+void raw_close(struct raw *raw);
+
+/* A private copy of its bytes, and the check that nothing has changed since. */
+unsigned char *raw_copy(const struct raw *raw);
+void check_unchanged(const struct raw *raw, unsigned char *copy, const char *file, int line);
+#define CHECK_UNCHANGED(raw, copy) check_unchanged((raw), (copy), __FILE__, __LINE__)
+
+/* Fork a child that runs the function and exits 0; an expectation that fails there makes it 1. */
+int start_child(void (*run)(void *context), void *context);
+
+/* Wait for a child of ours and give its exit status, or 128 + signal. */
+int child_status(int pid);
+
+uint64_t now_ns(void);
+void nap_ms(unsigned ms);
+
+#endif
