@@ -143,6 +143,9 @@ func (m *Mapping) Close() error {
 // Reserve has the file system back [off, off+n) with storage, so that a full one is an error here and not a fault later. File
 // systems that cannot do it are let pass.
 func (m *Mapping) Reserve(off, n uint64) error {
+	if n == 0 {
+		return nil
+	}
 	for {
 		err := unix.Fallocate(m.fd, unix.FALLOC_FL_KEEP_SIZE, int64(off), int64(n))
 		switch {
