@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"sort"
+
+	"golang.org/x/sys/unix"
+
+	"shmwire/internal/shm"
+)
+
+const (
+	barrierSize   = 4096
+	barrierStride = 64
+	wordSize      = 8
+)
+
+// arguments are those of the actor protocol.
+type arguments struct {
+	peer, role, segment, barrier string
+	count                        uint64
+	size, batch, cpu             int
+	parties, party               int
+	crowded                      bool
+}
+
+func (a *arguments) relax() {
+	if a.crowded {
+		unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	}
+}
+
+func (a *arguments) pin() error {
+	if a.cpu < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(a.cpu)
+	return unix.SchedSetaffinity(0, &set)
+}
+
+func monotonic() uint64 {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		panic(err)
+	}
+	return uint64(now.Nano())
+}
+
+// wait arrives at the barrier and answers the time at which all had: one word for each party, so a plain store is enough.
+func (a *arguments) wait() (uint64, error) {
+	file, err := os.OpenFile(a.barrier, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	words, err := unix.Mmap(int(file.Fd()), 0, barrierSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return 0, err
+	}
+	shm.Store64(words, uint64(barrierStride*a.party), 1)
+	for other := 0; other < a.parties; other++ {
+		for shm.Load64(words, uint64(barrierStride*other)) == 0 {
+			a.relax()
+		}
+	}
+	return monotonic(), nil
+}
+
+// fill and check the content of message i: its first word and its last byte.
+func fill(payload []byte, i uint64) {
+	if len(payload) == 0 {
+		return
+	}
+	payload[len(payload)-1] = byte(i)
+	if len(payload) >= wordSize {
+		binary.LittleEndian.PutUint64(payload, i)
+	}
+}
+
+func firstWord(payload []byte, otherwise uint64) uint64 {
+	if len(payload) < wordSize {
+		return otherwise
+	}
+	return binary.LittleEndian.Uint64(payload)
+}
+
+func check(payload []byte, i uint64) bool {
+	return firstWord(payload, i) == i && (len(payload) <= wordSize || payload[len(payload)-1] == byte(i))
+}
+
+func (a *arguments) report(ns, bad uint64, samples []uint64) {
+	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "nivcsw": 0, "p50_ns": 0, "p99_ns": 0}
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
+		result["nivcsw"] = usage.Nivcsw
+	}
+	if n := len(samples); n > 0 {
+		sort.Slice(samples, func(i, j int) bool { return samples[i] < samples[j] })
+		result["p50_ns"], result["p99_ns"] = samples[n/2], samples[n-1-n/100]
+	}
+	line, err := json.Marshal(result)
+	fail(err)
+	fmt.Println(string(line))
+	runtime.KeepAlive(&samples)
+}
