@@ -10,7 +10,7 @@
 
 #include "support.h"
 
-#define ROUNDS 3000
+#define ROUNDS 5000
 #define SEED UINT64_C(0x5eed0f0d0a0b0c0d)
 #define LIMIT_S 25 /* SIGALRM ends a hang */
 

@@ -12,7 +12,7 @@
 
 #define PRODUCERS 2
 #define CONSUMERS 2
-#define MESSAGES 3000 /* of each producer */
+#define MESSAGES 20000 /* of each producer */
 #define BATCH 4
 
 struct body {
