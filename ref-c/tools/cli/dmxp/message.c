@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../output.h"
+
+#define PREVIEW ((size_t)64) /* payload bytes that text shows */
+#define LINE ((size_t)16)
+
+int printing_from_args(const struct args *args, const struct view *view, struct printing *printing)
+{
+    const char *format = args->value[OPT_FORMAT];
+    const char *layout = args->value[OPT_PAYLOAD_LAYOUT];
+    uint64_t channel = UINT64_MAX;
+    const int rc = number_option(args, OPT_CHANNEL, 0, SHMW_DMXP_MAX_CHANNELS - 1, UINT64_MAX, &channel);
+    if (rc != EXIT_OK)
+        return rc;
+    if (format != NULL && given(args, OPT_JSON) && strcmp(format, "jsonl") != 0)
+        return usage_error("%s: --json is --format jsonl, not %s", args->verb->name, format);
+    if (format == NULL)
+        format = given(args, OPT_JSON) || !isatty(STDOUT_FILENO) ? "jsonl" : "text";
+    printing->format = strcmp(format, "text") == 0 ? FORMAT_TEXT : strcmp(format, "raw") == 0 ? FORMAT_RAW : FORMAT_JSONL;
+    printing->choice = layout == NULL || strcmp(layout, "auto") == 0 ? CHOOSE_AUTO
+                       : strcmp(layout, "crate") == 0               ? CHOOSE_CRATE
+                                                                    : CHOOSE_DOCUMENT;
+    printing->tombstones = given(args, OPT_ALL);
+    printing->payload_layout = raw_load_header(view).payload_layout;
+    printing->first_channel = channel == UINT64_MAX ? 0 : (uint32_t)channel;
+    printing->last_channel = channel == UINT64_MAX ? SHMW_DMXP_MAX_CHANNELS - 1 : (uint32_t)channel;
+    if (channel != UINT64_MAX && raw_load_channel(view, (uint32_t)channel).capacity == 0)
+        return io_error("%s: there is no channel %" PRIu64, view->path, channel);
+    return EXIT_OK;
+}
+
+static void print_jsonl(const struct raw_message *message, const unsigned char *payload)
+{
+    struct json json;
+    json_begin(&json, stdout);
+    json_number(&json, "channel", message->channel);
+    json_u64(&json, "position", message->position);
+    json_u64(&json, "message_id", message->message_id);
+    json_u64(&json, "timestamp_ns", message->timestamp_ns);
+    json_number(&json, "message_type", message->message_type);
+    json_number(&json, "sender_pid", message->sender_pid);
+    json_number(&json, "sender_runtime", message->sender_runtime);
+    json_number(&json, "flags", message->flags);
+    json_hex(&json, "payload", payload, message->payload_len);
+    json_end(&json);
+}
+
+static const char *runtime_word(uint16_t runtime)
+{
+    switch (runtime) {
+    case SHMW_DMXP_RUNTIME_UNSPECIFIED:
+        return "unspecified";
+    case SHMW_DMXP_RUNTIME_CRATE:
+        return "crate";
+    case SHMW_DMXP_RUNTIME_C:
+        return "c";
+    case SHMW_DMXP_RUNTIME_GO:
+        return "go";
+    case SHMW_DMXP_RUNTIME_RUST:
+        return "rust";
+    case SHMW_DMXP_RUNTIME_PYTHON:
+        return "python";
+    default:
+        return "?";
+    }
+}
+
+static void print_hex_line(const unsigned char *data, size_t offset, size_t length)
+{
+    printf("    %04zx ", offset);
+    for (size_t i = 0; i < LINE; i++) {
+        if (i < length)
+            printf(" %02x", data[i]);
+        else
+            printf("   ");
+    }
+    printf("  |");
+    for (size_t i = 0; i < length; i++)
+        putchar(data[i] >= ' ' && data[i] < 0x7f ? data[i] : '.');
+    printf("|\n");
+}
+
+static void print_text(const struct raw_message *message, const unsigned char *payload)
+{
+    char when[64];
+    format_time(when, sizeof(when), message->timestamp_ns);
+    printf("%schannel %-3" PRIu32 " position %-8" PRIu64 "%s id %-8" PRIu64 " %s type %-4" PRIu32 " pid %-7" PRIu32
+           " runtime %u (%s) flags 0x%04x length %" PRIu32 "%s\n",
+           style_bold(), message->channel, message->position, style_plain(), message->message_id, when, message->message_type,
+           message->sender_pid, (unsigned)message->sender_runtime, runtime_word(message->sender_runtime), (unsigned)message->flags,
+           message->payload_len, (message->flags & SHMW_DMXP_MESSAGE_TOMBSTONE) != 0 ? " tombstone" : "");
+    for (size_t at = 0; at < message->payload_len && at < PREVIEW; at += LINE)
+        print_hex_line(payload + at, at, message->payload_len - at < LINE ? message->payload_len - at : LINE);
+    if (message->payload_len > PREVIEW)
+        printf("    and %zu more bytes\n", message->payload_len - PREVIEW);
+}
+
+int print_message(const struct printing *printing, const struct raw_message *message)
+{
+    const bool document = raw_is_document(printing->payload_layout, printing->choice, message->sender_runtime);
+    const unsigned char *payload = message->area + (raw_payload_offset(document) - SHMW_DMXP_PAYLOAD_OFFSET_CRATE);
+    if ((message->flags & SHMW_DMXP_MESSAGE_TOMBSTONE) != 0 && !printing->tombstones)
+        return EXIT_OK;
+    if (message->payload_len > raw_payload_capacity(document)) {
+        diagnostic("channel %" PRIu32 " position %" PRIu64 ": payload_len %" PRIu32 " is above the layout's capacity of %" PRIu64
+                   " [dmxp.consume.payload-len]",
+                   message->channel, message->position, message->payload_len, raw_payload_capacity(document));
+        return EXIT_FINDINGS;
+    }
+    if (printing->format == FORMAT_JSONL)
+        print_jsonl(message, payload);
+    else if (printing->format == FORMAT_RAW)
+        fwrite(payload, 1, message->payload_len, stdout);
+    else
+        print_text(message, payload);
+    return EXIT_OK;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of verbs and options, and the parser that reads it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "output.h"
+
+#define LIST(...) ((const enum option_id[]){__VA_ARGS__, OPT_HELP, OPT_COUNT_OF_OPTIONS})
+
+const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
+    [OPT_ALL] = {"all", 'a', NULL, NULL, "print tombstones too"},
+    [OPT_ALL_DEAD] = {"all-dead", 0, NULL, NULL, "your word that no other process uses the segment"},
+    [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL, "slots of each channel, a power of two (default 1024)"},
+    [OPT_CHANNEL] = {"channel", 'c', "N", NULL, "this channel only"},
+    [OPT_CHANNELS] = {"channels", 0, "N", NULL, "channels to make, numbered from 0 (default 1)"},
+    [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel (default 0)"},
+    [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm"},
+    [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything"},
+    [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted"},
+    [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw", "text (default on a terminal), jsonl (default elsewhere), or the payloads alone"},
+    [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help"},
+    [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it"},
+    [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel (default 10)"},
+    [OPT_MILLISECONDS] = {"ms", 0, "N", NULL, "length of each measurement in milliseconds (default 300)"},
+    [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document", "payload layout of the new segment (default crate)"},
+    [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
+                            "where payloads are if header.payload_layout is 0 (default auto; the libraries' default is crate)"},
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp", "take the segment for one of this profile instead of looking at its magic"},
+    [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)"},
+    [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message (default 64)"},
+    [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL, "also watch for N milliseconds and report channels whose head does not move"},
+};
+
+const struct verb_row verb_table[] = {
+    {"ls", "", 0, 0, "list the segments on this machine",
+     "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, size in bytes, channels, messages "
+     "waiting, owner, mode, time since the last change of the file's status, and the processes that map it, as far as they can be seen.",
+     LIST(OPT_DIR, OPT_JSON), verb_ls},
+    {"inspect", "SEG", 1, 1, "decode the header and the channels and say how they are",
+     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if a channel or the header has a problem.",
+     LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
+    {"validate", "SEG", 1, 1, "check every rule that bytes can show to be broken",
+     "Prints every finding with the id of its rule. Errors count for the exit code, notes do not.",
+     LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_validate},
+    {"dump", "SEG", 1, 1, "print the messages that wait in the segment",
+     "Prints the published and unconsumed messages, channel by channel, oldest first, and consumes none. Stops at the tail that each channel "
+     "had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt message gives a "
+     "diagnostic and exit 1, and the others are still printed.",
+     LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
+    {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
+     "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is counted on "
+     "standard error. With -f it ends at SIGINT or SIGTERM.",
+     LIST(OPT_FOLLOW, OPT_LAST, OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_tail},
+    {"gen", "SEG", 1, 1, "make a segment with known messages",
+     "Writes. Makes a new segment, as large as its channels need; the same options give the same bytes. Refuses a name that is taken.",
+     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON), verb_gen},
+    {"diff", "A B", 2, 2, "compare two segments field by field",
+     "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.",
+     LIST(OPT_PROFILE, OPT_JSON), verb_diff},
+    {"snapshot", "SEG FILE", 2, 2, "copy a segment to a new file",
+     "Copies until a whole pass finds nothing changed, eight passes at most; says on standard error if the segment kept changing. "
+     "FILE appears complete or not at all, with mode 0600, and is never replaced.",
+     LIST(OPT_JSON), verb_snapshot},
+    {"recover", "SEG", 1, 1, "repair what dead processes left behind",
+     "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless --all-dead "
+     "is given.",
+     LIST(OPT_PROFILE, OPT_ALL_DEAD, OPT_DRY_RUN, OPT_JSON), verb_recover},
+    {"bench", "", 0, 0, "measure quickly on this machine",
+     "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev bench` in the "
+     "source tree is the benchmark.",
+     LIST(OPT_PROFILE, OPT_MILLISECONDS, OPT_JSON), verb_bench},
+    {"schema", "[NAME]", 0, 1, "print the JSON Schema of a verb's output, or the layout of a profile",
+     "NAME is a verb with --json or a profile. Without it, the names.", LIST(OPT_JSON), verb_schema},
+    {"version", "", 0, 0, "print versions and profiles", "", LIST(OPT_JSON), verb_version},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL},
+};
+
+const struct verb_row *find_verb(const char *name)
+{
+    for (const struct verb_row *verb = verb_table; verb->name != NULL; verb++)
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    return NULL;
+}
+
+/* Parsing ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_choice(const char *choices, const char *value)
+{
+    const size_t length = strlen(value);
+    for (const char *at = choices; at != NULL; at = strchr(at, '|') != NULL ? strchr(at, '|') + 1 : NULL)
+        if (length > 0 && strncmp(at, value, length) == 0 && (at[length] == '|' || at[length] == '\0'))
+            return true;
+    return false;
+}
+
+/* The verb's option of that name (of `length` bytes) or letter; OPT_COUNT_OF_OPTIONS if it has none. */
+static enum option_id find_option(const struct verb_row *verb, const char *name, size_t length, char letter)
+{
+    for (const enum option_id *id = verb->options; *id != OPT_COUNT_OF_OPTIONS; id++) {
+        const struct option_row *row = &option_table[*id];
+        if (letter != 0 ? row->letter == letter : strlen(row->name) == length && memcmp(row->name, name, length) == 0)
+            return *id;
+    }
+    return OPT_COUNT_OF_OPTIONS;
+}
+
+static int set_option(struct args *args, enum option_id id, const char *word, const char *value)
+{
+    const struct option_row *row = &option_table[id];
+    if (row->argument == NULL && value != NULL)
+        return usage_error("%s: %s takes no value", args->verb->name, word);
+    if (row->argument != NULL && value == NULL)
+        return usage_error("%s: %s needs a value: %s", args->verb->name, word, row->argument);
+    if (row->choices != NULL && !is_choice(row->choices, value))
+        return usage_error("%s: --%s is one of %s", args->verb->name, row->name, row->choices);
+    args->value[id] = value != NULL ? value : "";
+    return EXIT_OK;
+}
+
+/* One word that begins with a dash; *at moves over its value if that is the next word. */
+static int take_option(int argc, char **argv, int *at, struct args *args)
+{
+    const char *word = argv[*at];
+    const bool is_long = word[1] == '-';
+    const char *value = is_long ? strchr(word, '=') : word[2] != '\0' ? word + 2 : NULL;
+    const size_t length = is_long ? (value != NULL ? (size_t)(value - word) : strlen(word)) - 2 : 1;
+    const enum option_id id = find_option(args->verb, word + 2, length, is_long ? (char)0 : word[1]);
+    if (id == OPT_COUNT_OF_OPTIONS)
+        return usage_error("%s has no option %s; see `shmwire help %s`", args->verb->name, word, args->verb->name);
+    if (is_long && value != NULL)
+        value++;
+    if (option_table[id].argument != NULL && value == NULL && *at + 1 < argc)
+        value = argv[++*at];
+    return set_option(args, id, word, value);
+}
+
+int parse_args(int argc, char **argv, struct args *args)
+{
+    bool only_operands = false;
+    *args = (struct args){.verb = find_verb(argv[0])};
+    if (args->verb == NULL)
+        return usage_error("there is no verb %s; see `shmwire help`", argv[0]);
+    for (int at = 1; at < argc; at++) {
+        const char *word = argv[at];
+        if (!only_operands && strcmp(word, "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && word[0] == '-' && word[1] != '\0') {
+            const int rc = take_option(argc, argv, &at, args);
+            if (rc != EXIT_OK)
+                return rc;
+        } else if (args->operands == args->verb->most) {
+            return usage_error("%s: %s is one word too many", args->verb->name, word);
+        } else {
+            args->operand[args->operands++] = word;
+        }
+    }
+    if (args->operands < args->verb->least && !given(args, OPT_HELP))
+        return usage_error("%s needs %s", args->verb->name, args->verb->operands);
+    return EXIT_OK;
+}
+
+int number_option(const struct args *args, enum option_id id, uint64_t least, uint64_t most, uint64_t fallback, uint64_t *out)
+{
+    const char *text = args->value[id];
+    *out = fallback;
+    if (text == NULL)
+        return EXIT_OK;
+    errno = 0;
+    const unsigned long long value = strtoull(text, NULL, 10);
+    const bool digits = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
+    if (!digits || errno != 0 || value < least || value > most)
+        return usage_error("%s: --%s is an integer from %llu to %llu", args->verb->name, option_table[id].name, (unsigned long long)least,
+                           (unsigned long long)most);
+    *out = value;
+    return EXIT_OK;
+}
