@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Check the Spin models: those of the protocol must hold, those with a planted defect must fail, each for its reason.
+"""Check the models: those of the protocol must hold, those with a planted defect must fail, each for its reason.
 
-    spec/models/run.py              every model; one line each; exit 0 only if all came out as expected
+Spin models (PROFILE.pml) try every interleaving of small configurations, under sequential consistency. Litmus tests
+(PROFILE_orders.py) try every behaviour that the C11 memory model allows to a few operations. Either shows what the other
+cannot: see spec/memory-model.md.
+
+    spec/models/run.py              everything; one line each; exit 0 only if all came out as expected
     spec/models/run.py counted …    only the models whose name contains one of the words
     spec/models/run.py --trail NAME run one model and print the steps that lead to its failure (it must be one that fails)
 
@@ -21,6 +25,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import dmxp_orders
+import rc11
 
 MODELS = Path(__file__).resolve().parent
 WORKERS = 2
@@ -135,6 +144,19 @@ def line(m: Model, outcome: Outcome) -> str:
     return f"{word} {m.name:<31} {outcome.verdict:<6} (want {wanted}) {cost}  {m.says}{more}"
 
 
+def check_orders(words: list[str]) -> tuple[int, int]:
+    """The litmus tests whose name contains one of the words: how many, and how many came out wrong."""
+    count = wrong = 0
+    for name, test, wanted, says in ((f"dmxp/orders/{name}", *rest) for name, *rest in dmxp_orders.TESTS):
+        if words and not any(word in name for word in words):
+            continue
+        verdict = rc11.check(test)
+        count += 1
+        wrong += verdict != wanted
+        print(f"{'ok  ' if verdict == wanted else 'FAIL'} {name:<47} {verdict} (want {wanted})  {says}", flush=True)
+    return count, wrong
+
+
 def print_trail(m: Model) -> int:
     """A short counterexample, as Spin tells it."""
     with tempfile.TemporaryDirectory(prefix="shmwire-spin-") as directory:
@@ -164,15 +186,16 @@ def main() -> int:
     if args.trail:
         return next((print_trail(m) for m in ALL if m.name == args.trail), 2)
     chosen = [m for m in ALL if not args.words or any(word in m.name for word in args.words)]
-    if not chosen:
+    count, wrong = check_orders(args.words)
+    if not chosen and not count:
         print("no such model", file=sys.stderr)
         return 2
-    wrong = 0
     with ThreadPoolExecutor(WORKERS) as pool:
         for m, outcome in zip(chosen, pool.map(check, chosen), strict=True):
             wrong += not as_expected(m, outcome)
             print(line(m, outcome), flush=True)
-    print(f"{len(chosen) - wrong} of {len(chosen)} models came out as expected")
+    count += len(chosen)
+    print(f"{count - wrong} of {count} models came out as expected")
     return 1 if wrong else 0
 
 
