@@ -60,11 +60,11 @@ def wake_crowd() -> Litmus:
                 bad=lambda r: r["w"] == 0 and r["v"] == 0)
 
 
-def look(producer_fence: bool, reader_fence: bool, recheck: str = RLX, one_process: bool = False) -> Litmus:
+def look(producer_fence: bool, reader_fence: bool, recheck: str = RLX, one_process: bool = False, claim: str = RLX) -> Litmus:
     """F6: a look at position 0 while a consumer releases it and a producer fills position 4. Bad: the new payload with the
     old sequence before and after. one_process: the consumer is the producer, and its own release is in its store buffer."""
     release = [store("seq", 4, REL)]
-    produce = [load("seq", "s", ACQ), *([fence(REL)] if producer_fence else []), store("pay", 2), store("seq", 5, REL)]
+    produce = [load("seq", "s", ACQ), add("tail", 1, claim), *([fence(REL)] if producer_fence else []), store("pay", 2), store("seq", 5, REL)]
     reader = [load("seq", "before", ACQ), load("pay", "p"), *([fence(ACQ)] if reader_fence else []),
               load("seq", "after", recheck)]
     return Litmus([release + produce, reader] if one_process else [release, produce, reader],
@@ -104,6 +104,7 @@ TESTS = [
     ("F6/one-process", look(True, True, one_process=True), "never", "the same, consumer and producer in one thread"),
     ("F6/no-producer-fence", look(False, True), "sometimes", "A3 alone does not order the stores behind it"),
     ("F6/no-producer-fence/one-process", look(False, True, one_process=True), "sometimes", "the same in one thread"),
+    ("F6/sc-claim-instead", look(False, True, claim=SC), "sometimes", "no looker reads tail, so its order is nobody's pair"),
     ("F6/no-reader-fence", look(True, False), "sometimes", "the second load may come early"),
     ("F6/acquire-recheck", look(True, False, ACQ), "sometimes", "acquire orders what comes after it, not before"),
     ("cursors/relaxed-swap", cursors(RLX), "sometimes", "C11 allows it, x86-64, AArch64 and RISC-V do not: section 11"),

@@ -41,7 +41,8 @@ def independent_readers(order: str) -> Litmus:
 
 def release_sequence(middle: str) -> Litmus:
     """A read-modify-write by another thread continues the release sequence of the first store."""
-    return Litmus([[store("x", 1, NA), store("y", 1, REL)], [add("y", 1, middle, "m")], [load("y", "a", ACQ), load("x", "b", NA)]],
+    return Litmus([[store("x", 1, NA), store("y", 1, REL)], [add("y", 1, middle, "m")],
+                   [load("y", "a", ACQ), load("x", "b", NA)]],
                 assume=lambda r: r["a"] == 2 and r["m"] == 1, bad=lambda r: r["b"] == 0)
 
 
