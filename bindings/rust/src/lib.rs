@@ -57,6 +57,9 @@ pub use map::{path, unlink};
 #[cfg(feature = "driver")]
 #[doc(hidden)]
 pub use map::{survive_truncation, truncation_met};
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use wait::pin_to_cpu;
 pub use wait::Wait;
 
 /// Version of this library, such as `"0.1.0"`.

@@ -166,6 +166,22 @@ pub(crate) fn futex_wake(word: Word32<'_>, count: u64) {
     }
 }
 
+/// Run the calling thread on one processor only.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub fn pin_to_cpu(cpu: usize) -> std::io::Result<()> {
+    // SAFETY: a set of all zeroes is an empty one; CPU_SET checks its index; the kernel reads the set during the call.
+    let rc = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set)
+    };
+    match rc {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Producing (section 5 of the specification) and waking (section 8).
 
+use std::borrow::Borrow;
+
 use super::layout::*;
 use super::{Channel, Claim, Meta};
 use crate::atomic::{fence_release, Position, Run};
@@ -55,7 +57,7 @@ impl Channel {
     }
 
     /// Send all items or none, with one wake-up for all [dmxp.produce.batch-claim, dmxp.produce.batch-order]. Done carries the
-    /// position of the first.
+    /// position of the first. The items are looked at twice: a slice of them will do, or anything that makes them on the fly.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for no items or more than the capacity; otherwise as [`Channel::try_send`].
@@ -73,23 +75,40 @@ impl Channel {
     /// assert_eq!(channel.try_send_batch(&items)?, Answer::Full);
     /// # Ok::<(), shmwire::Error>(())
     /// ```
-    pub fn try_send_batch(&self, items: &[Item<'_>]) -> Result<Answer<u64>> {
+    pub fn try_send_batch<'a, I>(&self, items: I) -> Result<Answer<u64>>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<Item<'a>>,
+        I::IntoIter: ExactSizeIterator + Clone,
+    {
         self.check_writable()?;
+        let mut items = items.into_iter();
         let count = items.len() as u64;
         if count == 0 || count > self.capacity() {
             return Err(Error::InvalidArgument("a batch has 1 to capacity messages"));
         }
-        items.iter().try_for_each(|item| self.check_message(item.data.len(), &item.meta))?;
+        items.clone().try_for_each(|item| self.check_message(item.borrow().data.len(), &item.borrow().meta))?;
         let (first, run) = match self.win_positions(count)? {
             Answer::Done(won) => won,
             other => return Ok(other.map(|(first, _)| first)),
         };
-        for (mut position, item) in run.zip(items) {
-            self.fill(&mut position, item.data, &item.meta);
-            self.publish(position);
+        for position in run {
+            self.deliver_next(position, items.next());
         }
         self.wake(count);
         Ok(Answer::Done(first))
+    }
+
+    /// Fill and publish a position of a batch. An iterator that does not give what it gave before leaves a tombstone there.
+    #[inline]
+    fn deliver_next<'a>(&self, mut position: Position, item: Option<impl Borrow<Item<'a>>>) {
+        match item.as_ref().map(Borrow::borrow) {
+            Some(item) if self.check_message(item.data.len(), &item.meta).is_ok() => {
+                self.fill(&mut position, item.data, &item.meta);
+            }
+            _ => self.fill_meta(&position, 0, MESSAGE_TOMBSTONE, &Meta::new()),
+        }
+        self.publish(position);
     }
 
     /// Claim the next slot, to fill it in place. Consumers stop there until the claim is committed, abandoned or dropped.

@@ -53,8 +53,7 @@ impl Line for Port {
             }
             many => {
                 let meta = |letter: &Letter| Meta::new().message_type(letter.message_type);
-                let items: Vec<_> = many.iter().map(|letter| Item { data: &letter.data, meta: meta(letter) }).collect();
-                self.channel.try_send_batch(&items)?
+                self.channel.try_send_batch(many.iter().map(|letter| Item { data: &letter.data, meta: meta(letter) }))?
             }
         };
         Ok(answer.map(|_| ()))

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//! What every benchmark actor needs: arguments, pinning, the barrier, content checks, the result line.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Instant;
+
+pub const USAGE: &str = "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH \
+                         --parties M --party P";
+/// Bytes between the words of two parties in the barrier file.
+const BARRIER_STRIDE: u64 = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Make,
+    Write,
+    Read,
+    Ping,
+    Pong,
+}
+
+const ROLES: [(&str, Role); 5] =
+    [("make", Role::Make), ("write", Role::Write), ("read", Role::Read), ("ping", Role::Ping), ("pong", Role::Pong)];
+
+#[derive(Debug)]
+pub struct Args {
+    pub peer: String,
+    pub role: Role,
+    pub seg: String,
+    pub barrier: String,
+    /// Messages this actor writes, reads or exchanges.
+    pub count: u64,
+    /// Payload bytes.
+    pub size: usize,
+    /// Messages per call.
+    pub batch: usize,
+    pub cpu: Option<usize>,
+    pub parties: u64,
+    pub party: u64,
+    /// More actors than CPUs: give way instead of spinning.
+    pub crowded: bool,
+}
+
+impl Args {
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Option<Args> {
+        let peer = words.next()?;
+        let word = words.next()?;
+        let role = ROLES.iter().find(|(name, _)| *name == word)?.1;
+        let (seg, barrier) = (String::new(), String::new());
+        let mut args =
+            Args { peer, role, seg, barrier, count: 1, size: 64, batch: 1, cpu: None, parties: 1, party: 0, crowded: false };
+        while let Some(name) = words.next() {
+            let value = words.next()?;
+            match name.as_str() {
+                "--seg" => args.seg = value,
+                "--barrier" => args.barrier = value,
+                "--count" => args.count = value.parse().ok()?,
+                "--size" => args.size = value.parse().ok()?,
+                "--batch" => args.batch = value.parse().ok()?,
+                "--cpu" => args.cpu = value.parse().ok(),
+                "--parties" => args.parties = value.parse().ok()?,
+                "--party" => args.party = value.parse().ok()?,
+                _ => return None,
+            }
+        }
+        let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        args.crowded = args.parties > cpus;
+        Some(args)
+    }
+
+    pub fn pin(&self) -> io::Result<()> {
+        self.cpu.map_or(Ok(()), shmwire::pin_to_cpu)
+    }
+
+    /// In every turn of a loop that found nothing to do.
+    #[inline]
+    pub fn relax(&self) {
+        if self.crowded {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Wait until all parties have arrived. The file is read, not mapped: the page cache is the same for both.
+    pub fn meet(&self) -> io::Result<Instant> {
+        let file = fs::OpenOptions::new().read(true).write(true).open(&self.barrier)?;
+        file.write_all_at(&1_u32.to_ne_bytes(), BARRIER_STRIDE * self.party)?;
+        for other in 0..self.parties {
+            while !arrived(&file, other)? {
+                self.relax();
+            }
+        }
+        Ok(Instant::now())
+    }
+}
+
+fn arrived(barrier: &File, party: u64) -> io::Result<bool> {
+    let mut word = [0; 4];
+    barrier.read_exact_at(&mut word, BARRIER_STRIDE * party)?;
+    Ok(word != [0; 4])
+}
+
+/// The content of message `i`: its first 8 bytes, and its last byte.
+#[inline]
+pub fn fill(payload: &mut [u8], i: u64) {
+    if let Some(last) = payload.last_mut() {
+        *last = i as u8;
+    }
+    let head = payload.len().min(8);
+    payload[..head].copy_from_slice(&i.to_le_bytes()[..head]);
+}
+
+/// Number and soundness of a message; one too short for a number has that which was expected.
+#[inline]
+pub fn check(payload: &[u8], expected: u64) -> (u64, bool) {
+    match payload.get(..8) {
+        Some(head) => {
+            let mut number = [0; 8];
+            number.copy_from_slice(head);
+            let i = u64::from_le_bytes(number);
+            (i, payload.len() == 8 || payload[payload.len() - 1] == i as u8)
+        }
+        None => (expected, true),
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub bad: u64,
+    /// Round trips, nanoseconds.
+    pub samples: Vec<u64>,
+}
+
+/// Print the result line.
+pub fn report(args: &Args, began: Instant, tally: &mut Tally) {
+    let ns = began.elapsed().as_nanos();
+    tally.samples.sort_unstable();
+    let count = tally.samples.len();
+    let percentiles = if count == 0 { (0, 0) } else { (tally.samples[count / 2], tally.samples[count - 1 - count / 100]) };
+    let role = ROLES.iter().find(|(_, role)| *role == args.role).map_or("", |(name, _)| name);
+    println!(
+        "{{\"role\":\"{role}\",\"messages\":{},\"ns\":{ns},\"bad\":{},\"nivcsw\":{},\"p50_ns\":{},\"p99_ns\":{}}}",
+        args.count,
+        tally.bad,
+        involuntary_switches(),
+        percentiles.0,
+        percentiles.1
+    );
+}
+
+fn involuntary_switches() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
