@@ -16,7 +16,8 @@ SOURCE_SUFFIXES = {".c", ".h", ".go", ".rs", ".py", ".sh", ".js", ".pml", ".litm
 SPDX = "SPDX-License-Identifier: MIT"
 TEXT_LIMIT = 4 << 20
 
-C_ATOMICS = re.compile(r"\bstdatomic\.h\b|\batomic_\w+|\b_Atomic\b|\b__atomic_\w+|\b__sync_\w+")
+# The type _Atomic(T) may be named anywhere, to pass a field's address on; operations on it may not.
+C_ATOMICS = re.compile(r"\bstdatomic\.h\b|\batomic_\w+|\b_Atomic\b(?!\()|\b__atomic_\w+|\b__sync_\w+")
 C_LIBRARY = re.compile(r"^ref-c/(include|src|tools)/")  # benches and tests have rings of their own to compare with
 C_ATOMIC_HOME = re.compile(r"^ref-c/src/(atomic\.h|[a-z]+/layout\.h)$")
 GO_UNSAFE = re.compile(r'^\s*(?:import\s+)?(?:[\w.]+\s+)?"unsafe"|\bunsafe\.[A-Z]', re.M)

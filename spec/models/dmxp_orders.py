@@ -64,7 +64,8 @@ def look(producer_fence: bool, reader_fence: bool, recheck: str = RLX, one_proce
     """F6: a look at position 0 while a consumer releases it and a producer fills position 4. Bad: the new payload with the
     old sequence before and after. one_process: the consumer is the producer, and its own release is in its store buffer."""
     release = [store("seq", 4, REL)]
-    produce = [load("seq", "s", ACQ), add("tail", 1, claim), *([fence(REL)] if producer_fence else []), store("pay", 2), store("seq", 5, REL)]
+    produce = [load("seq", "s", ACQ), add("tail", 1, claim), *([fence(REL)] if producer_fence else []),
+               store("pay", 2), store("seq", 5, REL)]
     reader = [load("seq", "before", ACQ), load("pay", "p"), *([fence(ACQ)] if reader_fence else []),
               load("seq", "after", recheck)]
     return Litmus([release + produce, reader] if one_process else [release, produce, reader],

@@ -225,6 +225,7 @@ def test_a_source_that_breaks_a_house_rule_is_found(name: str, text: str, compla
 @pytest.mark.parametrize(("name", "text"), [
     ("ref-c/src/atomic.h", "x = atomic_load(&word);"),
     ("ref-c/src/toy/layout.h", "_Atomic(uint64_t) head;"),
+    ("ref-c/src/wait.h", "int toy_wait(_Atomic(uint32_t) *word);"),
     ("ref-c/src/toy/reader.c", "/* atomic_load would do */ /* \"unsafe\" */"),
     ("bindings/go/internal/shm/atomic.go", 'import "unsafe"'),
     ("bindings/go/toy/reader.go", "// unsafe.Pointer is not needed here"),
