@@ -11,12 +11,9 @@ import (
 	"sort"
 
 	"golang.org/x/sys/unix"
-
-	"shmwire/internal/shm"
 )
 
 const (
-	barrierSize   = 4096
 	barrierStride = 64
 	wordSize      = 8
 )
@@ -60,14 +57,15 @@ func (a *arguments) wait() (uint64, error) {
 		return 0, err
 	}
 	defer file.Close()
-	words, err := unix.Mmap(int(file.Fd()), 0, barrierSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
+	word := []byte{1}
+	if _, err := file.WriteAt(word, int64(barrierStride*a.party)); err != nil {
 		return 0, err
 	}
-	shm.Store64(words, uint64(barrierStride*a.party), 1)
 	for other := 0; other < a.parties; other++ {
-		for shm.Load64(words, uint64(barrierStride*other)) == 0 {
-			a.relax()
+		for word[0] = 0; word[0] == 0; {
+			if _, err := file.ReadAt(word, int64(barrierStride*other)); err != nil {
+				return 0, err
+			}
 		}
 	}
 	return monotonic(), nil
