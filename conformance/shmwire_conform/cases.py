@@ -128,7 +128,7 @@ class Corpus:
 def _own_bytes(case: Case) -> bytes:
     entry = case.raw["file"]
     try:
-        data = (case.directory / entry["path"]).read_bytes()
+        data = (case.directory / str(entry["path"])).read_bytes()
     except OSError as error:
         raise HarnessError(f"{case.id}: {entry['path']}: {error.strerror}") from None
     if len(data) != int(entry["size"]) or hashlib.sha256(data).hexdigest() != entry["sha256"]:

@@ -56,7 +56,7 @@ class Result:
         """The line of results.jsonl."""
         case = self.unit.case
         return {
-            "case": case.id, "title": case.title, "profile": case.profile, "kind": case.kind, "flow": self.unit.flow,
+            "case": case.id, "title": case.title, "profile": case.profile, "case_kind": case.kind, "flow": self.unit.flow,
             "class": self.unit.cls, "level": case.level, "rules": list(case.rules), "drivers": list(self.unit.drivers),
             "params": dict(self.unit.params), "verdict": self.verdict, "finding": self.failed, "message": self.message,
             "blame": self.blame, "seconds": round(self.seconds, 3), "diff": self.diff, "details": self.details,

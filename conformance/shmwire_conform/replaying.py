@@ -69,7 +69,7 @@ class _Replay:
     def runner_step(self, line: str) -> None:
         step = json.loads(line)
         self.lines.append(f"runner ! {line}")
-        if step["cmd"] in ("start", "pending", "finish"):
+        if step["cmd"] in ("start", "pending", "finish", "watch"):
             return  # their requests and replies stand in the transcript by themselves
         self._runner.run(step, step["cmd"])
 

@@ -67,7 +67,7 @@ class Runner:
         begun = time.monotonic()
         result = self._attempt(unit, roles, transcript)
         result.seconds = time.monotonic() - begun
-        self._keep(result, transcript)
+        self.keep_transcript(result, transcript)
         return finish(result, self.known)
 
     def _attempt(self, unit: Unit, roles: dict[str, str], transcript: Transcript) -> Result:
@@ -106,7 +106,7 @@ class Runner:
         guilty = roles.get(found.on)
         return Result(unit, found.verdict, found.message, [guilty] if guilty else sorted(set(unit.drivers)), diff=found.diff)
 
-    def _keep(self, result: Result, transcript: Transcript) -> None:
+    def keep_transcript(self, result: Result, transcript: Transcript) -> None:
         """Every transcript goes to the report; what failed also carries it along for the HTML page."""
         if self.keep is not None:
             name = f"{result.unit.case.id.replace('/', '.')}~{result.unit.flow}~{'~'.join(result.unit.drivers)}.jsonl"

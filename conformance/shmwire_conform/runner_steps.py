@@ -16,6 +16,7 @@ from .errors import Finding, HarnessError
 from .futex import Sleeper, mapped_word, wake
 
 if TYPE_CHECKING:
+    from .process import DriverProcess
     from .session import Session
 
 _POLL_S = 0.003
@@ -170,7 +171,33 @@ class RunnerSteps:
         if woken != wanted:
             raise self._finding(f"{what}: {woken} wakes found a sleeper, expected {wanted}")
 
-    # -- requests that block while others run ----------------------------------------------------------------------------
+    # -- requests that go on while the runner looks or others run --------------------------------------------------------
+
+    def _do_watch(self, step: dict[str, Any], what: str) -> None:
+        """The first time that the bytes at `off` are seen changed, those of `then` must stand there already."""
+        inner, role, begun = step["step"], step["step"]["on"], time.monotonic()
+        offset, before = int(step["off"]), bytes.fromhex(step["hex"])
+        self._session.send(role, inner)
+        missing = self._watch(self._session.drivers[role], offset, before, step["then"])
+        self._session.check(inner, self._session.receive(role, inner), role, f"{what} of {inner['cmd']}", begun)
+        if missing:
+            raise Finding(f"{what}: the bytes at {offset} had changed when {missing[0]}", on=role, diff=missing)
+
+    def _watch(self, process: DriverProcess, offset: int, before: bytes, then: list[dict[str, str]]) -> list[str]:
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            while os.pread(descriptor, len(before), offset) == before:
+                if process.ready(0):
+                    return []
+            wrong = []
+            for entry in then:
+                wanted = bytes.fromhex(entry["hex"])
+                have = os.pread(descriptor, len(wanted), int(entry["off"]))
+                if have != wanted:
+                    wrong.append(f"{entry.get('field', entry['off'])} was {have.hex()}, not yet {entry['hex']}")
+            return wrong
+        finally:
+            os.close(descriptor)
 
     def _do_start(self, step: dict[str, Any], _what: str) -> None:
         role = step["step"]["on"]

@@ -1,19 +1,267 @@
 # SPDX-License-Identifier: MIT
-"""Live runs: which, on whom."""
+"""Which live runs on which drivers, one at a time, each scaled to the slowest driver in it.
+
+A `live` case is a shape: how many writers and readers, of which capacity, waiting how. Plans: "pair" runs it for ordered pairs of
+drivers (writers of one, readers of the other), "mix" once with a writer and a reader of every driver, "kill-writers" and
+"kill-readers" for the pairs of the quick tier, "commit" for each driver alone.
+"""
 
 from __future__ import annotations
 
+import random
+import time
+import traceback
+import zlib
+from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
+from ..cases import Case, Corpus
+from ..errors import Finding, HarnessError, UsageError
 from ..model import Result, Unit
+from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
+from ..process import DriverProcess, sanitizer_report
+from ..runner import Runner, finish
+from ..transcript import Transcript
+from . import dmxp, dmxp_kill
+from .cast import Cast, demand
+from .observer import Commit
+
+TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
+LEAST_COUNT = 240
+CALIBRATION_S = 0.05
+COMMIT_CHANNELS = 24
+_PROFILES = {"dmxp"}
 
 
-def plan(*_: Any) -> list[Unit]:
-    """Nothing yet."""
-    return []
+def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Selection, into: Plan) -> list[Unit]:
+    """Live units of the selection; what cannot run is noted in `into` as N/A."""
+    own = Plan()
+    for case in corpus:
+        if case.kind == "live" and selection.takes(case) and selection.takes_class(case.cls):
+            if case.profile not in _PROFILES:
+                raise HarnessError(f"{case.id}: there is no live module for profile {case.profile}")
+            _plan_case(own, case, names, caps, selection.tier)
+    into.not_applicable += own.not_applicable
+    return own.units
 
 
-def run_all(*_: Any, **__: Callable[[Result], None]) -> list[Result]:
-    """Nothing yet."""
-    return []
+def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, tier: str) -> None:
+    shape = dmxp.Shape.of(case.raw["live"])
+    needs = frozenset(case.needs)
+    role = frozenset({case.cls}) | needs
+    if shape.plan == "commit":
+        for name in names:
+            own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
+        return
+    if shape.plan == "mix":
+        able = [name for name in names if not planning_gap(role, case, caps, name)]
+        for name in names:
+            if name not in able:
+                own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
+        if able:
+            own.units.append(Unit(case, "live", case.cls, tuple(able)))
+        return
+    whole: Demands = {"A": role, "B": role}
+    for pair in pairs(names, tier if shape.plan == "pair" else "quick"):
+        own.offer(Unit(case, "live", case.cls, pair), whole, caps)
+
+
+def planning_gap(role: frozenset[str], case: Case, caps: CapabilityTable, name: str) -> bool:
+    """Whether a driver cannot take part."""
+    return bool(role - caps[name].classes(case.profile) - caps[name].features(case.profile))
+
+
+class Live:
+    """One series of live runs; remembers how fast each driver is."""
+
+    def __init__(self, runner: Runner, seed: int) -> None:
+        self._runner = runner
+        self._seed = seed
+        self._rates: dict[str, float] = {}
+
+    # -- speed ---------------------------------------------------------------------------------------------------------
+
+    def rate(self, name: str) -> float:
+        """Messages a second of one writer and one reader of a driver, measured once."""
+        if name not in self._rates:
+            count, seconds = 500, 0.0
+            while seconds < CALIBRATION_S and count <= 256_000:
+                seconds = self._measure(name, count)
+                count *= 4
+            self._rates[name] = count / 4 / max(seconds, 1e-4)
+        return self._rates[name]
+
+    def _measure(self, name: str, count: int) -> float:
+        raw = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
+        shape, cast = dmxp.Shape.of(raw), self._new_cast(Transcript("calibration", {}))
+        clean = False
+        try:
+            locator = self._prepare(cast, shape, [name], [name], count, 1)
+            path = self._runner.segments.file_of(locator)
+            cast.arm()
+            begun = time.monotonic()
+            cast.go()
+            cast.collect(cast.writers)
+            seconds = time.monotonic() - begun
+            dmxp.end_readers(cast, locator, path)
+            cast.reset()
+            clean = True
+            return seconds
+        finally:
+            cast.release(clean=clean)
+            self._tidy(cast)
+
+    def count_for(self, shape: dmxp.Shape, names: tuple[str, ...]) -> int:
+        """Messages of one writer: the shape's number, fewer if a driver is slow, whole batches."""
+        slowest = min(self.rate(name) for name in set(names))
+        total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S)))
+        each = max(1, total // shape.writers)
+        return -(-each // shape.write_batch) * shape.write_batch
+
+    # -- one run -------------------------------------------------------------------------------------------------------
+
+    def _new_cast(self, transcript: Transcript) -> Cast:
+        return Cast(self._runner.pool, transcript)
+
+    def _take(self, name: str) -> DriverProcess:
+        return self._runner.pool.take(self._runner.configs[name])
+
+    def _prepare(
+        self,
+        cast: Cast,
+        shape: dmxp.Shape,
+        writers: list[str],
+        readers: list[str],
+        count: int,
+        seed: int,
+        limit_ms: int = dmxp.LIMIT_MS,
+    ) -> str:
+        """Processes, segment and plans of all actors. Actor numbers start at 1 so that zeros in memory are nobody's."""
+        segments = self._runner.segments
+        creator = self._take(writers[0])
+        cast.helper(creator, f"creator:{writers[0]}")
+        locator = dmxp.make_segment(creator, segments, shape)
+        cast.locator = locator
+        for index, name in enumerate(writers):
+            plan_ = dmxp.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)
+            cast.add(f"w{index}:{name}", self._take(name), plan_, None)
+        for index, name in enumerate(readers):
+            plan_ = dmxp.plan_of(shape, "read", 1000 + index, locator, 0, seed, limit_ms)
+            cast.add(f"r{index}:{name}", self._take(name), plan_, Path(segments.path()))
+        return locator
+
+    def _tidy(self, cast: Cast) -> None:
+        if cast.locator:
+            self._runner.segments.remove(cast.locator)
+        for actor in cast.actors:
+            if actor.history is not None:
+                actor.history.unlink(missing_ok=True)
+
+    def run(self, unit: Unit) -> Result:
+        """One live unit, judged."""
+        salt = zlib.crc32(unit.key.encode())
+        rng = random.Random(self._seed ^ salt)
+        params = {"flow": "live", "seed": self._seed, "drivers": list(unit.drivers)}
+        described = {str(i): self._runner.configs[name].describe() for i, name in enumerate(unit.drivers)}
+        cast = self._new_cast(Transcript(unit.case.id, described, params))
+        begun, clean = time.monotonic(), False
+        try:
+            result = Result(unit, "PASS", blame=sorted(set(unit.drivers)))
+            result.details = self._perform(unit, cast, rng)
+            _refuse_sanitizer_reports(cast)
+            clean = True
+        except Finding as found:
+            guilty = found.on.rpartition(":")[2]
+            blame = [guilty] if guilty in unit.drivers else sorted(set(unit.drivers))
+            result = Result(unit, found.verdict, found.message, blame, diff=found.diff)
+        except (HarnessError, UsageError) as error:
+            result = Result(unit, "HARNESS-ERROR", str(error))
+        except Exception:
+            result = Result(unit, "HARNESS-ERROR", traceback.format_exc(limit=-6))
+        finally:
+            cast.release(clean=clean)
+            self._tidy(cast)
+        if len(unit.drivers) == 2:
+            result.details["pair"] = list(unit.drivers)
+        result.seconds = time.monotonic() - begun
+        self._runner.keep_transcript(result, cast.transcript)
+        return result
+
+    def _perform(self, unit: Unit, cast: Cast, rng: random.Random) -> dict[str, object]:
+        shape = dmxp.Shape.of(unit.case.raw["live"])
+        if shape.plan == "commit":
+            return self._commit(unit, cast, shape)
+        writers, readers = _casting(shape, unit.drivers)
+        seed = rng.randrange(1, 1 << 32)
+        count = self.count_for(shape, unit.drivers)
+        if shape.plan.startswith("kill"):
+            locator = self._prepare(cast, shape, writers, readers, count, seed, dmxp_kill.LIMIT_MS)
+            if shape.plan == "kill-writers":
+                cast.helper(self._take(writers[0]), f"claimer:{writers[0]}")
+            recoverer = cast.helper(self._take(readers[0]), f"recoverer:{readers[0]}")
+            expected = count * shape.writers / min(self.rate(name) for name in set(unit.drivers))
+            when = dmxp_kill.moments(rng, expected)
+            outcome = dmxp_kill.run(cast, self._runner.segments, locator, shape, when, recoverer)
+        else:
+            locator = self._prepare(cast, shape, writers, readers, count, seed)
+            outcome = dmxp.run_to_end(cast, self._runner.segments, locator, shape, rng)
+        summary = shape.describe(count * shape.writers)
+        return {"count": count * shape.writers, "seed": seed, "summary": f"{summary}{'; ' if outcome else ''}{outcome}"}
+
+    def _commit(self, unit: Unit, cast: Cast, shape: dmxp.Shape) -> dict[str, object]:
+        """Create channel after channel while the runner looks at the bytes."""
+        name = unit.drivers[0]
+        creator = cast.helper(self._take(name), f"creator:{name}")
+        cast.locator = self._runner.segments.posix()
+        options = {"size": str(dmxp.bytes_needed(shape, COMMIT_CHANNELS)), "payload_layout": shape.payload_layout}
+        request = {"cmd": "create", "profile": "dmxp", "seg": cast.locator, "options": options}
+        handle = demand(creator.request(request), creator.role, "create")["h"]
+        observer = Commit(self._runner.segments.file_of(cast.locator), COMMIT_CHANNELS, shape.capacity)
+        try:
+            for channel in range(COMMIT_CHANNELS):
+                args = {"channel": channel, "capacity": str(shape.capacity)}
+                call = {"cmd": "call", "h": handle, "verb": "dmxp.channel_create", "args": args}
+                demand(creator.request(call), creator.role, "channel_create")
+        finally:
+            observer.finish(COMMIT_CHANNELS)
+        observer.require()
+        demand(creator.request({"cmd": "reset"}), creator.role, "reset")
+        return {"summary": f"{observer.looks} channels of {shape.capacity} slots seen at the moment of their commit"}
+
+
+def _casting(shape: dmxp.Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Who writes and who reads. A mix has one of each driver, at least two of each role."""
+    if shape.plan == "mix":
+        everyone = list(names) if len(names) > 1 else list(names) * 2
+        return everyone, everyone
+    return [names[0]] * shape.writers, [names[-1]] * shape.readers
+
+
+def _refuse_sanitizer_reports(cast: Cast) -> None:
+    for process in [*(actor.process for actor in cast.actors), *cast.helpers]:
+        if report := sanitizer_report(process.stderr_since()):
+            raise Finding(f"sanitizer report: {report}", on=process.role)
+
+
+def run_all(runner: Runner, units: list[Unit], seed: int, done: Callable[[Result], None]) -> list[Result]:
+    """Every live unit in turn; then failures of pairs are laid at the door of the driver that fails with itself."""
+    live = Live(runner, seed)
+    results = []
+    for unit in units:
+        results.append(live.run(unit))
+        done(results[-1])
+    assign_blame(results)
+    return [finish(result, runner.known) for result in results]
+
+
+def assign_blame(results: list[Result]) -> None:
+    """A pair fails because of both, unless just one of them fails the same case with itself, or one was caught in the act."""
+    alone: dict[str, set[str]] = defaultdict(set)
+    for result in results:
+        if len(set(result.unit.drivers)) == 1 and result.failed:
+            alone[result.unit.case.id].add(result.unit.drivers[0])
+    for result in results:
+        if result.failed and len(set(result.unit.drivers)) > 1 and len(result.blame) > 1:
+            guilty = set(result.unit.drivers) & alone[result.unit.case.id]
+            result.blame = sorted(guilty or set(result.unit.drivers))
