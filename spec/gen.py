@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from emit import c, errors, go, hexpat, json_layout, ksy, markdown, python, rust  # noqa: E402
-from emit.model import Profile, load_profile  # noqa: E402
+from emit import c, errors, go, hexpat, json_layout, ksy, markdown, python, rust
+from emit.model import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -82,7 +82,7 @@ def cursors(swap: str) -> Litmus:
 
 
 # Name, test, verdict wanted, what it says.
-TESTS = [
+TESTS: list[tuple[str, Litmus, str, str]] = [
     ("R2-A2", hand_over(REL, ACQ, NA), "never", "publication: release and acquire"),
     ("R2-A2/relaxed-publish", hand_over(RLX, ACQ, RLX), "sometimes", "an old payload under a new sequence"),
     ("R2-A2/relaxed-look", hand_over(REL, RLX, RLX), "sometimes", "the same from the other side"),
