@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,6 +156,59 @@ void nap_ms(unsigned ms)
 {
     const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&time, NULL);
+}
+
+/* Traps ------------------------------------------------------------------------------------------------------------ */
+
+static struct {
+    unsigned char *page;
+    void (*act)(void *context);
+    void *context;
+    volatile unsigned hits;
+} trap;
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The fault is our own doing, in the middle of ordinary code, so ordinary calls are safe here. */
+static void spring(int number, siginfo_t *info, void *unused)
+{
+    (void)unused;
+    const uintptr_t at = (uintptr_t)info->si_addr - (uintptr_t)trap.page;
+    if (trap.page == NULL || at >= page_size() || trap.hits > 0) {
+        signal(number, SIG_DFL); /* not ours: the second time it is fatal */
+        return;
+    }
+    trap.hits++;
+    trap.act(trap.context);
+    mprotect(trap.page, page_size(), PROT_READ | PROT_WRITE);
+}
+
+unsigned char *trap_page(void (*act)(void *context), void *context)
+{
+    CHECK(trap.page == NULL);
+    trap.act = act;
+    trap.context = context;
+    trap.hits = 0;
+    trap.page = mmap(NULL, page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(trap.page != MAP_FAILED);
+    struct sigaction action = {.sa_sigaction = spring, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    CHECK(sigaction(SIGSEGV, &action, NULL) == 0);
+    return trap.page;
+}
+
+unsigned trap_hits(void)
+{
+    return trap.hits;
+}
+
+void trap_drop(void)
+{
+    munmap(trap.page, page_size());
+    trap.page = NULL;
+    signal(SIGSEGV, SIG_DFL);
 }
 
 int run_tests(const struct test *tests, size_t count, const char *only)

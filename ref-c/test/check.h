@@ -35,8 +35,8 @@ void check_code(int got, int want, const char *text, const char *file, int line)
 void check_u64(uint64_t got, uint64_t want, const char *text, const char *file, int line);
 void check_bytes(const void *got, const void *want, size_t size, const char *text, const char *file, int line);
 
-/* A name that nobody else uses, "/shmw-refc-PID-N". Removed at the end of the test, passed or failed, by the process that made it.
- * Valid until then. */
+/* A name that nobody else uses, "/shmw-refc-PID-N". Valid until the end of the test; then the process that made it removes it,
+ * passed or failed. */
 const char *fresh_name(void);
 
 /* The whole file behind a locator, mapped by plain system calls: what the library is checked against. */
@@ -57,6 +57,12 @@ int start_child(void (*run)(void *context), void *context);
 
 /* Wait for a child of ours and give its exit status, or 128 + signal. */
 int child_status(int pid);
+
+/* A page of private memory whose first touch calls act, and then goes on: what the library does before and after it reads a
+ * caller's data, or writes to a caller's buffer, can be seen from inside. One at a time. */
+unsigned char *trap_page(void (*act)(void *context), void *context);
+unsigned trap_hits(void);
+void trap_drop(void);
 
 uint64_t now_ns(void);
 void nap_ms(unsigned ms);

@@ -92,4 +92,5 @@ static void futex_errors_are_reported(void)
 }
 
 RUN_TESTS(TEST(deadlines), TEST(the_wall_clock_is_unix_time), TEST(backoff_grows_and_keeps_the_deadline),
-          TEST(futex_wait_ends_at_once_when_the_value_differs), TEST(futex_wakes_another_process), TEST(futex_errors_are_reported))
+          TEST(futex_wait_ends_at_once_when_the_value_differs), TEST(futex_wakes_another_process),
+          TEST(futex_errors_are_reported))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every call on segments with a few broken bytes: a documented answer, no crash, no hang, and from read-only handles no change. The
- * mutations come from a fixed seed, so that a failure is repeated by running the test again; run it under ASan and UBSan. */
+ * Every call on segments with a few broken bytes: a documented answer, no crash, no hang, and from read-only handles no change.
+ * The mutations come from a fixed seed, so that a failure is repeated by running the test again; run it under ASan and UBSan. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +73,8 @@ static size_t draw_offset(void)
 
 static uint64_t draw_value(void)
 {
-    static const uint64_t edges[] = {0, 1, 2, 3, 4, 8, 16, 30, 48, 64, 127, 128, 960, 961, 1024, 1025, 1088, 98432, 131072, 131200,
-                                     INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 1,
+    static const uint64_t edges[] = {0, 1, 2, 3, 4, 8, 16, 30, 48, 64, 127, 128, 960, 961, 1024, 1025, 1088, 98432, 131072,
+                                     131200, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 1,
                                      UINT64_MAX - 127, UINT64_MAX - 1087, UINT64_MAX / 1088, UINT64_C(1) << 60};
     return draw(4) == 0 ? draw(UINT64_MAX) : edges[draw(sizeof(edges) / sizeof(edges[0]))];
 }
@@ -198,9 +198,11 @@ static void change_channels(shmw_dmxp_segment *segment)
 
 static void try_everything(const char *name, bool read_only)
 {
-    const struct shmw_dmxp_open_options options = {.read_only = read_only, .payload_choice = (enum shmw_dmxp_payload_choice)draw(3)};
+    const struct shmw_dmxp_open_options options = {.read_only = read_only,
+                                                   .payload_choice = (enum shmw_dmxp_payload_choice)draw(3)};
     shmw_dmxp_segment *segment;
-    const unsigned allowed = BIT(SHMW_OK) | BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_NOT_READY) | BIT(SHMW_BAD_GEOMETRY);
+    const unsigned allowed = BIT(SHMW_OK) | BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_NOT_READY) |
+                             BIT(SHMW_BAD_GEOMETRY);
     if (ANSWER(shmw_dmxp_open(name, &options, &segment), allowed) != SHMW_OK)
         return;
     look_around(segment);

@@ -153,5 +153,30 @@ static void a_removed_channel_is_closed_at_its_end(void)
     leave_view(&view);
 }
 
+static void overwrite_behind_the_look(void *context)
+{
+    struct view *view = context;
+    expect(view->room.channel, "old");
+    put(view->room.channel, "mid");
+    put(view->room.channel, "new"); /* capacity 2: into the slot that is being looked at */
+}
+
+/* [dmxp.peek.whole]: the message is consumed and overwritten between the first sequence and the copy. */
+static void an_overwritten_copy_is_thrown_away(void)
+{
+    struct view view = make_view((struct room_options){.capacity = 2});
+    put(view.room.channel, "old");
+    unsigned char *page = trap_page(overwrite_behind_the_look, &view);
+    CHECK_CODE(shmw_dmxp_peek(view.channel, &view.position, page, 64, NULL), SHMW_EMPTY);
+    CHECK_U64(trap_hits(), 1);
+    trap_drop();
+    struct shmw_dmxp_message message;
+    CHECK_CODE(look(&view, &message), SHMW_OK);
+    CHECK_U64(message.position, 1);
+    CHECK_BYTES(buffer, "mid", 3);
+    leave_view(&view);
+}
+
 RUN_TESTS(TEST(looks_in_order_and_changes_nothing), TEST(steps_over_claims_and_tombstones), TEST(too_small_stays),
-          TEST(broken_messages_are_stepped_over), TEST(wild_cursors_end_the_loop), TEST(a_removed_channel_is_closed_at_its_end))
+          TEST(broken_messages_are_stepped_over), TEST(wild_cursors_end_the_loop), TEST(a_removed_channel_is_closed_at_its_end),
+          TEST(an_overwritten_copy_is_thrown_away))

@@ -323,8 +323,36 @@ static void wild_cursors_stay_inside_the_band(void)
     leave_room(&room);
 }
 
+static void see_claimed_and_not_released(void *context)
+{
+    const struct room *room = context;
+    CHECK_U64(raw_channel(&room->raw, 0)->head, 1);
+    CHECK_U64(raw_slot(&room->raw, 0, 0)->sequence, 1);
+    CHECK_CODE(shmw_dmxp_try_send(room->channel, "c", 1, NULL, NULL), SHMW_FULL); /* nobody overwrites it meanwhile */
+}
+
+/* [dmxp.consume.release]: after the last access to the slot. The trap springs when the payload is copied to the buffer. */
+static void the_slot_is_released_after_the_copy(void)
+{
+    for (int batch = 0; batch < 2; batch++) {
+        struct room room = make_room((struct room_options){.capacity = 2});
+        put(room.channel, "a");
+        put(room.channel, "b");
+        unsigned char *page = trap_page(see_claimed_and_not_released, &room);
+        struct shmw_dmxp_message message;
+        size_t count;
+        CHECK_CODE(batch ? shmw_dmxp_try_receive_batch(room.channel, page, 64, &message, 1, &count)
+                         : shmw_dmxp_try_receive(room.channel, page, 64, &message), SHMW_OK);
+        CHECK_U64(trap_hits(), 1);
+        CHECK_BYTES(page, "a", 1);
+        trap_drop();
+        leave_room(&room);
+    }
+}
+
 RUN_TESTS(TEST(one_message_byte_for_byte), TEST(empty_changes_nothing), TEST(a_slot_that_was_taken_and_not_released_holds_us),
           TEST(arguments), TEST(too_small_leaves_the_message), TEST(an_impossible_length_is_corrupt),
           TEST(tombstones_are_stepped_over), TEST(tombstones_with_a_length), TEST(batches), TEST(batches_take_what_fits),
           TEST(batches_stop_before_trouble), TEST(undeclared_layouts), TEST(auto_judges_lengths_by_message),
-          TEST(impossible_sequences), TEST(wild_cursors_stay_inside_the_band))
+          TEST(impossible_sequences), TEST(wild_cursors_stay_inside_the_band),
+          TEST(the_slot_is_released_after_the_copy))

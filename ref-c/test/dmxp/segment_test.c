@@ -20,7 +20,9 @@ static int reopen(const char *name, uint64_t ready_timeout_ns)
 /* The header as literal bytes, independent of every layout file; zero in all the rest [dmxp.segment.fields]. */
 static void a_new_segment_byte_for_byte(void)
 {
-    static const unsigned char want[24] = {'M', 'E', 'M', '_', 'P', 'X', 'M', 'D', 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0};
+    static const unsigned char want[24] = {
+        'M', 'E', 'M', '_', 'P', 'X', 'M', 'D', 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0,
+    };
     const struct shmw_dmxp_create_options options = {.size = 100000, .payload_layout = SHMW_DMXP_LAYOUT_DOCUMENT};
     shmw_dmxp_segment *segment;
     const char *name = fresh_name();

@@ -226,5 +226,5 @@ static void one_handle_makes_channels_in_two_threads(void)
     free(stage);
 }
 
-RUN_TESTS(TEST(a_tiny_ring_one_by_one), TEST(a_small_ring_in_batches), TEST(sleepers_that_are_counted), TEST(sleepers_that_are_not),
-          TEST(one_handle_makes_channels_in_two_threads))
+RUN_TESTS(TEST(a_tiny_ring_one_by_one), TEST(a_small_ring_in_batches), TEST(sleepers_that_are_counted),
+          TEST(sleepers_that_are_not), TEST(one_handle_makes_channels_in_two_threads))

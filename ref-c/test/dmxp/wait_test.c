@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping and waking. The sleep hook runs between a receiver's last look and its sleep, so what happens there is no matter of luck. */
+ * Sleeping and waking. The sleep hook runs between a receiver's last look and its sleep: what happens there is no matter of luck. */
+
+#include <stdio.h>
 
 #include "support.h"
+#include "wait.h"
 
 #define MS UINT64_C(1000000)
 #define SLICE (1000 * MS)
@@ -151,6 +154,47 @@ static void sleepers_in_other_processes_are_woken(void)
     }
 }
 
+/* Sleeps on signal as the crate's consumers do: without being counted. */
+static void sleep_uncounted(void *context)
+{
+    struct shmw_dmxp_wire_channel *entry = context;
+    entry->pad3[0] = 1; /* about to sleep */
+    const uint64_t start = now_ns();
+    while (entry->signal == 0)
+        CHECK_CODE(shmw_futex_wait(&entry->signal, 0, 20 * SLICE), SHMW_OK);
+    CHECK(now_ns() - start < 10 * SLICE);
+}
+
+/* Until the kernel says that the process sleeps: its state in /proc/PID/stat, after the name. */
+static void await_sleep(int pid)
+{
+    char path[64];
+    char state = '?';
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    for (int i = 0; i < 10000 && state != 'S'; i++) {
+        nap_ms(1);
+        FILE *file = fopen(path, "re");
+        CHECK(file != NULL && fscanf(file, "%*d (%*[^)]) %c", &state) == 1);
+        fclose(file);
+    }
+    CHECK(state == 'S');
+}
+
+/* [dmxp.wait.wake]: without the promise that all count themselves, waiters = 0 says nothing. */
+static void sleepers_that_do_not_count_themselves_are_woken(void)
+{
+    struct room room = make_room((struct room_options){0});
+    struct shmw_dmxp_wire_channel *entry = raw_channel(&room.raw, 0);
+    const int child = start_child(sleep_uncounted, entry);
+    for (int i = 0; i < 10000 && *(volatile uint8_t *)&entry->pad3[0] == 0; i++)
+        nap_ms(1);
+    await_sleep(child);
+    CHECK_U64(entry->waiters, 0);
+    put(room.channel, "x");
+    CHECK_U64(child_status(child), 0);
+    leave_room(&room);
+}
+
 static void receive_closed(void *context)
 {
     char text[64];
@@ -218,5 +262,6 @@ static void spinning_finds_messages_without_sleeping(void)
 
 RUN_TESTS(TEST(a_message_between_look_and_sleep_is_found), TEST(a_removal_between_look_and_sleep_is_found),
           TEST(the_last_look_comes_after_the_limit), TEST(a_single_sleep_is_bounded), TEST(time_limits),
-          TEST(sleepers_in_other_processes_are_woken), TEST(removal_wakes_every_sleeper), TEST(commit_and_abandon_wake),
+          TEST(sleepers_in_other_processes_are_woken), TEST(sleepers_that_do_not_count_themselves_are_woken),
+          TEST(removal_wakes_every_sleeper), TEST(commit_and_abandon_wake),
           TEST(signal_counts_publications), TEST(spinning_finds_messages_without_sleeping))

@@ -314,8 +314,49 @@ static void a_forked_child_sends_under_its_own_pid(void)
     leave_room(&room);
 }
 
+static void see_one_published(void *context)
+{
+    const struct room *room = context;
+    CHECK_U64(raw_channel(&room->raw, 0)->tail, 3);
+    CHECK_U64(raw_channel(&room->raw, 0)->signal, 0);
+    CHECK_U64(raw_slot(&room->raw, 0, 0)->sequence, 1);
+    CHECK_U64(raw_slot(&room->raw, 0, 1)->sequence, 1);
+    CHECK_U64(raw_slot(&room->raw, 0, 2)->sequence, 2);
+}
+
+/* [dmxp.produce.batch-order, .publish]: the trap springs when the second of three payloads is read. */
+static void a_batch_is_published_in_order(void)
+{
+    struct room room = make_room((struct room_options){0});
+    unsigned char *page = trap_page(see_one_published, &room);
+    const struct shmw_dmxp_item items[3] = {{"a", 1, NULL}, {page, 1, NULL}, {"c", 1, NULL}};
+    CHECK_CODE(shmw_dmxp_try_send_batch(room.channel, items, 3, NULL), SHMW_OK);
+    CHECK_U64(trap_hits(), 1);
+    CHECK_U64(raw_slot(&room.raw, 0, 1)->sequence, 2);
+    trap_drop();
+    leave_room(&room);
+}
+
+static void see_none_published(void *context)
+{
+    const struct room *room = context;
+    CHECK_U64(raw_channel(&room->raw, 0)->tail, 1);
+    CHECK_U64(raw_slot(&room->raw, 0, 0)->sequence, 0);
+}
+
+static void a_message_is_published_after_its_payload(void)
+{
+    struct room room = make_room((struct room_options){0});
+    unsigned char *page = trap_page(see_none_published, &room);
+    CHECK_CODE(shmw_dmxp_try_send(room.channel, page, 1, NULL, NULL), SHMW_OK);
+    CHECK_U64(trap_hits(), 1);
+    trap_drop();
+    leave_room(&room);
+}
+
 RUN_TESTS(TEST(one_message_byte_for_byte), TEST(the_document_layout_has_its_payload_later),
-          TEST(what_the_caller_leaves_out_is_filled_in), TEST(the_largest_payload_fits_exactly), TEST(refused_arguments_change_nothing),
-          TEST(full_and_free_again), TEST(a_claimed_slot_of_the_last_lap_is_full_too), TEST(send_waits_for_room), TEST(batches),
+          TEST(what_the_caller_leaves_out_is_filled_in), TEST(the_largest_payload_fits_exactly),
+          TEST(refused_arguments_change_nothing), TEST(full_and_free_again), TEST(a_claimed_slot_of_the_last_lap_is_full_too), TEST(send_waits_for_room), TEST(batches),
           TEST(claim_and_commit), TEST(claims_of_others_are_refused), TEST(an_abandoned_claim_is_a_tombstone),
-          TEST(undeclared_layouts), TEST(impossible_sequences), TEST(a_forked_child_sends_under_its_own_pid))
+          TEST(undeclared_layouts), TEST(impossible_sequences), TEST(a_forked_child_sends_under_its_own_pid),
+          TEST(a_batch_is_published_in_order), TEST(a_message_is_published_after_its_payload))
