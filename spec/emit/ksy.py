@@ -45,7 +45,8 @@ def field_lines(field: Field) -> list[str]:
 def overlay_lines(profile: Profile, struct: Struct, overlay: Overlay) -> list[str]:
     """Null when the selector is unknown or the length does not fit; a segment is never trusted."""
     select = expression(profile, overlay.select, struct.name) + (".to_i" if profile.field(overlay.select).values else "")
-    fits, offset = [], str(overlay.cases[-1].offset)
+    fits: list[str] = []
+    offset = str(overlay.cases[-1].offset)
     for case in reversed(overlay.cases):
         match = " or ".join(f"{select} == {value}" for value in case.values)
         fits.insert(0, f"(({match}) and {overlay.length} <= {case.capacity})")
