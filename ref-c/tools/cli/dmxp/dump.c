@@ -63,12 +63,8 @@ int dmxp_dump(const struct args *args, const struct view *view)
 {
     struct printing printing;
     int rc = printing_from_args(args, view, &printing);
-    if (rc != EXIT_OK)
+    if (rc == EXIT_USAGE)
         return rc;
-    if (view->size < SHMW_DMXP_HEADER_SIZE) {
-        diagnostic("%s: %zu bytes are less than header and channel table need [dmxp.segment.size]", view->path, view->size);
-        rc = EXIT_FINDINGS;
-    }
     for (uint32_t id = printing.first_channel; id <= printing.last_channel && !ferror(stdout); id++) {
         const struct raw_channel channel = raw_load_channel(view, id);
         if (channel.capacity != 0 && print_waiting(view, &printing, &channel, UINT64_MAX) != EXIT_OK)

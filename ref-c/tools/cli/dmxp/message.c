@@ -11,6 +11,26 @@
 #define PREVIEW ((size_t)64) /* payload bytes that text shows */
 #define LINE ((size_t)16)
 
+/* What an opener would refuse [dmxp.segment.*]. */
+static int check_header(const struct view *view)
+{
+    const struct raw_header header = raw_load_header(view);
+    if (view->size < SHMW_DMXP_HEADER_SIZE)
+        diagnostic("%s: %zu bytes are less than header and channel table need [dmxp.segment.size]", view->path, view->size);
+    else if (header.magic == 0)
+        diagnostic("%s: not published by its creator [dmxp.segment.not-ready]", view->path);
+    else if (header.magic != SHMW_DMXP_MAGIC)
+        diagnostic("%s: the magic is another one [dmxp.segment.magic]", view->path);
+    else if (header.version != SHMW_DMXP_VERSION)
+        diagnostic("%s: version %" PRIu32 " [dmxp.segment.version]", view->path, header.version);
+    else if (header.max_channels != SHMW_DMXP_MAX_CHANNELS || header.payload_layout > SHMW_DMXP_LAYOUT_CRATE)
+        diagnostic("%s: max_channels %" PRIu32 ", payload_layout %" PRIu32 " [dmxp.segment.header]", view->path, header.max_channels,
+                   header.payload_layout);
+    else
+        return EXIT_OK;
+    return EXIT_FINDINGS;
+}
+
 int printing_from_args(const struct args *args, const struct view *view, struct printing *printing)
 {
     const char *format = args->value[OPT_FORMAT];
@@ -33,7 +53,7 @@ int printing_from_args(const struct args *args, const struct view *view, struct 
     printing->last_channel = channel == UINT64_MAX ? SHMW_DMXP_MAX_CHANNELS - 1 : (uint32_t)channel;
     if (channel != UINT64_MAX && raw_load_channel(view, (uint32_t)channel).capacity == 0)
         return io_error("%s: there is no channel %" PRIu64, view->path, channel);
-    return EXIT_OK;
+    return check_header(view);
 }
 
 static void print_jsonl(const struct raw_message *message, const unsigned char *payload)

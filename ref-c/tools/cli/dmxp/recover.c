@@ -35,12 +35,28 @@ static void count_repairs(const struct view *view, struct shmw_dmxp_recovery *re
     report->count_repaired = raw_load_header(view).channel_count != live;
 }
 
-/* --dry-run: the library's checks first, so that it refuses what the repair would refuse. */
+/* The library's own check of every live channel. */
+static int check_channels(shmw_dmxp_segment *segment)
+{
+    uint32_t ids[SHMW_DMXP_MAX_CHANNELS];
+    size_t count = 0;
+    int rc = shmw_dmxp_channel_list(segment, ids, SHMW_DMXP_MAX_CHANNELS, &count);
+    for (size_t i = 0; i < count && rc == SHMW_OK; i++) {
+        shmw_dmxp_channel *channel = NULL;
+        rc = shmw_dmxp_attach(segment, ids[i], &channel);
+        shmw_dmxp_detach(channel);
+    }
+    return rc;
+}
+
+/* --dry-run: refuses what the repair would refuse, but for segments in use. */
 static int dry_run(const struct view *view, struct shmw_dmxp_recovery *report)
 {
     const struct shmw_dmxp_open_options options = {.read_only = true};
     shmw_dmxp_segment *segment = NULL;
-    const int rc = shmw_dmxp_open(view->locator, &options, &segment);
+    int rc = shmw_dmxp_open(view->locator, &options, &segment);
+    if (rc == SHMW_OK)
+        rc = check_channels(segment);
     if (rc == SHMW_OK)
         count_repairs(view, report);
     shmw_dmxp_close(segment);

@@ -140,11 +140,11 @@ int dmxp_tail(const struct args *args, const struct view *view)
 {
     static struct following following;
     int rc = printing_from_args(args, view, &following.printing);
-    if (rc == EXIT_OK)
-        rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &following.last);
-    if (rc != EXIT_OK)
-        return rc;
+    const int last_rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &following.last);
+    if (rc == EXIT_USAGE || last_rc != EXIT_OK)
+        return EXIT_USAGE;
     following.view = view;
+    following.rc = rc;
     if (given(args, OPT_FOLLOW))
         return follow(&following);
     for (uint32_t id = following.printing.first_channel; id <= following.printing.last_channel; id++) {

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT
+"""The manners of shmwire-driver-c. What it says about dmxp is the conformance suite's business; here are the lines, the handles, the
+truncated mapping and the live actors' records."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import DRIVER, driver, ok, pattern
+
+Make = Callable[..., Path]
+
+
+def test_hello() -> None:
+    with driver() as d:
+        body = d.good("hello", proto=[1, 2], suite="test", env={})
+        assert body["proto"] == 1 and body["impl"]["language"] == "c"
+        assert set(body["profiles"]["dmxp"]["features"]) == {"batch", "split", "inject", "sleep-hook"}
+        assert d.code("hello", proto=[2]) == "UNSUPPORTED"
+
+
+BAD_LINES = [
+    b"", b"nonsense", b"[]", b"7", b'{"id":1}', b'{"id":1,"cmd":7}', b'{"id":"x","cmd":"reset"}', b'{"id":1,"cmd":"reset"} x',
+    b'{"id":1,"cmd":"read","h":99}', b'{"id":1,"cmd":"read","h":-1}', b'{"id":1,"cmd":"read","h":1.5}', b'{"id":1,"cmd":"go"}',
+    b'{"id":1,"cmd":"open","profile":"dmxp"}', b'{"id":1,"cmd":"commit","c":1}', b'{"id":1,"cmd":"reset\0"}',
+    b'{"id":1,"cmd":"reset","pad":"' + b"x" * (1 << 20) + b'"}',
+]
+
+
+@pytest.mark.parametrize("line", BAD_LINES, ids=range(len(BAD_LINES)))
+def test_bad_requests_leave_the_driver_working(line: bytes) -> None:
+    with driver() as d:
+        assert d.line(line)["err"]["code"] == "BAD_REQUEST"
+        assert d.good("reset") == {}
+
+
+def test_unknown_command_and_profile() -> None:
+    with driver() as d:
+        assert d.code("fly") == "UNKNOWN_COMMAND"
+        assert d.code("open", profile="nonsense", seg="/x", mode="rw") == "UNSUPPORTED"
+
+
+def test_numbers_may_be_strings(segment: Make) -> None:
+    with driver() as d:
+        handle = d.open(segment(count=1))
+        assert d.good("read", h=str(handle), channel="0", max="1", mode="try")["items"][0]["data"]["hex"] == pattern(1, 20).hex()
+
+
+def test_error_after_items_is_the_next_answer(segment: Make) -> None:
+    from support import poke
+
+    path = segment(count=3)
+    poke(path, "slot.payload_len", 5000, slot=1)
+    with driver() as d:
+        handle = d.open(path)
+        assert len(d.good("read", h=handle, channel=0, max=9, mode="try")["items"]) == 1
+        assert d.code("read", h=handle, channel=0, max=9, mode="try") == "CORRUPT"
+        assert [i["pos"] for i in d.good("read", h=handle, channel=0, max=9, mode="try")["items"]] == ["2"]
+
+
+def test_truncated_mapping_is_an_error_and_not_the_end(segment: Make) -> None:
+    path = segment(count=1)
+    with driver() as d:
+        handle = d.open(path)
+        d.good("read", h=handle, channel=0, max=1, mode="peek")
+        os.truncate(path, 4096)
+        assert d.code("read", h=handle, channel=0, max=1, mode="peek") == "TRUNCATED"
+        assert d.code("write", h=handle, channel=0, items=[{"data": {"hex": "00"}}], mode="try") == "TRUNCATED"
+        assert d.good("reset") == {}
+
+
+def test_sleep_hook_sends_through_a_second_handle(segment: Make) -> None:
+    path = segment(count=0)
+    with driver() as d:
+        handle = d.open(path)
+        on_sleep = {"seg": str(path), "channel": 0, "data": {"hex": "5a"}}
+        body = d.good("read", h=handle, channel=0, max=1, mode="block", timeout_ms=5000, on_sleep=on_sleep)
+        assert body["st"] == "ok" and body["items"][0]["data"]["hex"] == "5a"
+        assert d.good("read", h=handle, channel=0, max=1, mode="block", timeout_ms=20)["st"] == "timeout"
+
+
+def test_injected_clock_counts_messages_that_were_sent(segment: Make) -> None:
+    with driver() as d:
+        handle = d.open(segment(capacity=2, count=0))
+        d.good("inject", clock_ns="1000", clock_step_ns="7", pid=99, runtime=5)
+        results = d.send(handle, b"a", b"b", b"c")
+        assert [r["st"] for r in results] == ["ok", "ok", "full"]
+        items = d.good("read", h=handle, channel=0, max=9, mode="batch")["items"]
+        assert [i["meta"]["timestamp_ns"] for i in items] == ["1000", "1007"]
+        assert items[0]["meta"]["sender_pid"] == 99 and items[0]["meta"]["sender_runtime"] == 5
+        d.send(handle, b"d")
+        assert d.good("read", h=handle, channel=0, max=1, mode="try")["items"][0]["meta"]["timestamp_ns"] == "1014"
+
+
+def start_actor(plan: dict[str, Any]) -> Any:
+    import subprocess
+
+    process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps({"id": 1, "cmd": "arm", **plan}).encode() + b"\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline()) == {"id": 1, "ok": {}}
+    process.stdin.write(b'{"id":2,"cmd":"go"}\n')
+    process.stdin.flush()
+    return process
+
+
+def summary(process: Any) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(process.stdout.readline())["ok"]
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+    return body
+
+
+@pytest.mark.parametrize("wait", ["spin", "block"])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_live_actors(segment: Make, tmp_path: Path, wait: str, batch: int) -> None:
+    path, history, count, sizes = segment(capacity=4, count=0), tmp_path / "history", 500, [24, 25, 100, 1024]
+    base = {"profile": "dmxp", "seg": str(path), "channel": 0, "seed": 9, "batch": batch, "wait": wait, "stutter_us": 0, "limit_ms": 20000}
+    reader = start_actor({**base, "role": "read", "actor": 0, "sizes": [], "history": str(history)})
+    writer = start_actor({**base, "role": "write", "actor": 3, "count": count, "sizes": sizes})
+    assert summary(writer)["sent"] == count
+    with driver() as d:
+        handle = d.open(path)
+        d.good("write", h=handle, channel=0, mode="block", timeout_ms=5000, items=[{"data": {"hex": ""}, "meta": {"message_type": 0xFFFFFFFF}}])
+    got = summary(reader)
+    assert (got["received"], got["torn"], got["corrupt"], got["ended"]) == (count, 0, 0, True)
+    records = list(struct.iter_unpack("<IIQQIIII", history.read_bytes()))
+    assert len(records) == count
+    for i, (actor, kind, sequence, position, length, pid, crc, zero) in enumerate(records):
+        head = struct.pack("<IIQII", 0x57524853, 3, i, length, 9)
+        payload = head + bytes((31 * (3 + i + 9) + 17 * j + 101 * (j >> 8)) & 255 for j in range(24, length))
+        assert (actor, kind, sequence, position, length, zero) == (3, 1, i, i, sizes[i % 4], 0)
+        assert crc == zlib.crc32(payload) and pid == writer.pid
+    assert ok("validate", path)
+
+
+def test_reader_ends_at_its_limit(segment: Make) -> None:
+    plan = {"profile": "dmxp", "seg": str(segment(count=0)), "channel": 0, "role": "read", "actor": 0, "sizes": [], "seed": 0, "batch": 1,
+            "wait": "block", "stutter_us": 0, "limit_ms": 100}
+    assert summary(start_actor(plan))["ended"] is False
