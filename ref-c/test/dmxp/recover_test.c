@@ -242,5 +242,5 @@ static void validation_sees_slots(void)
 }
 
 RUN_TESTS(TEST(a_sound_segment_stays_as_it_is), TEST(a_killed_producer), TEST(a_killed_consumer),
-          TEST(a_wedged_channel_works_again), TEST(half_a_batch), TEST(a_killed_sleeper), TEST(the_count_of_channels), TEST(broken_entries_stop_it),
-          TEST(others_are_respected), TEST(validation_sees_slots))
+          TEST(a_wedged_channel_works_again), TEST(half_a_batch), TEST(a_killed_sleeper), TEST(the_count_of_channels),
+          TEST(broken_entries_stop_it), TEST(others_are_respected), TEST(validation_sees_slots))

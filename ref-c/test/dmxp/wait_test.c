@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sleeping and waking. The sleep hook runs between a receiver's last look and its sleep: what happens there is no matter of luck. */
+ * Sleeping and waking. The sleep hook runs between a receiver's last look and its sleep: what happens there is
+ * no matter of luck. */
 
 #include <stdio.h>
 

@@ -356,7 +356,8 @@ static void a_message_is_published_after_its_payload(void)
 
 RUN_TESTS(TEST(one_message_byte_for_byte), TEST(the_document_layout_has_its_payload_later),
           TEST(what_the_caller_leaves_out_is_filled_in), TEST(the_largest_payload_fits_exactly),
-          TEST(refused_arguments_change_nothing), TEST(full_and_free_again), TEST(a_claimed_slot_of_the_last_lap_is_full_too), TEST(send_waits_for_room), TEST(batches),
+          TEST(refused_arguments_change_nothing), TEST(full_and_free_again), TEST(a_claimed_slot_of_the_last_lap_is_full_too),
+          TEST(send_waits_for_room), TEST(batches),
           TEST(claim_and_commit), TEST(claims_of_others_are_refused), TEST(an_abandoned_claim_is_a_tombstone),
           TEST(undeclared_layouts), TEST(impossible_sequences), TEST(a_forked_child_sends_under_its_own_pid),
           TEST(a_batch_is_published_in_order), TEST(a_message_is_published_after_its_payload))
