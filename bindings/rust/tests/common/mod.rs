@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//! Segments with names of their own that go when the test does, and their raw bytes.
+#![allow(dead_code)] // each test file uses its part
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use shmwire::dmxp::{Channel, ChannelOptions, CreateOptions, Segment};
+
+pub const HEADER: usize = 98_432;
+pub const SLOT: usize = 1088;
+pub const CHANNEL_0: usize = 128;
+
+/// A name that is unlinked when dropped.
+pub struct Name(pub String);
+
+impl Name {
+    pub fn new(word: &str) -> Name {
+        Name(format!("/shmw-rust-{}-{word}", std::process::id()))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        shmwire::path(&self.0).expect("a valid name")
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).expect("the segment's file")
+    }
+
+    pub fn u64_at(&self, at: usize) -> u64 {
+        let mut word = [0; 8];
+        self.file().read_exact_at(&mut word, at as u64).expect("inside of the file");
+        u64::from_le_bytes(word)
+    }
+
+    pub fn u32_at(&self, at: usize) -> u32 {
+        self.u64_at(at & !7).to_le_bytes()[at & 7..][..4].iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+    }
+
+    pub fn poke(&self, at: usize, bytes: &[u8]) {
+        self.file().write_all_at(bytes, at as u64).expect("inside of the file");
+    }
+
+    fn file(&self) -> fs::File {
+        OpenOptions::new().read(true).write(true).open(self.path()).expect("the segment's file")
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = shmwire::unlink(&self.0);
+    }
+}
+
+/// A segment with channel 0 of so many slots.
+pub fn with_channel(word: &str, capacity: u64) -> (Name, Segment, Channel) {
+    let name = Name::new(word);
+    let size = HEADER as u64 + capacity.max(64) * SLOT as u64 * 2;
+    let segment = CreateOptions::new().size(size).create(&name.0).expect("a new name");
+    segment.create_channel(0, &ChannelOptions::new().capacity(capacity)).expect("there is room");
+    let channel = segment.attach(0).expect("it has just been made");
+    (name, segment, channel)
+}
+
+/// A generator with a printed seed: xorshift64*.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        println!("seed {seed}");
+        Random(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 16) % bound
+    }
+}
