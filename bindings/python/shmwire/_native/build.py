@@ -70,8 +70,9 @@ int shmw_dmxp_recover(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmx
 
 struct shmwpy_head { uint32_t length; uint32_t offset; ...; };
 uint64_t shmwpy_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t length);
-uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, const struct shmw_dmxp_meta *meta,
-                          uint64_t timeout_ns, bool once);
+uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, uint64_t timeout_ns, uint64_t message_id,
+                          uint64_t timestamp_ns, uint32_t message_type, uint32_t sender_pid, uint16_t sender_runtime,
+                          uint16_t flags);
 uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
                                 const struct shmw_dmxp_meta *metas);
 uint64_t shmwpy_dmxp_try_receive(shmw_dmxp_channel *channel, char *buffer, size_t size);

@@ -60,12 +60,19 @@ static uint64_t shmwpy_dmxp_try_send(shmw_dmxp_channel *channel, const void *dat
     return rc == SHMW_OK ? position : shmwpy_fold(rc);
 }
 
-static uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, const struct shmw_dmxp_meta *meta,
-                                 uint64_t timeout_ns, bool once)
+static uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, uint64_t timeout_ns, uint64_t message_id,
+                                 uint64_t timestamp_ns, uint32_t message_type, uint32_t sender_pid, uint16_t sender_runtime,
+                                 uint16_t flags)
 {
+    const struct shmw_dmxp_meta meta = {.message_id = message_id,
+                                        .timestamp_ns = timestamp_ns,
+                                        .message_type = message_type,
+                                        .sender_pid = sender_pid,
+                                        .sender_runtime = sender_runtime,
+                                        .flags = flags};
     uint64_t position;
-    const int rc = once ? shmw_dmxp_try_send(channel, data, length, meta, &position)
-                        : shmw_dmxp_send(channel, data, length, meta, timeout_ns, &position);
+    const int rc = timeout_ns == 0 ? shmw_dmxp_try_send(channel, data, length, &meta, &position)
+                                   : shmw_dmxp_send(channel, data, length, &meta, timeout_ns, &position);
     return rc == SHMW_OK ? position : shmwpy_fold(rc);
 }
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self
 
 from ..errors import Timeout
 from ..wait import DEFAULT_SPIN
 from . import layout
-from .message import ChannelInfo, Message, MessageBatch, MetaFields, Recovery, SegmentInfo
+from .message import ID_POSITION, ChannelInfo, Message, MessageBatch, MetaFields, Recovery, SegmentInfo
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -44,7 +44,8 @@ class Claim(ABC):
     view: memoryview
 
     @abstractmethod
-    def commit(self, length: int, **meta: Unpack[MetaFields]) -> None:
+    def commit(self, length: int, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+               sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> None:
         """Publish the first `length` bytes of the view. TooLargeError above its size; the claim stays then.
 
         OutOfOrderError after a commit or abandon. [dmxp.produce.publish, dmxp.produce.meta]
@@ -76,14 +77,19 @@ class Channel(ABC):
     # Producers ------------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def try_send(self, data: ReadableBuffer, **meta: Unpack[MetaFields]) -> int | None:
+    def try_send(self, data: ReadableBuffer, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+                 sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int | None:
         """Send one message: its position, or None when the channel is full. `data` is anything with the buffer protocol.
+
+        The keywords are those of MetaFields; 0, or ID_POSITION for message_id, stands for the default.
 
         TooLargeError, InvalidArgumentError, Closed, CorruptError, PermissionError. [dmxp.produce.*]
         """
 
     @abstractmethod
-    def send(self, data: ReadableBuffer, timeout: float | None = None, **meta: Unpack[MetaFields]) -> int:
+    def send(self, data: ReadableBuffer, timeout: float | None = None, *,
+             message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+             sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int:
         """Send one message, waiting up to `timeout` seconds (None: no limit) for room: its position, or Timeout.
 
         The format has no word to sleep on for room: it polls, spinning first and then sleeping up to 1 ms at a time.

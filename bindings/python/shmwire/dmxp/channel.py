@@ -105,7 +105,8 @@ def cursors(table: Table, channel: int, geometry: Geometry) -> tuple[int, int]:
                 raise CorruptError(f"channel {channel}: tail is more than capacity ahead of head")
             return head, tail
         head = again
-    return head, head  # busy consumers: nothing can be said about tail, and that is no defect
+    # Consumers so busy that no two looks agreed: the channel is alive. tail may be older than head; then the queue was empty.
+    return head, tail if (tail - head) & U64 <= geometry.capacity else head
 
 
 def live_channels(table: Table) -> list[int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, repeat
 from struct import Struct
-from typing import Final, Self, TypedDict, overload
+from typing import Final, TypedDict, overload
 
 from ..errors import InvalidArgumentError
 from . import layout
@@ -17,7 +18,8 @@ HEAD: Final = Struct("<QQQIIIHHI")
 BATCH_HEAD: Final = Struct("<QQQIIIHHII")
 #: The meta fields of a slot alone.
 META: Final = Struct("<QQIIIHHI")
-_LENGTH_AND_OFFSET: Final = Struct(f"<{HEAD.size - 4}xII")
+_HEAD_WORDS: Final = BATCH_HEAD.size // 4
+_OFFSET_WORD: Final = HEAD.size // 4
 
 assert layout.SLOT_MESSAGE_ID_OFFSET + META.size == layout.SLOT_PAYLOAD_LEN_OFFSET + 4
 
@@ -42,88 +44,105 @@ class MetaFields(TypedDict, total=False):
     flags: int
 
 
+#: A message_id that stands for the position.
 ID_POSITION: Final = 2**64 - 1
-_LIMITS: Final = {
-    "message_id": 2**64 - 1, "timestamp_ns": 2**64 - 1, "message_type": 2**32 - 1, "sender_pid": 2**32 - 1,
-    "sender_runtime": 2**16 - 1, "flags": layout.MESSAGE_TOMBSTONE - 1,
-}
+
+MetaValues = tuple[int, int, int, int, int, int]
+#: All defaults.
+NO_META: Final[MetaValues] = (ID_POSITION, 0, 0, 0, 0, 0)
+_LIMITS: Final = (("message_id", 2**64 - 1), ("timestamp_ns", 2**64 - 1), ("message_type", 2**32 - 1), ("sender_pid", 2**32 - 1),
+                  ("sender_runtime", 2**16 - 1), ("flags", layout.MESSAGE_TOMBSTONE - 1))
 
 
-def meta_values(meta: MetaFields) -> tuple[int, int, int, int, int, int]:
-    """The six values in the order of MetaFields, defaults filled in, ranges checked (InvalidArgumentError)."""
-    for name, value in meta.items():
-        limit = _LIMITS.get(name)
-        if limit is None:
-            raise TypeError(f"unexpected meta field {name!r}")
+def check_meta(values: MetaValues) -> MetaValues:
+    """The six values in the order of MetaFields, their ranges checked: InvalidArgumentError."""
+    for value, (name, limit) in zip(values, _LIMITS, strict=True):
         if not isinstance(value, int) or not 0 <= value <= limit:
             raise InvalidArgumentError(f"{name} of {value!r}, 0 to {limit} allowed")
-    return (meta.get("message_id", ID_POSITION), meta.get("timestamp_ns", 0), meta.get("message_type", 0),
-            meta.get("sender_pid", 0), meta.get("sender_runtime", 0), meta.get("flags", 0))
+    return values
+
+
+def meta_values(meta: MetaFields) -> MetaValues:
+    """The six values, defaults filled in, names and ranges checked."""
+    unknown = meta.keys() - {name for name, _ in _LIMITS}
+    if unknown:
+        raise TypeError(f"unexpected meta fields: {', '.join(sorted(unknown))}")
+    return check_meta((meta.get("message_id", ID_POSITION), meta.get("timestamp_ns", 0), meta.get("message_type", 0),
+                       meta.get("sender_pid", 0), meta.get("sender_runtime", 0), meta.get("flags", 0)))
 
 
 class Message:
     """A received or looked-at message: its payload, and what its sender said, decoded when asked for."""
 
-    __slots__ = ("_head", "payload")
+    __slots__ = ("_at", "_heads", "payload")
 
-    def __init__(self, payload: bytes, head: bytes) -> None:
+    def __init__(self, payload: bytes, heads: bytes, at: int = 0) -> None:
         #: The bytes that were sent.
         self.payload = payload
-        self._head = head
+        self._heads = heads
+        self._at = at
+
+    def _number(self, offset: int, size: int) -> int:
+        at = self._at + offset
+        return int.from_bytes(self._heads[at:at + size], "little")
 
     @property
     def position(self) -> int:
         """In channel order, from 0."""
-        return int.from_bytes(self._head[0:8], "little")
+        return self._number(0, 8)
 
     @property
     def message_id(self) -> int:
         """The position, unless the sender said otherwise."""
-        return int.from_bytes(self._head[8:16], "little")
+        return self._number(8, 8)
 
     @property
     def timestamp_ns(self) -> int:
         """Time of sending, nanoseconds since the Unix epoch, by the sender's clock."""
-        return int.from_bytes(self._head[16:24], "little")
+        return self._number(16, 8)
 
     @property
     def channel_id(self) -> int:
-        """As the message says; the channel it came from, unless a foreign sender erred."""
-        return int.from_bytes(self._head[24:28], "little")
+        """Index of the channel."""
+        return self._number(24, 4)
 
     @property
     def message_type(self) -> int:
         """The application's."""
-        return int.from_bytes(self._head[28:32], "little")
+        return self._number(28, 4)
 
     @property
     def sender_pid(self) -> int:
         """Process id of the sender, in the sender's pid namespace."""
-        return int.from_bytes(self._head[32:36], "little")
+        return self._number(32, 4)
 
     @property
     def sender_runtime(self) -> int:
         """A RUNTIME_ value: which implementation sent it."""
-        return int.from_bytes(self._head[36:38], "little")
+        return self._number(36, 2)
 
     @property
     def flags(self) -> int:
         """Bits 0 to 14 the application's."""
-        return int.from_bytes(self._head[38:40], "little")
+        return self._number(38, 2)
 
     def meta(self) -> MetaFields:
         """All meta fields at once, as `send(payload, **message.meta())` takes them."""
-        _, message_id, timestamp_ns, _, message_type, pid, runtime, flags, _ = HEAD.unpack_from(self._head)
+        _, message_id, timestamp_ns, _, message_type, pid, runtime, flags, _ = HEAD.unpack_from(self._heads, self._at)
         return MetaFields(message_id=message_id, timestamp_ns=timestamp_ns, message_type=message_type, sender_pid=pid,
                           sender_runtime=runtime, flags=flags)
+
+    def head(self) -> bytes:
+        """Position and meta fields as they were packed (HEAD)."""
+        return self._heads[self._at:self._at + HEAD.size]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
             return NotImplemented
-        return self.payload == other.payload and self._head[:HEAD.size] == other._head[:HEAD.size]
+        return self.payload == other.payload and self.head() == other.head()
 
     def __hash__(self) -> int:
-        return hash((self.payload, self._head[:HEAD.size]))
+        return hash((self.payload, self.head()))
 
     def __repr__(self) -> str:
         return (f"Message(position={self.position}, message_type={self.message_type}, sender_pid={self.sender_pid}, "
@@ -132,42 +151,36 @@ class Message:
 
 
 class MessageBatch(Sequence[Message]):
-    """Messages that were received together: one blob, cut up when asked for."""
+    """Messages that were received together: one blob of payloads, one behind the other, cut up when asked for."""
 
-    __slots__ = ("_blob", "_heads")
+    __slots__ = ("_blob", "_heads", "_starts")
 
     def __init__(self, blob: bytes, heads: bytes) -> None:
         self._blob = blob
         self._heads = heads
+        #: Where each payload begins in the blob, and where the last one ends.
+        self._starts = [*memoryview(heads).cast("I")[_OFFSET_WORD::_HEAD_WORDS].tolist(), len(blob)] if heads else [0]
 
     def __len__(self) -> int:
-        return len(self._heads) // BATCH_HEAD.size
+        return len(self._starts) - 1
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
     @overload
-    def __getitem__(self, index: slice) -> Self: ...
-    def __getitem__(self, index: int | slice) -> Message | Self:
+    def __getitem__(self, index: slice) -> list[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | list[Message]:
         if isinstance(index, slice):
-            heads = [self._head(i) for i in range(*index.indices(len(self)))]
-            return type(self)(self._blob, b"".join(heads))
-        head = self._head(range(len(self))[index])
-        length, offset = _LENGTH_AND_OFFSET.unpack(head)
-        return Message(self._blob[offset:offset + length], head)
-
-    def _head(self, index: int) -> bytes:
-        return self._heads[index * BATCH_HEAD.size:(index + 1) * BATCH_HEAD.size]
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return Message(self._blob[self._starts[at]:self._starts[at + 1]], self._heads, at * BATCH_HEAD.size)
 
     def __iter__(self) -> Iterator[Message]:
-        blob, heads, at = self._blob, self._heads, 0
-        for length, offset in _LENGTH_AND_OFFSET.iter_unpack(heads):
-            yield Message(blob[offset:offset + length], heads[at:at + BATCH_HEAD.size])
-            at += BATCH_HEAD.size
+        return map(Message, self.payloads(), repeat(self._heads), range(0, len(self._heads), BATCH_HEAD.size))
 
     def payloads(self) -> list[bytes]:
         """The payloads alone, in order."""
         blob = self._blob
-        return [blob[offset:offset + length] for length, offset in _LENGTH_AND_OFFSET.iter_unpack(self._heads)]
+        return [blob[start:end] for start, end in pairwise(self._starts)]
 
     def __repr__(self) -> str:
         return f"MessageBatch({list(self)!r})"

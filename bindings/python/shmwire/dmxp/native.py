@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 from weakref import WeakSet
 
 from .._native import ext_refc
 from ..bytes import contiguous
 from ..errors import (
     Closed,
+    Empty,
     Full,
     InvalidArgumentError,
     InvalidNameError,
@@ -34,7 +35,19 @@ from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from . import layout
 from .api import DEFAULT_BATCH, Channel, Claim, Segment, SleepHook
 from .handle import PayloadChoice
-from .message import BATCH_HEAD, ChannelInfo, Message, MessageBatch, MetaFields, Recovery, SegmentInfo, meta_values
+from .message import (
+    BATCH_HEAD,
+    ID_POSITION,
+    ChannelInfo,
+    Message,
+    MessageBatch,
+    MetaFields,
+    MetaValues,
+    Recovery,
+    SegmentInfo,
+    check_meta,
+    meta_values,
+)
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -55,17 +68,17 @@ lib: Final = extension.lib
 FAILED: Final = 2**64 - 4096
 _HEAD: Final = BATCH_HEAD.size
 _LARGEST: Final = layout.PAYLOAD_CAPACITY_CRATE
-_SLICE_S: Final = SLICE_NS / 1e9
 _SLOT_ROOM: Final = _HEAD + _LARGEST
-_FULL: Final = Full.code
-_EMPTY: Final = 1
-_TIMEOUT: Final = Timeout.code
+_FULL: Final = 2**64 - 1000 - Full.code
+_EMPTY: Final = 2**64 - 1000 - Empty.code
+_TIMEOUT: Final = 2**64 - 1000 - Timeout.code
 
 _CHOICES: Final = {"crate": lib.SHMW_DMXP_CHOOSE_CRATE, "document": lib.SHMW_DMXP_CHOOSE_DOCUMENT,
                    "auto": lib.SHMW_DMXP_CHOOSE_AUTO}
 
 # Bound once: an attribute of lib is looked up on every call otherwise.
 _try_send: Final = lib.shmwpy_dmxp_try_send
+_send: Final = lib.shmwpy_dmxp_send
 _try_receive: Final = lib.shmwpy_dmxp_try_receive
 _receive: Final = lib.shmwpy_dmxp_receive
 
@@ -88,10 +101,6 @@ def _refuse(code: int, handle: CData, what: str = "") -> NoReturn:
     if not what and from_code(code).name == "SYSTEM" and ffi.errno:
         what = os.strerror(ffi.errno)
     raise from_code(code, what)
-
-
-def _meta(values: tuple[int, int, int, int, int, int]) -> CData:
-    return ffi.new("struct shmw_dmxp_meta *", values)
 
 
 class _Cell(NamedTuple):
@@ -167,42 +176,51 @@ class NativeChannel(Channel):
 
     # Producers ------------------------------------------------------------------------------------------------------
 
-    def try_send(self, data: ReadableBuffer, **meta: Unpack[MetaFields]) -> int | None:
-        if meta or type(data) is not bytes:
-            return self._send(data, meta, 0, once=True)
-        word = _try_send(self._handle, data, len(data))
-        if word < FAILED:
-            return word
-        self._not_sent(word, len(data))
-        return None
+    def try_send(self, data: ReadableBuffer, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+                 sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int | None:
+        given = timestamp_ns or message_type or sender_pid or sender_runtime or flags or message_id is not ID_POSITION
+        if not given and type(data) is bytes:  # the shortest way for the most frequent call
+            word = _try_send(self._handle, data, len(data))
+            if word < FAILED:
+                return word
+            if word != _FULL:
+                self._not_sent(word, len(data))
+            return None
+        return self._send(data, 0, (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
 
-    def send(self, data: ReadableBuffer, timeout: float | None = None, **meta: Unpack[MetaFields]) -> int:
-        position = self.try_send(data, **meta)
+    def send(self, data: ReadableBuffer, timeout: float | None = None, *,
+             message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+             sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int:
+        values = (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)
+        position = self._send(data, 0, values)
         if position is not None:
             return position
         deadline = Deadline(timeout)
         while True:  # in slices, so that Python's signal handlers run
             last = deadline.expired()
-            position = self._send(data, meta, deadline.remaining(SLICE_NS), once=False)
+            position = self._send(data, deadline.remaining(SLICE_NS), values)
             if position is not None:
                 return position
             if last:
                 raise Timeout(f"channel {self.id} stayed full")
 
-    def _send(self, data: ReadableBuffer, meta: MetaFields, timeout_ns: int, once: bool) -> int | None:
-        payload = contiguous(data)
+    def _send(self, data: ReadableBuffer, timeout_ns: int, values: MetaValues) -> int | None:
+        payload = data if type(data) is bytes else contiguous(data)
         raw = payload if isinstance(payload, bytes) else ffi.from_buffer(payload)
-        given = _meta(meta_values(meta)) if meta else ffi.NULL
-        word = lib.shmwpy_dmxp_send(self._handle, raw, len(payload), given, timeout_ns, once)
+        try:
+            word = _send(self._handle, raw, len(payload), timeout_ns, *values)
+        except (OverflowError, TypeError):
+            check_meta(values)
+            raise
         if word < FAILED:
             return word
         self._not_sent(word, len(payload))
         return None
 
     def _not_sent(self, word: int, length: int) -> None:
-        code = _code(word)
-        if code in (_FULL, _TIMEOUT):
+        if word in (_FULL, _TIMEOUT):
             return
+        code = _code(word)
         what = f"{length} bytes, {self.payload_capacity} fit into a slot" if code == TooLargeError.code else ""
         _refuse(code, self._handle, what)
 
@@ -223,7 +241,7 @@ class NativeChannel(Channel):
     def claim(self) -> NativeClaim:
         claim = ffi.new("struct shmw_dmxp_claim *")
         code = lib.shmw_dmxp_claim(self._handle, claim)
-        if code == _FULL:
+        if code == Full.code:
             raise Full(f"channel {self.id} is full")
         _check(code, self._handle)
         return NativeClaim(self, claim)
@@ -238,23 +256,18 @@ class NativeChannel(Channel):
             word = _try_receive(self._handle, buffer, _LARGEST if max_size is None else min(max_size, _LARGEST))
             if word < FAILED:
                 return Message(view[_HEAD:_HEAD + word], view[:_HEAD])
-            self._not_received(word, buffer)
+            if word != _EMPTY:
+                self._not_received(word, buffer)
             return None
         finally:
             pool.append(cell)
 
     def receive(self, timeout: float | None = None, *, spin: float = DEFAULT_SPIN, max_size: int | None = None) -> Message:
-        spin_ns = to_ns(spin)
-        if timeout is None or timeout > _SLICE_S:
-            return self._receive_in_slices(Deadline(timeout), spin_ns, max_size)
-        message = self._receive_once(to_ns(timeout), spin_ns, max_size)
-        if message is None:
-            raise Timeout(f"channel {self.id} stayed empty")
-        return message
-
-    def _receive_in_slices(self, deadline: Deadline, spin_ns: int, max_size: int | None) -> Message:
-        """Python's signal handlers run between the slices."""
-        while True:
+        message = self.try_receive(max_size=max_size)
+        if message is not None:
+            return message
+        deadline, spin_ns = Deadline(timeout), to_ns(spin)
+        while True:  # in slices, so that Python's signal handlers run
             last = deadline.expired()
             message = self._receive_once(deadline.remaining(SLICE_NS), spin_ns, max_size)
             if message is not None:
@@ -280,9 +293,9 @@ class NativeChannel(Channel):
             pool.append(cell)
 
     def _not_received(self, word: int, buffer: CData) -> None:
-        code = _code(word)
-        if code in (_EMPTY, _TIMEOUT):
+        if word in (_EMPTY, _TIMEOUT):
             return
+        code = _code(word)
         if code == TooSmallError.code:
             needed = ffi.cast("struct shmwpy_head *", buffer).length
             raise TooSmallError(f"{needed} bytes wait", needed)
@@ -355,12 +368,14 @@ class NativeClaim(Claim):
         payload = ffi.gc(ffi.cast("char *", claim.payload), _Keeper(handle))
         self.view = memoryview(ffi.buffer(payload, claim.capacity)).cast("B")
 
-    def commit(self, length: int, **meta: Unpack[MetaFields]) -> None:
+    def commit(self, length: int, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+               sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> None:
         if not self._open:
             raise OutOfOrderError("the claim has been committed or abandoned")
         if not 0 <= length <= len(self.view):
             raise TooLargeError(f"{length} bytes, {len(self.view)} fit into a slot")
-        given = _meta(meta_values(meta)) if meta else ffi.NULL
+        values = check_meta((message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
+        given = ffi.new("struct shmw_dmxp_meta *", values)
         handle = self._channel._handle
         _check(lib.shmw_dmxp_commit(handle, self._claim, length, given), handle)
         self._end()

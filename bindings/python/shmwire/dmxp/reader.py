@@ -130,7 +130,7 @@ class Consumer(Handle):
             if message is None:
                 break
             payloads.append(message.payload)
-            heads.append(message._head + offset.to_bytes(_OFFSET_SIZE, "little"))
+            heads.append(message.head() + offset.to_bytes(_OFFSET_SIZE, "little"))
             offset += len(message.payload)
         return MessageBatch(b"".join(payloads), b"".join(heads))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..atomic import ACQUIRE, RELAXED, RELEASE, fence
 from ..errors import CorruptError, NotFoundError
@@ -22,7 +22,7 @@ def validate_channel(table: Table, channel: int, place: Placement) -> None:
     """Check the entry and every slot of a channel; nothing for one that is not there."""
     try:
         geometry = check_entry(table, channel)
-        at = cursors(table, channel, geometry)
+        at = _look(table, channel, geometry)
         for index in range(geometry.capacity):
             at = _validate_slot(table, channel, geometry, index, at, place)
     except NotFoundError:
@@ -32,28 +32,49 @@ def validate_channel(table: Table, channel: int, place: Placement) -> None:
             raise
 
 
-def _possible(at: tuple[int, int], capacity: int, index: int, sequence: int) -> bool:
-    """Can slot `index` show this sequence while the cursors stand where they were seen?"""
-    head, tail = at
-    free_for = (tail + ((index - tail) & (capacity - 1))) & U64  # the position in [tail, tail + capacity) of this slot
-    owner = (free_for - capacity) & U64
-    if (owner - head) & U64 < (tail - head) & U64:  # in [head, tail): claimed or published
-        return sequence in (owner, (owner + 1) & U64)
-    return sequence in (free_for, (owner + 1) & U64)  # free, or taken and not released
+class _Cursors(NamedTuple):
+    """Where a channel stood when it was last looked at."""
+
+    head: int
+    tail: int
+    capacity: int
+
+    def owner(self, index: int) -> int:
+        """The last position below tail that has slot `index`."""
+        return (self.tail - self.capacity + ((index - self.tail) & (self.capacity - 1))) & U64
+
+    def pending(self, position: int) -> bool:
+        """Is the position in [head, tail)?"""
+        return (position - self.head) & U64 < (self.tail - self.head) & U64
+
+    def possible(self, index: int, sequence: int) -> bool:
+        """Can slot `index` show this sequence?"""
+        owner = self.owner(index)
+        if sequence == (owner + 1) & U64:
+            return True  # published, or taken and not released
+        return sequence == (owner if self.pending(owner) else (owner + self.capacity) & U64)  # claimed, or free for the next lap
+
+    def unread(self, index: int, sequence: int) -> bool:
+        """Does slot `index` hold a message that nobody has taken?"""
+        owner = self.owner(index)
+        return sequence == (owner + 1) & U64 and self.pending(owner)
 
 
-def _validate_slot(table: Table, channel: int, geometry: Geometry, index: int, at: tuple[int, int],
-                   place: Placement) -> tuple[int, int]:
+def _look(table: Table, channel: int, geometry: Geometry) -> _Cursors:
+    return _Cursors(*cursors(table, channel, geometry), geometry.capacity)
+
+
+def _validate_slot(table: Table, channel: int, geometry: Geometry, index: int, at: _Cursors, place: Placement) -> _Cursors:
     """A slot of a live segment changes under us: it is wrong only if it is so while both cursors stand still."""
     slot = slot_offset(geometry, index)
     for _ in range(LOOKS_AT_A_SLOT):
         # A2, A3: pairs with R2 and R3
         sequence = table.words.load_u64(slot + layout.SLOT_SEQUENCE_OFFSET, ACQUIRE)
-        if _possible(at, geometry.capacity, index, sequence):
-            if (sequence - 1 - at[0]) & U64 < (at[1] - at[0]) & U64:
+        if at.possible(index, sequence):
+            if at.unread(index, sequence):
                 _validate_length(table, channel, slot, sequence, place)
             return at
-        before, at = at, cursors(table, channel, geometry)
+        before, at = at, _look(table, channel, geometry)
         if at == before and table.words.load_u64(slot + layout.SLOT_SEQUENCE_OFFSET, ACQUIRE) == sequence:
             raise CorruptError(f"channel {channel}: slot {index} shows sequence {sequence}, which fits no state of its position")
     return at  # busy, and so alive

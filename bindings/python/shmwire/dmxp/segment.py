@@ -78,7 +78,7 @@ class PythonSegment(Segment):
                        counted_waiters: bool = False) -> PythonChannel:
         if not 0 <= channel < layout.MAX_CHANNELS:
             raise InvalidArgumentError(f"channel {channel}")
-        if capacity < layout.MIN_CAPACITY or capacity & (capacity - 1) != 0:
+        if not layout.MIN_CAPACITY <= capacity < 2**64 or capacity & (capacity - 1) != 0:
             raise InvalidArgumentError(f"a capacity of {capacity} slots: a power of two of at least 2 is wanted")
         self._table.words.require_writable()
         with self._map.locked():  # [dmxp.channel.lock]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Final
 
 from ..atomic import ACQUIRE, RELAXED, RELEASE, SEQ_CST, fence
 from ..bytes import contiguous
@@ -20,7 +20,7 @@ from . import layout
 from .api import Claim
 from .channel import U64
 from .handle import Handle
-from .message import ID_POSITION, META, MetaFields, meta_values
+from .message import ID_POSITION, META, NO_META, MetaFields, MetaValues, check_meta, meta_values
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 _FREE: Final = 0
 _FULL: Final = 1
 _ODD: Final = 2
-
-_Values = tuple[int, int, int, int, int, int]
-
 
 class Producer(Handle):
     """The sending half of a channel."""
@@ -78,7 +75,7 @@ class Producer(Handle):
 
     # Filling and publishing (steps 6 to 8) --------------------------------------------------------------------------
 
-    def _fill(self, position: int, data: bytes | memoryview | None, length: int, values: _Values, flags: int) -> None:
+    def _fill(self, position: int, data: bytes | memoryview | None, length: int, values: MetaValues, flags: int) -> None:
         """Meta and payload, and not one byte more. `data` is None where it is in place. [dmxp.produce.meta, .extent]"""
         message_id, timestamp_ns, message_type, pid, runtime, _ = values
         own = runtime or layout.RUNTIME_PYTHON
@@ -96,7 +93,7 @@ class Producer(Handle):
 
     def _bury(self, position: int) -> None:
         """Publish a tombstone. [dmxp.produce.abandon]"""
-        self._fill(position, None, 0, meta_values({}), layout.MESSAGE_TOMBSTONE)
+        self._fill(position, None, 0, NO_META, layout.MESSAGE_TOMBSTONE)
         self._publish(position)
 
     def _announce(self, count: int) -> None:
@@ -109,7 +106,7 @@ class Producer(Handle):
             return
         words.futex_wake(signal, count)
 
-    def _send_run(self, items: Sequence[tuple[bytes | memoryview, _Values]]) -> int | None:
+    def _send_run(self, items: Sequence[tuple[bytes | memoryview, MetaValues]]) -> int | None:
         """All of section 5 for messages that have been checked: the first position, or None when there is no room."""
         first = self._claim_run(len(items))
         if first is None:
@@ -128,19 +125,22 @@ class Producer(Handle):
 
     # The public calls -----------------------------------------------------------------------------------------------
 
-    def _checked(self, data: ReadableBuffer, meta: MetaFields) -> tuple[bytes | memoryview, _Values]:
+    def _checked(self, data: ReadableBuffer, values: MetaValues) -> tuple[bytes | memoryview, MetaValues]:
         """Step 1: everything that can be wrong with a message, before anything is touched. [dmxp.produce.too-large]"""
         self._table.words.require_writable()
         payload = contiguous(data)
         if len(payload) > self.payload_capacity:
             raise TooLargeError(f"{len(payload)} bytes, {self.payload_capacity} fit into a slot")
-        return payload, meta_values(meta)
+        return payload, check_meta(values)
 
-    def try_send(self, data: ReadableBuffer, **meta: Unpack[MetaFields]) -> int | None:
-        return self._send_run((self._checked(data, meta),))
+    def try_send(self, data: ReadableBuffer, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+                 sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int | None:
+        return self._send_run((self._checked(data, (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)),))
 
-    def send(self, data: ReadableBuffer, timeout: float | None = None, **meta: Unpack[MetaFields]) -> int:
-        item = (self._checked(data, meta),)
+    def send(self, data: ReadableBuffer, timeout: float | None = None, *,
+             message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+             sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int:
+        item = (self._checked(data, (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)),)
         position = self._send_run(item)
         if position is not None:
             return position
@@ -159,7 +159,8 @@ class Producer(Handle):
         self._table.words.require_writable()
         if not 1 <= len(items) <= self.capacity or (metas is not None and len(metas) != len(items)):
             raise InvalidArgumentError(f"a batch of {len(items)}, 1 to {self.capacity} allowed, and one entry of metas for each")
-        return self._send_run([self._checked(data, metas[i] if metas is not None else {}) for i, data in enumerate(items)])
+        values = [meta_values(meta) for meta in metas] if metas is not None else [NO_META] * len(items)
+        return self._send_run([self._checked(data, value) for data, value in zip(items, values, strict=True)])
 
     def claim(self) -> PythonClaim:
         self._table.words.require_writable()
@@ -181,13 +182,14 @@ class PythonClaim(Claim):
         area = channel._placement.area
         self.view = channel._table.window.view(channel._slot(position) + area.offset, area.capacity)
 
-    def commit(self, length: int, **meta: Unpack[MetaFields]) -> None:
+    def commit(self, length: int, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
+               sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> None:
         if not self._open:
             raise OutOfOrderError("the claim has been committed or abandoned")
         if not 0 <= length <= len(self.view):
             raise TooLargeError(f"{length} bytes, {len(self.view)} fit into a slot")
-        values = meta_values(meta)
-        self._channel._fill(self.position, None, length, values, values[5])
+        values = check_meta((message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
+        self._channel._fill(self.position, None, length, values, flags)
         self._end()
         self._channel._publish(self.position)
         self._channel._announce(1)
