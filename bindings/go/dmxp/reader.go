@@ -67,11 +67,10 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 // notPublished answers for position h, whose slot has sequence s: nil when head has moved on and the caller is to look again
 // [dmxp.consume.empty, .impossible, dmxp.channel.closed].
 func (c *Channel) notPublished(h, s uint64) error {
-	free := s == h || s == h-c.capacity+1
-	if !free && c.entry.head.Load() != h {
-		return nil
-	}
-	if !free {
+	if !c.unpublished(h, s) {
+		if c.entry.head.Load() != h {
+			return nil
+		}
 		return c.impossible(h, s)
 	}
 	if c.removed() {
@@ -129,9 +128,7 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 	if err != shmwire.ErrEmpty {
 		return err
 	}
-	if err := c.poll(ctx, buffer, message); err != shmwire.ErrEmpty {
-		return err
-	}
+	c.poll(ctx)
 	for {
 		signal := c.entry.signal.Load() // A4: pairs with R4; signal before the look [dmxp.wait.load-first]
 		done := contextDone(ctx)        // before the look, which is the last one then [dmxp.wait.timeout]
@@ -150,23 +147,25 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 
 const pollsPerClock = 64
 
-// poll looks again and again for the time that the caller wants to spin.
-func (c *Channel) poll(ctx context.Context, buffer []byte, message *Message) error {
+// poll watches the slot of head, for as long as the caller wants to spin, until there is something to take or to complain about. It
+// keeps off the entry's first line, which producers write.
+func (c *Channel) poll(ctx context.Context) {
 	if c.spin <= 0 {
-		return shmwire.ErrEmpty
+		return
 	}
-	for end := time.Now().Add(c.spin); ; {
+	for end := time.Now().Add(c.spin); time.Now().Before(end) && ctx.Err() == nil; runtime.Gosched() {
 		for i := 0; i < pollsPerClock; i++ {
-			if err := c.take(buffer, message); err != shmwire.ErrEmpty {
-				return err
+			h := c.entry.head.Load()
+			if s := shm.Load64(c.cell(h), slotSequenceOffset); !c.unpublished(h, s) {
+				return
 			}
+			shm.Pause()
 		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			return shmwire.ErrEmpty
-		}
-		runtime.Gosched()
 	}
 }
+
+// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer of the lap before.
+func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
 
 // cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
 const cancelSlice = 20 * time.Millisecond

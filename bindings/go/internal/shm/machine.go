@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+
+//go:build !amd64 || race
+
+package shm
+
+import "sync/atomic"
+
+// storeRelease is sequentially consistent here: on arm64 that is the release store, and the race detector knows it.
+func storeRelease(p *uint64, v uint64) { atomic.StoreUint64(p, v) }
+
+// Pause does nothing here; on amd64 it tells the processor that the caller spins.
+func Pause() {}
