@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The `shmwire` command: exit codes, the option table, and the verbs. options.c holds the table from which parsing, help, the man page
- * and the completions are made. */
+ * The `shmwire` command: exit codes, the option table, and the verbs. options.c holds the table from which parsing, help, the man
+ * page and the completions are made. */
 #ifndef SHMW_CLI_H
 #define SHMW_CLI_H
 
@@ -63,9 +63,9 @@ struct verb_row {
     const char *operands; /* as shown: "SEG", "A B" */
     int least;            /* operands */
     int most;
-    const char *summary;              /* one line */
-    const char *text;                 /* paragraphs for help and man page, separated by LF */
-    const enum option_id *options;    /* ended by OPT_COUNT_OF_OPTIONS */
+    const char *summary;                 /* one line */
+    const char *text;                    /* paragraphs for help and man page, separated by LF */
+    const enum option_id *options;       /* ended by OPT_COUNT_OF_OPTIONS */
     int (*run)(const struct args *args); /* returns an exit_code */
 };
 
@@ -82,7 +82,8 @@ static inline bool given(const struct args *args, enum option_id id)
     return args->value[id] != NULL;
 }
 
-/* The value of a numeric option, or fallback. EXIT_USAGE, after a diagnostic, for something else than an integer from least to most. */
+/* The value of a numeric option, or fallback. EXIT_USAGE, after a diagnostic, for something else than an integer from least to
+ * most. */
 int number_option(const struct args *args, enum option_id id, uint64_t least, uint64_t most, uint64_t fallback, uint64_t *out);
 
 /* help.c */

@@ -175,8 +175,8 @@ static void print_table(const struct listing *listing)
     for (size_t i = 0; i < listing->count; i++)
         if ((int)strlen(listing->rows[i].name) + 1 > width)
             width = (int)strlen(listing->rows[i].name) + 1;
-    printf("%s%-*s %-8s %12s %8s %8s %6s %-4s %6s %s%s\n", style_bold(), width, "NAME", "PROFILE", "BYTES", "CHANNELS", "WAITING", "OWNER",
-           "MODE", "AGE", "PROCESSES", style_plain());
+    printf("%s%-*s %-8s %12s %8s %8s %6s %-4s %6s %s%s\n", style_bold(), width, "NAME", "PROFILE", "BYTES", "CHANNELS", "WAITING",
+           "OWNER", "MODE", "AGE", "PROCESSES", style_plain());
     for (size_t i = 0; i < listing->count; i++)
         print_row(listing, &listing->rows[i], width);
 }

@@ -42,8 +42,8 @@ static bool scan_process(struct mappers *mappers, long pid)
     while (good && getline(&line, &room, maps) > 0) {
         struct mapping mapping = {.pid = pid};
         char rights[5] = "";
-        const int fields = sscanf(line, "%lx-%*x %4s %*x %x:%x %lu", &mapping.start, rights, &mapping.major, &mapping.minor,
-                                  &mapping.inode);
+        const int fields =
+            sscanf(line, "%lx-%*x %4s %*x %x:%x %lu", &mapping.start, rights, &mapping.major, &mapping.minor, &mapping.inode);
         if (fields == 5 && mapping.inode != 0 && rights[3] == 's')
             good = add(mappers, &mapping);
     }

@@ -20,7 +20,8 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm"},
     [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything"},
     [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted"},
-    [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw", "text (default on a terminal), jsonl (default elsewhere), or the payloads alone"},
+    [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw",
+                    "text (default on a terminal), jsonl (default elsewhere), or the payloads alone"},
     [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help"},
     [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it"},
     [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel (default 10)"},
@@ -28,7 +29,8 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document", "payload layout of the new segment (default crate)"},
     [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
                             "where payloads are if header.payload_layout is 0 (default auto; the libraries' default is crate)"},
-    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp", "take the segment for one of this profile instead of looking at its magic"},
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp",
+                     "take the segment for one of this profile instead of looking at its magic"},
     [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)"},
     [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message (default 64)"},
     [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL, "also watch for N milliseconds and report channels whose head does not move"},
@@ -36,41 +38,44 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
 
 const struct verb_row verb_table[] = {
     {"ls", "", 0, 0, "list the segments on this machine",
-     "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, size in bytes, channels, messages "
-     "waiting, owner, mode, time since the last change of the file's status, and the processes that map it, as far as they can be seen.",
+     "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, size in bytes, "
+     "channels, messages waiting, owner, mode, time since the last change of the file's status, and the processes that map "
+     "it; a ? there says that the maps of some processes could not be read.",
      LIST(OPT_DIR, OPT_JSON), verb_ls},
     {"inspect", "SEG", 1, 1, "decode the header and the channels and say how they are",
-     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if a channel or the header has a problem.",
+     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if a channel or the header has a "
+     "problem.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
     {"validate", "SEG", 1, 1, "check every rule that bytes can show to be broken",
      "Prints every finding with the id of its rule. Errors count for the exit code, notes do not.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_validate},
     {"dump", "SEG", 1, 1, "print the messages that wait in the segment",
-     "Prints the published and unconsumed messages, channel by channel, oldest first, and consumes none. Stops at the tail that each channel "
-     "had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt message gives a "
-     "diagnostic and exit 1, and the others are still printed.",
+     "Prints the published and unconsumed messages, channel by channel, oldest first, and consumes none. Stops at the tail that "
+     "each channel had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt "
+     "message gives a diagnostic and exit 1, and the others are still printed.",
      LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
     {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
-     "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is counted on "
-     "standard error. With -f it ends at SIGINT or SIGTERM.",
+     "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is "
+     "counted on standard error. With -f it ends at SIGINT or SIGTERM.",
      LIST(OPT_FOLLOW, OPT_LAST, OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_tail},
     {"gen", "SEG", 1, 1, "make a segment with known messages",
-     "Writes. Makes a new segment, as large as its channels need; the same options give the same bytes. Refuses a name that is taken.",
+     "Writes. Makes a new segment, as large as its channels need; the same options give the same bytes. Refuses a name that is "
+     "taken.",
      LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON), verb_gen},
     {"diff", "A B", 2, 2, "compare two segments field by field",
-     "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.",
-     LIST(OPT_PROFILE, OPT_JSON), verb_diff},
+     "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.", LIST(OPT_PROFILE, OPT_JSON),
+     verb_diff},
     {"snapshot", "SEG FILE", 2, 2, "copy a segment to a new file",
-     "Copies until a whole pass finds nothing changed, eight passes at most; says on standard error if the segment kept changing. "
-     "FILE appears complete or not at all, with mode 0600, and is never replaced.",
+     "Copies until a whole pass finds nothing changed, eight passes at most; says on standard error if the segment kept "
+     "changing. FILE appears complete or not at all, with mode 0600, and is never replaced.",
      LIST(OPT_JSON), verb_snapshot},
     {"recover", "SEG", 1, 1, "repair what dead processes left behind",
-     "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless --all-dead "
-     "is given.",
+     "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless "
+     "--all-dead is given.",
      LIST(OPT_PROFILE, OPT_ALL_DEAD, OPT_DRY_RUN, OPT_JSON), verb_recover},
     {"bench", "", 0, 0, "measure quickly on this machine",
-     "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev bench` in the "
-     "source tree is the benchmark.",
+     "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev "
+     "bench` in the source tree is the benchmark.",
      LIST(OPT_PROFILE, OPT_MILLISECONDS, OPT_JSON), verb_bench},
     {"schema", "[NAME]", 0, 1, "print the JSON Schema of a verb's output, or the layout of a profile",
      "NAME is a verb with --json or a profile. Without it, the names.", LIST(OPT_JSON), verb_schema},
@@ -173,8 +178,8 @@ int number_option(const struct args *args, enum option_id id, uint64_t least, ui
     const unsigned long long value = strtoull(text, NULL, 10);
     const bool digits = text[0] != '\0' && strspn(text, "0123456789") == strlen(text);
     if (!digits || errno != 0 || value < least || value > most)
-        return usage_error("%s: --%s is an integer from %llu to %llu", args->verb->name, option_table[id].name, (unsigned long long)least,
-                           (unsigned long long)most);
+        return usage_error("%s: --%s is an integer from %llu to %llu", args->verb->name, option_table[id].name,
+                           (unsigned long long)least, (unsigned long long)most);
     *out = value;
     return EXIT_OK;
 }

@@ -23,12 +23,12 @@ static void say(const char *format, va_list args)
     fputc('\n', stderr);
 }
 
-#define SAY(format)           \
-    do {                      \
-        va_list args;         \
+#define SAY(format) \
+    do { \
+        va_list args; \
         va_start(args, format); \
-        say(format, args);    \
-        va_end(args);         \
+        say(format, args); \
+        va_end(args); \
     } while (0)
 
 void diagnostic(const char *format, ...)

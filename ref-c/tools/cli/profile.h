@@ -42,8 +42,8 @@ struct cli_profile {
     int (*recover)(const struct args *args, const struct view *view);
     int (*bench)(const struct args *args);
 
-    /* Name the field that holds the byte at offset, as the segment's own geometry has it, and say where it begins and ends. `number` is
-     * true for integers, which are at most 8 bytes long. Total: every offset below 2^64 has a name. */
+    /* Name the field that holds the byte at offset, as the segment's own geometry has it, and say where it begins and ends.
+     * `number` is true for integers, which are at most 8 bytes long. Total: every offset below 2^64 has a name. */
     struct named_range (*name_byte)(const struct view *view, uint64_t offset);
 };
 

@@ -50,7 +50,8 @@ static void print_validation(const struct args *args, const struct view *view, c
     if (!given(args, OPT_JSON)) {
         findings_print(findings);
         print_safe(stdout, view->path);
-        printf(": %s, %llu error%s\n", view->profile->name, (unsigned long long)findings->errors, findings->errors == 1 ? "" : "s");
+        printf(": %s, %llu error%s\n", view->profile->name, (unsigned long long)findings->errors,
+               findings->errors == 1 ? "" : "s");
         return;
     }
     struct json json;

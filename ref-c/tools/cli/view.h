@@ -18,7 +18,7 @@ struct view {
     char locator[PATH_ROOM]; /* what the library takes */
     char path[PATH_ROOM];    /* the file behind it */
     int fd;
-    size_t size; /* of the file when it was opened */
+    size_t size;               /* of the file when it was opened */
     const unsigned char *base; /* page-aligned; NULL when size is 0 */
     struct stat status;
     const struct cli_profile *profile;
@@ -27,7 +27,8 @@ struct view {
 /* The locator that the operand SEG stands for: see text_segments. EXIT_USAGE after a diagnostic. */
 int resolve_segment(const char *operand, char locator[PATH_ROOM], char path[PATH_ROOM]);
 
-/* Open and map a file, whatever is in it. EXIT_USAGE after a diagnostic. The caller closes the view, which is safe after a failure. */
+/* Open and map a file, whatever is in it. EXIT_USAGE after a diagnostic. The caller closes the view, which is safe after a
+ * failure. */
 int view_open_path(const char *path, struct view *view);
 void view_close(struct view *view);
 

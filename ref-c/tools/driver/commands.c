@@ -98,7 +98,8 @@ static int cmd_hello(struct request *rq)
     const cJSON *offered = field(rq->body, "proto");
     const cJSON *number;
     bool understood = offered == NULL;
-    cJSON_ArrayForEach(number, offered) understood = understood || (cJSON_IsNumber(number) && number->valuedouble == PROTOCOL);
+    cJSON_ArrayForEach (number, offered)
+        understood = understood || (cJSON_IsNumber(number) && number->valuedouble == PROTOCOL);
     if (!understood)
         return request_fail(rq, SHMW_UNSUPPORTED, "this driver speaks protocol %d", PROTOCOL);
     put_number(rq->ok, "proto", PROTOCOL);

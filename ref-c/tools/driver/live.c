@@ -16,7 +16,7 @@
 #define TYPE_END UINT32_C(0xFFFFFFFF)
 #define STUTTER_EVERY 64
 #define SPINS_BEFORE_YIELD 64
-#define LOOK_AT_CLOCK 64 /* calls */
+#define LOOK_AT_CLOCK 64                  /* calls */
 #define SLEEP_SLICE_NS UINT64_C(50000000) /* so that limit_ms is looked at while blocked */
 
 struct live {
@@ -27,8 +27,8 @@ struct live {
     bool block; /* wait in the kernel instead of spinning */
     uint32_t actor;
     uint32_t seed;
-    uint64_t count;     /* messages to write */
-    size_t batch;       /* messages per call */
+    uint64_t count; /* messages to write */
+    size_t batch;   /* messages per call */
     size_t size_count;
     size_t *sizes;
     uint64_t stutter_us;
@@ -120,8 +120,7 @@ static int take_sizes(struct request *rq, struct live *live)
     if (live->sizes == NULL)
         return DRIVER_INTERNAL;
     const cJSON *size;
-    cJSON_ArrayForEach(size, sizes)
-    {
+    cJSON_ArrayForEach (size, sizes) {
         const double value = cJSON_IsNumber(size) ? size->valuedouble : -1.0;
         if (!(value >= PAYLOAD_HEAD && value <= (double)live->profile->largest_payload))
             return request_fail(rq, DRIVER_BAD_REQUEST, "sizes holds something else than %u to %zu", PAYLOAD_HEAD,

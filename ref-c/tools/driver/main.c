@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * shmwire-driver-c: the C implementation behind driver protocol 1 (spec/driver-protocol.md). One request a line on standard input,
- * one reply a line on standard output. This file knows lines; commands.c knows commands and profiles. */
+ * shmwire-driver-c: the C implementation behind driver protocol 1 (spec/driver-protocol.md). One request a line on standard
+ * input, one reply a line on standard output. This file knows lines; commands.c knows commands and profiles. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,8 +22,8 @@ static bool deaf; /* nobody reads our replies any more */
 static sigjmp_buf fault_return;
 static volatile sig_atomic_t fault_expected;
 
-/* Only accesses to a mapping raise SIGBUS, and the library holds no lock of the C library during one: jumping out is safe. What the
- * handler of the request had allocated belongs to the request. */
+/* Only accesses to a mapping raise SIGBUS, and the library holds no lock of the C library during one: jumping out is safe. What
+ * the handler of the request had allocated belongs to the request. */
 static void on_sigbus(int number)
 {
     if (fault_expected) {

@@ -2,8 +2,8 @@
  *
  * What a profile gives to the driver: one file per profile defines one of these, and main.c lists it.
  *
- * Every operation returns SHMW_OK with rq->ok filled, or an error (or DRIVER_ code), with rq->detail if it has more to say. Answers
- * (EMPTY, FULL, ...) are not errors: they stand as `st` in rq->ok. A NULL operation is answered UNSUPPORTED. */
+ * Every operation returns SHMW_OK with rq->ok filled, or an error (or DRIVER_ code), with rq->detail if it has more to say.
+ * Answers (EMPTY, FULL, ...) are not errors: they stand as `st` in rq->ok. A NULL operation is answered UNSUPPORTED. */
 #ifndef SHMW_DRIVER_PROFILE_H
 #define SHMW_DRIVER_PROFILE_H
 
@@ -50,8 +50,8 @@ struct profile {
     int (*commit)(struct request *rq, void *claim);
     int (*abandon)(struct request *rq, void *claim);
 
-    /* Live actors. send: all of the messages or none; waits up to timeout_ns where the profile can. receive: up to max messages into
-     * messages[].data (largest_payload bytes each); *count gets how many when the answer is SHMW_OK. */
+    /* Live actors. send: all of the messages or none; waits up to timeout_ns where the profile can. receive: up to max messages
+     * into messages[].data (largest_payload bytes each); *count gets how many when the answer is SHMW_OK. */
     int (*live_attach)(struct request *rq, void *segment, const cJSON *plan, void **port);
     int (*live_send)(void *port, const struct live_message *messages, size_t count, uint64_t timeout_ns);
     int (*live_receive)(void *port, struct live_message *messages, size_t max, uint64_t timeout_ns, size_t *count);

@@ -20,7 +20,8 @@ def segment(tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str = "", **options: int | str) -> Path:
         path = tmp_path / (name or f"seg-{next(COUNTER)}.bin")
-        words = [f"--{key.replace('_', '-')}={value}" for key, value in {"capacity": 8, "count": 3, "size": 20, **options}.items()]
+        settings = {"capacity": 8, "count": 3, "size": 20, **options}
+        words = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
         ok("gen", path, *words)
         return path
 

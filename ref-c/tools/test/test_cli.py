@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,9 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("words", [
     [], ["nonsense"], ["inspect"], ["inspect", "a", "b"], ["inspect", "--nonsense", "a"], ["dump", "a", "--channel"],
-    ["dump", "a", "--channel", "-1"], ["dump", "a", "--channel", "256"], ["dump", "a", "--format", "xml"], ["dump", "a", "--format="],
-    ["dump", "a", "--all=1"], ["dump", "a", "--json", "--format", "raw"], ["tail", "a", "-n", "x"], ["gen", "a", "--capacity", "3"],
+    ["dump", "a", "--channel", "-1"], ["dump", "a", "--channel", "256"], ["dump", "a", "--format", "xml"],
+    ["dump", "a", "--format="], ["dump", "a", "--all=1"], ["dump", "a", "--json", "--format", "raw"], ["tail", "a", "-n", "x"],
+    ["gen", "a", "--capacity", "3"],
     ["gen", "a", "--capacity", "1"], ["gen", "a", "--capacity", "8", "--count", "9"], ["gen", "a", "--size", "1025"],
     ["gen", "a", "--payload-layout", "document", "--size", "961"], ["gen", "a", "--payload-layout", "auto"], ["diff", "a"],
     ["inspect", "--profile", "nonsense", "a"], ["validate", "a", "--stall-ms", "0"], ["schema", "nonsense"], ["--generate", "x"],
@@ -95,8 +98,6 @@ def test_man_page_and_completions_have_every_option() -> None:
 
 
 def test_bash_completion_completes(tmp_path: Path) -> None:
-    import subprocess
-
     script = (f"source {ROOT}/ref-c/completions/shmwire.bash; COMP_WORDS=(shmwire dump --fo); COMP_CWORD=2; _shmwire; "
               "echo ${COMPREPLY[@]}; COMP_WORDS=(shmwire dump --format j); COMP_CWORD=3; _shmwire; echo ${COMPREPLY[@]}")
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
@@ -104,16 +105,12 @@ def test_bash_completion_completes(tmp_path: Path) -> None:
 
 
 def test_full_output_device_is_exit_2(segment: Make) -> None:
-    import subprocess
-
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([SHMWIRE, "dump", str(segment())], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2 and "standard output" in done.stderr
 
 
 def on_terminal(*words: str, env: dict[str, str]) -> str:
-    import pty
-
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.pop("NO_COLOR", None)
@@ -209,7 +206,8 @@ def test_inspect_values(segment: Make) -> None:
         assert claim["pos"] == "3"
     value = as_json("inspect", path)
     assert value["fields"]["channel[0].head"] == "1" and value["fields"]["channel[0].tail"] == "4"
-    assert value["channels"] == [{"channel": 0, "capacity": "8", "depth": "3", "published": "2", "unpublished": "1", "waiters": 0, "good": True}]
+    health = {"channel": 0, "capacity": "8", "depth": "3", "published": "2", "unpublished": "1", "waiters": 0, "good": True}
+    assert value["channels"] == [health]
     text = ok("inspect", path)
     assert "depth 3 of 8, 2 published, 1 claimed and not published, 0 waiters; good" in text
 
@@ -268,11 +266,9 @@ def test_dump_leaves_a_read_only_file_alone(segment: Make) -> None:
 
 def test_dump_formats(segment: Make) -> None:
     path = segment(count=2, size=70)
-    assert ok("dump", path) == ok("dump", path, "--json") == ok("dump", path, "--format=jsonl"), "jsonl is the default off a terminal"
+    assert ok("dump", path) == ok("dump", path, "--json") == ok("dump", path, "--format=jsonl"), "jsonl off a terminal"
     text = ok("dump", path, "--format", "text")
     assert "    0000  1f 30" in text and "and 6 more bytes" in text and "2023-11-14T22:13:20.000000000Z" in text
-    import subprocess
-
     raw = subprocess.run([SHMWIRE, "dump", str(path), "--format", "raw"], capture_output=True, check=True).stdout
     assert raw == pattern(1, 70) + pattern(2, 70)
 
@@ -356,8 +352,8 @@ FAULTS = [
 @pytest.mark.parametrize(("name", "value", "where", "rule"), FAULTS, ids=lambda v: str(v) if isinstance(v, str | int) else "")
 def test_validate_names_the_rule_of_one_fault(segment: Make, name: str, value: int, where: dict[str, int], rule: str) -> None:
     path = segment(channels=2)
-    assert as_json("validate", path) == {
-        "schema": "shmwire-validate/1", "path": str(path), "profile": "dmxp", "valid": True, "findings": [], "errors": "0", "omitted": "0"}
+    sound = as_json("validate", path)
+    assert (sound["valid"], sound["findings"], sound["errors"], sound["omitted"]) == (True, [], "0", "0")
     poke(path, name, value, **where)
     before = path.read_bytes()
     found = as_json("validate", path, code=1)
@@ -432,8 +428,8 @@ def test_diff(segment: Make) -> None:
     assert as_json("diff", a, b)["equal"] and ok("diff", a, b) == ""
     poke(b, "channel.head", 2)
     poke(b, "channel.capacity", 16)
-    found = as_json("diff", a, b, code=1)
-    assert [(d["field"], d["a"], d["b"]) for d in found["differences"]] == [("channel[0].capacity", "8", "16"), ("channel[0].head", "0", "2")]
+    found = [(d["field"], d["a"], d["b"]) for d in as_json("diff", a, b, code=1)["differences"]]
+    assert found == [("channel[0].capacity", "8", "16"), ("channel[0].head", "0", "2")]
     assert "channel[0].head: 0 != 2" in run("diff", a, b).stdout
 
 
@@ -519,7 +515,8 @@ def test_ls_of_a_directory(segment: Make, tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     os.mkfifo(tmp_path / "fifo")
     value = as_json("ls", "--dir", tmp_path)
-    assert [(s["name"], s["channels"], s["waiting"], s["mode"]) for s in value["segments"]] == [("a.bin", "1", "0", "0600"), ("b.bin", "2", "6", "0600")]
+    found = [(s["name"], s["channels"], s["waiting"], s["mode"]) for s in value["segments"]]
+    assert found == [("a.bin", "1", "0", "0600"), ("b.bin", "2", "6", "0600")]
     text = ok("ls", "--dir", tmp_path).splitlines()
     assert text[0].split()[:3] == ["NAME", "PROFILE", "BYTES"] and len(text) == 3
     assert run("ls", "--dir", tmp_path / "nowhere").returncode == 2

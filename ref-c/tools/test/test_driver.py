@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""The manners of shmwire-driver-c. What it says about dmxp is the conformance suite's business; here are the lines, the handles, the
-truncated mapping and the live actors' records."""
+"""The manners of shmwire-driver-c. What it says about dmxp is the conformance suite's business; here are the lines, the
+handles, the truncated mapping and the live actors' records."""
 
 from __future__ import annotations
 
 import json
 import os
 import struct
+import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support import DRIVER, driver, ok, pattern
+from support import DRIVER, driver, ok, pattern, poke
 
 Make = Callable[..., Path]
 
@@ -54,8 +55,6 @@ def test_numbers_may_be_strings(segment: Make) -> None:
 
 
 def test_error_after_items_is_the_next_answer(segment: Make) -> None:
-    from support import poke
-
     path = segment(count=3)
     poke(path, "slot.payload_len", 5000, slot=1)
     with driver() as d:
@@ -99,9 +98,10 @@ def test_injected_clock_counts_messages_that_were_sent(segment: Make) -> None:
         assert d.good("read", h=handle, channel=0, max=1, mode="try")["items"][0]["meta"]["timestamp_ns"] == "1014"
 
 
-def start_actor(plan: dict[str, Any]) -> Any:
-    import subprocess
+PLAN = {"profile": "dmxp", "channel": 0, "seed": 9, "stutter_us": 0, "limit_ms": 20000}
 
+
+def start_actor(plan: dict[str, Any]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(json.dumps({"id": 1, "cmd": "arm", **plan}).encode() + b"\n")
@@ -112,7 +112,8 @@ def start_actor(plan: dict[str, Any]) -> Any:
     return process
 
 
-def summary(process: Any) -> dict[str, Any]:
+def summary(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdin is not None and process.stdout is not None
     body: dict[str, Any] = json.loads(process.stdout.readline())["ok"]
     process.stdin.close()
     assert process.wait(10) == 0
@@ -124,13 +125,14 @@ def summary(process: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("batch", [1, 8])
 def test_live_actors(segment: Make, tmp_path: Path, wait: str, batch: int) -> None:
     path, history, count, sizes = segment(capacity=4, count=0), tmp_path / "history", 500, [24, 25, 100, 1024]
-    base = {"profile": "dmxp", "seg": str(path), "channel": 0, "seed": 9, "batch": batch, "wait": wait, "stutter_us": 0, "limit_ms": 20000}
+    base = {**PLAN, "seg": str(path), "batch": batch, "wait": wait}
     reader = start_actor({**base, "role": "read", "actor": 0, "sizes": [], "history": str(history)})
     writer = start_actor({**base, "role": "write", "actor": 3, "count": count, "sizes": sizes})
     assert summary(writer)["sent"] == count
     with driver() as d:
         handle = d.open(path)
-        d.good("write", h=handle, channel=0, mode="block", timeout_ms=5000, items=[{"data": {"hex": ""}, "meta": {"message_type": 0xFFFFFFFF}}])
+        end = {"data": {"hex": ""}, "meta": {"message_type": 0xFFFFFFFF}}
+        d.good("write", h=handle, channel=0, mode="block", timeout_ms=5000, items=[end])
     got = summary(reader)
     assert (got["received"], got["torn"], got["corrupt"], got["ended"]) == (count, 0, 0, True)
     records = list(struct.iter_unpack("<IIQQIIII", history.read_bytes()))
@@ -144,6 +146,6 @@ def test_live_actors(segment: Make, tmp_path: Path, wait: str, batch: int) -> No
 
 
 def test_reader_ends_at_its_limit(segment: Make) -> None:
-    plan = {"profile": "dmxp", "seg": str(segment(count=0)), "channel": 0, "role": "read", "actor": 0, "sizes": [], "seed": 0, "batch": 1,
-            "wait": "block", "stutter_us": 0, "limit_ms": 100}
+    path = str(segment(count=0))
+    plan = {**PLAN, "seg": path, "role": "read", "actor": 0, "sizes": [], "batch": 1, "wait": "block", "limit_ms": 100}
     assert summary(start_actor(plan))["ended"] is False

@@ -166,10 +166,11 @@ static int set_up(struct probe *probe)
 static void print_probe(const struct args *args, const struct probe *probe)
 {
     if (!given(args, OPT_JSON)) {
-        printf("probe, not a benchmark: dmxp, 2 processes, not pinned, %d bytes, %ld processors\n", PAYLOAD, sysconf(_SC_NPROCESSORS_ONLN));
+        printf("probe, not a benchmark: dmxp, 2 processes, not pinned, %d bytes, %ld processors\n", PAYLOAD,
+               sysconf(_SC_NPROCESSORS_ONLN));
         printf("throughput  %12.0f messages/s\n", probe->messages_per_second);
-        printf("round trip  %12.0f ns p50  %.0f ns p99  (%" PRIu64 " rounds)\n", probe->round_trip_p50_ns, probe->round_trip_p99_ns,
-               probe->rounds);
+        printf("round trip  %12.0f ns p50  %.0f ns p99  (%" PRIu64 " rounds)\n", probe->round_trip_p50_ns,
+               probe->round_trip_p99_ns, probe->rounds);
         return;
     }
     struct json json;

@@ -15,8 +15,8 @@ struct holes {
     uint64_t broken;
 };
 
-static int dump_position(const struct view *view, const struct printing *printing, const struct raw_channel *channel, uint64_t position,
-                         struct holes *holes)
+static int dump_position(const struct view *view, const struct printing *printing, const struct raw_channel *channel,
+                         uint64_t position, struct holes *holes)
 {
     struct raw_message message;
     uint64_t sequence = 0;
@@ -31,7 +31,8 @@ static int dump_position(const struct view *view, const struct printing *printin
         return EXIT_OK;
     case RAW_BROKEN:
         if (holes->broken++ == 0)
-            diagnostic("channel %" PRIu32 " position %" PRIu64 ": sequence %" PRIu64 " is one that no rule produces [dmxp.consume.impossible]",
+            diagnostic("channel %" PRIu32 " position %" PRIu64 ": sequence %" PRIu64
+                       " is one that no rule produces [dmxp.consume.impossible]",
                        channel->id, position, sequence);
         return EXIT_FINDINGS;
     }
@@ -48,12 +49,13 @@ int print_waiting(const struct view *view, const struct printing *printing, cons
                    channel->geometry == GEOMETRY_GOOD ? "cursors are" : "geometry is");
         return EXIT_FINDINGS;
     }
-    for (uint64_t i = depth > last ? depth - last : 0; i < depth; i++) /* up to the tail of the start: it ends, whatever producers do */
+    for (uint64_t i = depth > last ? depth - last : 0; i < depth;
+         i++) /* up to the tail of the start: it ends, whatever producers do */
         if (dump_position(view, printing, channel, channel->head + i, &holes) != EXIT_OK)
             rc = EXIT_FINDINGS;
     if (holes.unpublished > 0)
-        diagnostic("channel %" PRIu32 ": %" PRIu64 " position%s claimed and not published, the first %" PRIu64 ": skipped", channel->id,
-                   holes.unpublished, holes.unpublished == 1 ? "" : "s", holes.first_unpublished);
+        diagnostic("channel %" PRIu32 ": %" PRIu64 " position%s claimed and not published, the first %" PRIu64 ": skipped",
+                   channel->id, holes.unpublished, holes.unpublished == 1 ? "" : "s", holes.first_unpublished);
     if (holes.broken > 1)
         diagnostic("channel %" PRIu32 ": %" PRIu64 " broken positions in all", channel->id, holes.broken);
     return rc;

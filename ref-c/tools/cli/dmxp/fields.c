@@ -15,33 +15,45 @@ struct field_row {
     bool number;
 };
 
-#define NUMBER(type, member) {#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), true}
-#define BYTES(type, member) {#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), false}
+#define ROW(type, member, number) {#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), number}
+#define NUMBER(type, member) ROW(type, member, true)
+#define BYTES(type, member) ROW(type, member, false)
 #define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct field_row header_fields[] = {
-    NUMBER(shmw_dmxp_wire_header, magic),         NUMBER(shmw_dmxp_wire_header, version),
-    NUMBER(shmw_dmxp_wire_header, max_channels),  NUMBER(shmw_dmxp_wire_header, channel_count),
+    NUMBER(shmw_dmxp_wire_header, magic),          NUMBER(shmw_dmxp_wire_header, version),
+    NUMBER(shmw_dmxp_wire_header, max_channels),   NUMBER(shmw_dmxp_wire_header, channel_count),
     NUMBER(shmw_dmxp_wire_header, payload_layout), BYTES(shmw_dmxp_wire_header, pad),
 };
 
 static const struct field_row channel_fields[] = {
-    NUMBER(shmw_dmxp_wire_channel, channel_id),  NUMBER(shmw_dmxp_wire_channel, flags),   NUMBER(shmw_dmxp_wire_channel, capacity),
-    NUMBER(shmw_dmxp_wire_channel, band_offset), NUMBER(shmw_dmxp_wire_channel, signal),  NUMBER(shmw_dmxp_wire_channel, waiters),
-    NUMBER(shmw_dmxp_wire_channel, retired_capacity), BYTES(shmw_dmxp_wire_channel, pad1), NUMBER(shmw_dmxp_wire_channel, tail),
-    BYTES(shmw_dmxp_wire_channel, pad2),         NUMBER(shmw_dmxp_wire_channel, head),    BYTES(shmw_dmxp_wire_channel, pad3),
+    NUMBER(shmw_dmxp_wire_channel, channel_id),
+    NUMBER(shmw_dmxp_wire_channel, flags),
+    NUMBER(shmw_dmxp_wire_channel, capacity),
+    NUMBER(shmw_dmxp_wire_channel, band_offset),
+    NUMBER(shmw_dmxp_wire_channel, signal),
+    NUMBER(shmw_dmxp_wire_channel, waiters),
+    NUMBER(shmw_dmxp_wire_channel, retired_capacity),
+    BYTES(shmw_dmxp_wire_channel, pad1),
+    NUMBER(shmw_dmxp_wire_channel, tail),
+    BYTES(shmw_dmxp_wire_channel, pad2),
+    NUMBER(shmw_dmxp_wire_channel, head),
+    BYTES(shmw_dmxp_wire_channel, pad3),
 };
 
 static const struct field_row slot_fields[] = {
-    NUMBER(shmw_dmxp_wire_slot, sequence),     NUMBER(shmw_dmxp_wire_slot, message_id),   NUMBER(shmw_dmxp_wire_slot, timestamp_ns),
-    NUMBER(shmw_dmxp_wire_slot, channel_id),   NUMBER(shmw_dmxp_wire_slot, message_type), NUMBER(shmw_dmxp_wire_slot, sender_pid),
-    NUMBER(shmw_dmxp_wire_slot, sender_runtime), NUMBER(shmw_dmxp_wire_slot, flags),      NUMBER(shmw_dmxp_wire_slot, payload_len),
-    BYTES(shmw_dmxp_wire_slot, pad),           BYTES(shmw_dmxp_wire_slot, payload),
+    NUMBER(shmw_dmxp_wire_slot, sequence),       NUMBER(shmw_dmxp_wire_slot, message_id),
+    NUMBER(shmw_dmxp_wire_slot, timestamp_ns),   NUMBER(shmw_dmxp_wire_slot, channel_id),
+    NUMBER(shmw_dmxp_wire_slot, message_type),   NUMBER(shmw_dmxp_wire_slot, sender_pid),
+    NUMBER(shmw_dmxp_wire_slot, sender_runtime), NUMBER(shmw_dmxp_wire_slot, flags),
+    NUMBER(shmw_dmxp_wire_slot, payload_len),    BYTES(shmw_dmxp_wire_slot, pad),
+    BYTES(shmw_dmxp_wire_slot, payload),
 };
 
-/* The field of a struct at `base` that holds the byte `inside` bytes on. The tables tile their structs: a layout that grows a field
- * which no table has makes the byte "?", and the test that compares with the layout file fails. */
-static struct named_range name_field(const struct field_row *rows, size_t count, const char *prefix, uint64_t base, uint64_t inside)
+/* The field of a struct at `base` that holds the byte `inside` bytes on. The tables tile their structs: a layout that grows a
+ * field which no table has makes the byte "?", and the test that compares with the layout file fails. */
+static struct named_range name_field(const struct field_row *rows, size_t count, const char *prefix, uint64_t base,
+                                     uint64_t inside)
 {
     struct named_range range = {.begin = base + inside, .end = base + inside + 1};
     const char *name = "?";

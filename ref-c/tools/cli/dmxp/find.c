@@ -25,17 +25,19 @@ struct watch {
 static void find_header(const struct view *view, const struct raw_header *header, struct findings *findings)
 {
     if (view->size < SHMW_DMXP_HEADER_SIZE)
-        findings_add(findings, ERROR, "dmxp.segment.size", NO_CHANNEL, NO_POSITION, "%zu bytes; header and channel table need %llu",
-                     view->size, (unsigned long long)SHMW_DMXP_HEADER_SIZE);
+        findings_add(findings, ERROR, "dmxp.segment.size", NO_CHANNEL, NO_POSITION,
+                     "%zu bytes; header and channel table need %llu", view->size, (unsigned long long)SHMW_DMXP_HEADER_SIZE);
     if (!header->present)
         return;
     if (header->magic == 0)
-        findings_add(findings, ERROR, "dmxp.segment.not-ready", NO_CHANNEL, NO_POSITION, "magic is 0: not published by its creator");
+        findings_add(findings, ERROR, "dmxp.segment.not-ready", NO_CHANNEL, NO_POSITION,
+                     "magic is 0: not published by its creator");
     else if (header->magic != SHMW_DMXP_MAGIC)
         findings_add(findings, ERROR, "dmxp.segment.magic", NO_CHANNEL, NO_POSITION, "magic is 0x%016llX",
                      (unsigned long long)header->magic);
     if (header->version != SHMW_DMXP_VERSION)
-        findings_add(findings, ERROR, "dmxp.segment.version", NO_CHANNEL, NO_POSITION, "version is %u", (unsigned)header->version);
+        findings_add(findings, ERROR, "dmxp.segment.version", NO_CHANNEL, NO_POSITION, "version is %u",
+                     (unsigned)header->version);
     if (header->max_channels != SHMW_DMXP_MAX_CHANNELS)
         findings_add(findings, ERROR, "dmxp.segment.header", NO_CHANNEL, NO_POSITION, "max_channels is %u",
                      (unsigned)header->max_channels);
@@ -52,14 +54,16 @@ static void find_header(const struct view *view, const struct raw_header *header
 static void find_absent(const struct raw_channel *channel, struct findings *findings)
 {
     if (channel->band_offset != 0 && channel->retired_capacity == 0)
-        findings_add(findings, NOTE, "", channel->id, NO_POSITION, "creation was begun and never committed; the channel is not there");
+        findings_add(findings, NOTE, "", channel->id, NO_POSITION,
+                     "creation was begun and never committed; the channel is not there");
 }
 
 static void find_entry(const struct view *view, const struct raw_channel *channel, struct findings *findings)
 {
     uint64_t depth = 0;
     if (channel->channel_id != channel->id)
-        findings_add(findings, ERROR, "dmxp.channel.id", channel->id, NO_POSITION, "channel_id is %u", (unsigned)channel->channel_id);
+        findings_add(findings, ERROR, "dmxp.channel.id", channel->id, NO_POSITION, "channel_id is %u",
+                     (unsigned)channel->channel_id);
     if (channel->geometry == GEOMETRY_CAPACITY)
         findings_add(findings, ERROR, "dmxp.channel.capacity", channel->id, NO_POSITION, "capacity is %llu",
                      (unsigned long long)channel->capacity);
@@ -71,7 +75,8 @@ static void find_entry(const struct view *view, const struct raw_channel *channe
         findings_add(findings, ERROR, "dmxp.channel.cursors", channel->id, NO_POSITION, "head is %llu, tail %llu, capacity %llu",
                      (unsigned long long)channel->head, (unsigned long long)channel->tail, (unsigned long long)channel->capacity);
     if ((channel->flags & ~SHMW_DMXP_CHANNEL_COUNTED_WAITERS) != 0)
-        findings_add(findings, NOTE, "", channel->id, NO_POSITION, "flags 0x%x has bits without a meaning", (unsigned)channel->flags);
+        findings_add(findings, NOTE, "", channel->id, NO_POSITION, "flags 0x%x has bits without a meaning",
+                     (unsigned)channel->flags);
 }
 
 static void find_overlaps(const struct raw_channel *channels, struct findings *findings)
@@ -84,8 +89,8 @@ static void find_overlaps(const struct raw_channel *channels, struct findings *f
         for (uint32_t j = i + 1; j < SHMW_DMXP_MAX_CHANNELS; j++) {
             const uint64_t other_end = shmw_end_of(channels[j].band_offset, slot, channels[j].capacity);
             if (channels[j].capacity != 0 && shmw_overlap(channels[i].band_offset, end, channels[j].band_offset, other_end))
-                findings_add(findings, ERROR, "dmxp.channel.overlap", i, NO_POSITION, "its band shares bytes with that of channel %u",
-                             (unsigned)j);
+                findings_add(findings, ERROR, "dmxp.channel.overlap", i, NO_POSITION,
+                             "its band shares bytes with that of channel %u", (unsigned)j);
         }
     }
 }
@@ -94,7 +99,8 @@ static void find_overlaps(const struct raw_channel *channels, struct findings *f
 
 enum verdict { SLOT_GOOD, SLOT_PUBLISHED, SLOT_UNRELEASED, SLOT_IMPOSSIBLE };
 
-/* What slot i may be, from its sequence and from cursors that were loaded around it. *position is the one that the sequence names. */
+/* What slot i may be, from its sequence and from cursors that were loaded around it. *position is the one that the sequence
+ * names. */
 static enum verdict judge_slot(const struct raw_channel *channel, uint64_t i, uint64_t sequence, uint64_t *position)
 {
     const uint64_t mask = channel->capacity - 1;
@@ -115,7 +121,8 @@ static enum verdict judge_slot(const struct raw_channel *channel, uint64_t i, ui
 }
 
 /* Judge slot i against cursors that did not move meanwhile, if there is such a moment. */
-static enum verdict look_at_slot(const struct view *view, struct raw_channel *channel, uint64_t i, uint64_t *sequence, uint64_t *position)
+static enum verdict look_at_slot(const struct view *view, struct raw_channel *channel, uint64_t i, uint64_t *sequence,
+                                 uint64_t *position)
 {
     enum verdict verdict = SLOT_GOOD;
     for (int again = 0; again < RECHECKS; again++) {
@@ -131,8 +138,8 @@ static enum verdict look_at_slot(const struct view *view, struct raw_channel *ch
     return SLOT_GOOD; /* too busy to be judged */
 }
 
-static void find_message(const struct view *view, const struct raw_header *header, const struct raw_channel *channel, uint64_t position,
-                         struct findings *findings)
+static void find_message(const struct view *view, const struct raw_header *header, const struct raw_channel *channel,
+                         uint64_t position, struct findings *findings)
 {
     struct raw_message message;
     uint64_t sequence = 0;
@@ -140,8 +147,9 @@ static void find_message(const struct view *view, const struct raw_header *heade
         return;
     const bool document = raw_is_document(header->payload_layout, CHOOSE_AUTO, message.sender_runtime);
     if (message.payload_len > raw_payload_capacity(document))
-        findings_add(findings, ERROR, "dmxp.consume.payload-len", channel->id, position, "payload_len is %u, the layout's capacity %llu",
-                     (unsigned)message.payload_len, (unsigned long long)raw_payload_capacity(document));
+        findings_add(findings, ERROR, "dmxp.consume.payload-len", channel->id, position,
+                     "payload_len is %u, the layout's capacity %llu", (unsigned)message.payload_len,
+                     (unsigned long long)raw_payload_capacity(document));
     if (message.channel_id != channel->id)
         findings_add(findings, ERROR, "dmxp.produce.meta", channel->id, position, "channel_id of the message is %u",
                      (unsigned)message.channel_id);
@@ -168,8 +176,9 @@ static void find_slots(const struct view *view, const struct raw_header *header,
             break;
         case SLOT_IMPOSSIBLE:
             findings_add(findings, ERROR, "dmxp.consume.impossible", channel->id, NO_POSITION,
-                         "slot %llu has sequence %llu, which no rule produces with head %llu and tail %llu", (unsigned long long)i,
-                         (unsigned long long)sequence, (unsigned long long)channel->head, (unsigned long long)channel->tail);
+                         "slot %llu has sequence %llu, which no rule produces with head %llu and tail %llu",
+                         (unsigned long long)i, (unsigned long long)sequence, (unsigned long long)channel->head,
+                         (unsigned long long)channel->tail);
             break;
         case SLOT_GOOD:
             break;
@@ -192,7 +201,8 @@ static void find_unreleased(const struct view *view, const struct watch *watch, 
     }
     if (count > 0)
         findings_add(findings, ERROR, "dmxp.consume.release", watch->channel.id, oldest,
-                     "wedged: %llu published position%s below head, the oldest this one, never released: producers will find the channel full",
+                     "wedged: %llu published position%s below head, the oldest this one, never released: producers will find the "
+                     "channel full",
                      (unsigned long long)count, count == 1 ? "" : "s");
 }
 
@@ -218,7 +228,8 @@ static void pause_ms(uint64_t ms)
     nanosleep(&left, NULL);
 }
 
-static void second_look(const struct view *view, const struct watch *watches, size_t count, uint64_t stall_ms, struct findings *findings)
+static void second_look(const struct view *view, const struct watch *watches, size_t count, uint64_t stall_ms,
+                        struct findings *findings)
 {
     bool suspects = false;
     for (size_t i = 0; i < count; i++)

@@ -32,7 +32,8 @@ static int take_plan(const struct args *args, struct plan *plan)
     const uint64_t largest = plan->document ? SHMW_DMXP_PAYLOAD_CAPACITY_DOCUMENT : SHMW_DMXP_PAYLOAD_CAPACITY_CRATE;
     int rc = number_option(args, OPT_CHANNELS, 0, SHMW_DMXP_MAX_CHANNELS, 1, &plan->channels);
     if (rc == EXIT_OK)
-        rc = number_option(args, OPT_CAPACITY, SHMW_DMXP_MIN_CAPACITY, UINT64_C(1) << 30, SHMW_DMXP_DEFAULT_CAPACITY, &plan->capacity);
+        rc = number_option(args, OPT_CAPACITY, SHMW_DMXP_MIN_CAPACITY, UINT64_C(1) << 30, SHMW_DMXP_DEFAULT_CAPACITY,
+                           &plan->capacity);
     if (rc == EXIT_OK && !shmw_is_power_of_two(plan->capacity))
         rc = usage_error("gen: --capacity is a power of two");
     if (rc == EXIT_OK)
@@ -44,14 +45,16 @@ static int take_plan(const struct args *args, struct plan *plan)
     return rc;
 }
 
-/* Bytes that header and bands need, or UINT64_MAX. A band begins 128-aligned; its length is a multiple of 128 when the capacity is. */
+/* Bytes that header and bands need, or UINT64_MAX. A band begins 128-aligned; its length is a multiple of 128 when the capacity
+ * is. */
 static uint64_t segment_size(const struct plan *plan)
 {
     const uint64_t band = shmw_align_up(shmw_end_of(0, sizeof(struct shmw_dmxp_wire_slot), plan->capacity), SHMW_DMXP_BAND_ALIGN);
     return shmw_end_of(SHMW_DMXP_HEADER_SIZE, band, plan->channels);
 }
 
-/* byte j of message i of a channel: (31 (seed + channel + i) + 17 j + 101 (j >> 8)) mod 256, the pattern of the driver protocol */
+/* byte j of message i of a channel: (31 (seed + channel + i) + 17 j + 101 (j >> 8)) mod 256, the pattern of the driver protocol
+ */
 static void fill_payload(unsigned char *payload, const struct plan *plan, uint64_t channel, uint64_t i)
 {
     for (uint64_t j = 0; j < plan->size; j++)
@@ -123,8 +126,9 @@ int dmxp_gen(const struct args *args, const char *locator, const char *path)
     }
     if (!given(args, OPT_JSON)) {
         print_safe(stdout, path);
-        printf(": %" PRIu64 " bytes, %" PRIu64 " channel%s of %" PRIu64 " slots, %" PRIu64 " messages of %" PRIu64 " bytes in each\n", size,
-               plan.channels, plan.channels == 1 ? "" : "s", plan.capacity, plan.count, plan.size);
+        printf(": %" PRIu64 " bytes, %" PRIu64 " channel%s of %" PRIu64 " slots, %" PRIu64 " messages of %" PRIu64
+               " bytes in each\n",
+               size, plan.channels, plan.channels == 1 ? "" : "s", plan.capacity, plan.count, plan.size);
         return EXIT_OK;
     }
     struct json json;

@@ -58,7 +58,8 @@ static void print_problems(const struct findings *findings, uint32_t channel)
 static void print_header(const struct view *view, const struct raw_header *header)
 {
     print_safe(stdout, view->path);
-    printf(": %zu bytes, mode %04o, owner %u\n", view->size, (unsigned)(view->status.st_mode & 07777), (unsigned)view->status.st_uid);
+    printf(": %zu bytes, mode %04o, owner %u\n", view->size, (unsigned)(view->status.st_mode & 07777),
+           (unsigned)view->status.st_uid);
     if (!header->present)
         return;
     printf("%sheader%s\n", style_bold(), style_plain());
@@ -72,18 +73,20 @@ static void print_header(const struct view *view, const struct raw_header *heade
 static void print_channel(const struct raw_channel *channel, const struct census *census, const struct findings *findings)
 {
     printf("%schannel[%" PRIu32 "]%s\n", style_bold(), channel->id, style_plain());
-    printf("  channel_id %" PRIu32 "  flags 0x%" PRIx32 "%s  capacity %" PRIu64 "  band_offset %" PRIu64 "\n", channel->channel_id,
-           channel->flags, (channel->flags & SHMW_DMXP_CHANNEL_COUNTED_WAITERS) != 0 ? " (counted waiters)" : "", channel->capacity,
+    printf("  channel_id %" PRIu32 "  flags 0x%" PRIx32 "%s  capacity %" PRIu64 "  band_offset %" PRIu64 "\n",
+           channel->channel_id, channel->flags,
+           (channel->flags & SHMW_DMXP_CHANNEL_COUNTED_WAITERS) != 0 ? " (counted waiters)" : "", channel->capacity,
            channel->band_offset);
-    printf("  tail %" PRIu64 "  head %" PRIu64 "  signal %" PRIu32 "  waiters %" PRIu32 "  retired_capacity %" PRIu64 "\n", channel->tail,
-           channel->head, channel->signal, channel->waiters, channel->retired_capacity);
+    printf("  tail %" PRIu64 "  head %" PRIu64 "  signal %" PRIu32 "  waiters %" PRIu32 "  retired_capacity %" PRIu64 "\n",
+           channel->tail, channel->head, channel->signal, channel->waiters, channel->retired_capacity);
     if (channel->capacity == 0) {
         printf("  removed\n");
         return;
     }
     printf("  health:");
     if (census->counted)
-        printf(" depth %" PRIu64 " of %" PRIu64 ", %" PRIu64 " published, %" PRIu64 " claimed and not published, %" PRIu32 " waiter%s;",
+        printf(" depth %" PRIu64 " of %" PRIu64 ", %" PRIu64 " published, %" PRIu64 " claimed and not published, %" PRIu32
+               " waiter%s;",
                census->depth, channel->capacity, census->published, census->unpublished, channel->waiters,
                channel->waiters == 1 ? "" : "s");
     if (findings_of_channel(findings, channel->id) == 0)
@@ -114,7 +117,8 @@ static void fields_json(struct json *json, const struct raw_channel *channel)
     field_json(json, channel->id, "head", channel->head);
 }
 
-static void health_json(struct json *json, const struct raw_channel *channel, const struct census *census, const struct findings *findings)
+static void health_json(struct json *json, const struct raw_channel *channel, const struct census *census,
+                        const struct findings *findings)
 {
     json_object(json, NULL);
     json_number(json, "channel", channel->id);

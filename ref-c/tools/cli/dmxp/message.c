@@ -24,8 +24,8 @@ static int check_header(const struct view *view)
     else if (header.version != SHMW_DMXP_VERSION)
         diagnostic("%s: version %" PRIu32 " [dmxp.segment.version]", view->path, header.version);
     else if (header.max_channels != SHMW_DMXP_MAX_CHANNELS || header.payload_layout > SHMW_DMXP_LAYOUT_CRATE)
-        diagnostic("%s: max_channels %" PRIu32 ", payload_layout %" PRIu32 " [dmxp.segment.header]", view->path, header.max_channels,
-                   header.payload_layout);
+        diagnostic("%s: max_channels %" PRIu32 ", payload_layout %" PRIu32 " [dmxp.segment.header]", view->path,
+                   header.max_channels, header.payload_layout);
     else
         return EXIT_OK;
     return EXIT_FINDINGS;
@@ -45,8 +45,8 @@ int printing_from_args(const struct args *args, const struct view *view, struct 
         format = given(args, OPT_JSON) || !isatty(STDOUT_FILENO) ? "jsonl" : "text";
     printing->format = strcmp(format, "text") == 0 ? FORMAT_TEXT : strcmp(format, "raw") == 0 ? FORMAT_RAW : FORMAT_JSONL;
     printing->choice = layout == NULL || strcmp(layout, "auto") == 0 ? CHOOSE_AUTO
-                       : strcmp(layout, "crate") == 0               ? CHOOSE_CRATE
-                                                                    : CHOOSE_DOCUMENT;
+                       : strcmp(layout, "crate") == 0                ? CHOOSE_CRATE
+                                                                     : CHOOSE_DOCUMENT;
     printing->tombstones = given(args, OPT_ALL);
     printing->payload_layout = raw_load_header(view).payload_layout;
     printing->first_channel = channel == UINT64_MAX ? 0 : (uint32_t)channel;
@@ -114,8 +114,9 @@ static void print_text(const struct raw_message *message, const unsigned char *p
     printf("%schannel %-3" PRIu32 " position %-8" PRIu64 "%s id %-8" PRIu64 " %s type %-4" PRIu32 " pid %-7" PRIu32
            " runtime %u (%s) flags 0x%04x length %" PRIu32 "%s\n",
            style_bold(), message->channel, message->position, style_plain(), message->message_id, when, message->message_type,
-           message->sender_pid, (unsigned)message->sender_runtime, runtime_word(message->sender_runtime), (unsigned)message->flags,
-           message->payload_len, (message->flags & SHMW_DMXP_MESSAGE_TOMBSTONE) != 0 ? " tombstone" : "");
+           message->sender_pid, (unsigned)message->sender_runtime, runtime_word(message->sender_runtime),
+           (unsigned)message->flags, message->payload_len,
+           (message->flags & SHMW_DMXP_MESSAGE_TOMBSTONE) != 0 ? " tombstone" : "");
     for (size_t at = 0; at < message->payload_len && at < PREVIEW; at += LINE)
         print_hex_line(payload + at, at, message->payload_len - at < LINE ? message->payload_len - at : LINE);
     if (message->payload_len > PREVIEW)

@@ -17,8 +17,8 @@ struct printing {
     uint32_t last_channel;
 };
 
-/* From the options. EXIT_USAGE after a diagnostic. EXIT_FINDINGS, with *printing filled, after one about a header that an opener would
- * refuse: what can be printed still is. */
+/* From the options. EXIT_USAGE after a diagnostic. EXIT_FINDINGS, with *printing filled, after one about a header that an opener
+ * would refuse: what can be printed still is. */
 int printing_from_args(const struct args *args, const struct view *view, struct printing *printing);
 
 /* Print one message, or nothing for a tombstone. EXIT_FINDINGS, after a diagnostic, for a payload_len that is impossible. */

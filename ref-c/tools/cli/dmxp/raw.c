@@ -126,8 +126,8 @@ static void copy_fields(const struct shmw_dmxp_wire_slot *slot, struct raw_messa
     shmw_copy_from_shared(message->area, slot->payload, sizeof(message->area));
 }
 
-enum raw_state raw_copy(const struct view *view, const struct raw_channel *channel, uint64_t position, struct raw_message *message,
-                        uint64_t *sequence)
+enum raw_state raw_copy(const struct view *view, const struct raw_channel *channel, uint64_t position,
+                        struct raw_message *message, uint64_t *sequence)
 {
     const struct shmw_dmxp_wire_slot *slot = raw_slot(view, channel, position);
     struct raw_channel now = *channel;

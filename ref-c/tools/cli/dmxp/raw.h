@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile dmxp in the command: the segment as it lies there. Every shared word is loaded once; every offset is checked against the
- * size of the mapping. Nothing here writes. */
+ * Profile dmxp in the command: the segment as it lies there. Every shared word is loaded once; every offset is checked against
+ * the size of the mapping. Nothing here writes. */
 #ifndef SHMW_CLI_DMXP_RAW_H
 #define SHMW_CLI_DMXP_RAW_H
 
@@ -80,7 +80,7 @@ enum raw_state {
     RAW_BROKEN,    /* a sequence that no rule produces; *sequence has it */
 };
 
-enum raw_state raw_copy(const struct view *view, const struct raw_channel *channel, uint64_t position, struct raw_message *message,
-                        uint64_t *sequence);
+enum raw_state raw_copy(const struct view *view, const struct raw_channel *channel, uint64_t position,
+                        struct raw_message *message, uint64_t *sequence);
 
 #endif

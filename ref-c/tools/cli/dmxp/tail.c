@@ -51,8 +51,8 @@ static void meet(struct following *following, struct follower *follower, const s
 {
     uint64_t depth = channel->tail - channel->head;
     const uint64_t wanted = from_the_start || depth < following->last ? depth : following->last;
-    *follower = (struct follower){.known = true, .capacity = channel->capacity, .band_offset = channel->band_offset,
-                                  .next = channel->tail - wanted};
+    *follower = (struct follower){
+        .known = true, .capacity = channel->capacity, .band_offset = channel->band_offset, .next = channel->tail - wanted};
 }
 
 static void say_waiting(struct follower *follower, uint32_t id)
@@ -87,7 +87,8 @@ static bool advance(struct following *following, struct follower *follower, cons
         if (state == RAW_PUBLISHED && print_message(&following->printing, &message) != EXIT_OK)
             following->rc = EXIT_FINDINGS;
         if (state == RAW_BROKEN) {
-            diagnostic("channel %" PRIu32 " position %" PRIu64 ": sequence %" PRIu64 " is one that no rule produces [dmxp.consume.impossible]",
+            diagnostic("channel %" PRIu32 " position %" PRIu64 ": sequence %" PRIu64
+                       " is one that no rule produces [dmxp.consume.impossible]",
                        channel->id, follower->next, sequence);
             following->rc = EXIT_FINDINGS;
         }

@@ -11,8 +11,8 @@
 struct dmxp {
     shmw_dmxp_segment *segment;
     shmw_dmxp_channel *channels[SHMW_DMXP_MAX_CHANNELS]; /* attached at the first use */
-    int pending[SHMW_DMXP_MAX_CHANNELS];                 /* error that a read met after its first item; the next read answers it */
-    struct dmxp_port *port;                              /* of a live actor; NULL otherwise */
+    int pending[SHMW_DMXP_MAX_CHANNELS]; /* error that a read met after its first item; the next read answers it */
+    struct dmxp_port *port;              /* of a live actor; NULL otherwise */
 };
 
 /* A live actor's channel, with room for the arrays that batch calls take. */

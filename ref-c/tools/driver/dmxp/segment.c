@@ -220,8 +220,10 @@ static int dmxp_call(struct request *rq, void *segment, const char *verb, const 
         const char *name;
         int (*run)(struct request *, struct dmxp *, const cJSON *);
     } verbs[] = {
-        {"dmxp.channel_create", verb_channel_create}, {"dmxp.channel_remove", verb_channel_remove},
-        {"dmxp.channels", verb_channels},             {"dmxp.validate", verb_validate},
+        {"dmxp.channel_create", verb_channel_create},
+        {"dmxp.channel_remove", verb_channel_remove},
+        {"dmxp.channels", verb_channels},
+        {"dmxp.validate", verb_validate},
         {"dmxp.recover", verb_recover},
     };
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -253,7 +255,8 @@ static int port_new(struct dmxp_port **out)
     port->metas = calloc(LIVE_LARGEST_BATCH, sizeof(*port->metas));
     port->messages = calloc(LIVE_LARGEST_BATCH, sizeof(*port->messages));
     port->buffer = calloc(LIVE_LARGEST_BATCH, SHMW_DMXP_PAYLOAD_CAPACITY_CRATE);
-    return port->items != NULL && port->metas != NULL && port->messages != NULL && port->buffer != NULL ? SHMW_OK : DRIVER_INTERNAL;
+    return port->items != NULL && port->metas != NULL && port->messages != NULL && port->buffer != NULL ? SHMW_OK
+                                                                                                        : DRIVER_INTERNAL;
 }
 
 static int dmxp_live_attach(struct request *rq, void *segment, const cJSON *plan, void **out)
@@ -281,7 +284,8 @@ static size_t dmxp_live_batch_limit(void *port)
 
 /* Table ------------------------------------------------------------------------------------------------------------ */
 
-static const char *const classes[] = {"inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery", NULL};
+static const char *const classes[] = {"inspect",  "read",     "write",    "write-exact", "live",
+                                      "blocking", "hardened", "recovery", NULL};
 static const char *const features[] = {"batch", "split", "inject", "sleep-hook", NULL};
 
 const struct profile driver_dmxp = {

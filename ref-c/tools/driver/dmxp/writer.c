@@ -65,8 +65,7 @@ static int write_each(struct request *rq, shmw_dmxp_channel *channel, const cJSO
     uint64_t timeout_ns = 0;
     int rc = want_timeout(rq, &timeout_ns);
     const cJSON *item;
-    cJSON_ArrayForEach(item, items)
-    {
+    cJSON_ArrayForEach (item, items) {
         struct shmw_dmxp_meta meta;
         struct bytes data = {0};
         uint64_t position = 0;
@@ -96,8 +95,7 @@ static int write_batch(struct request *rq, shmw_dmxp_channel *channel, const cJS
     size_t n = 0;
     int rc = SHMW_OK;
     const cJSON *item;
-    cJSON_ArrayForEach(item, items)
-    {
+    cJSON_ArrayForEach (item, items) {
         struct bytes data = {0};
         rc = need_bytes(rq, item, "data", &data);
         if (rc == SHMW_OK)
