@@ -51,6 +51,11 @@ mod wait;
 
 pub mod dmxp;
 
+/// The examples of README.md, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 pub use map::{path, unlink};

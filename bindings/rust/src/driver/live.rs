@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use serde_json::{json, Value};
 use shmwire::{Answer, Code};
 
-use super::milliseconds;
 use super::wire::{pattern, Failure, Outcome, Request};
 
 const MAGIC: u32 = 0x5752_4853;
@@ -76,7 +75,7 @@ impl Actor {
             count: plan.optional_number("count", u64::MAX)?.unwrap_or(0),
             sizes: if writes { sizes(plan, line.largest_payload())? } else { Vec::new() },
             stutter: Duration::from_micros(plan.optional_number("stutter_us", small)?.unwrap_or(0)),
-            limit: milliseconds(plan.number("limit_ms", small)?),
+            limit: Duration::from_millis(plan.number("limit_ms", small)?),
             letters: vec![letter; batch as usize],
             history: if writes { None } else { history(plan)? },
             line,

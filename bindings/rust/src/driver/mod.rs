@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use serde_json::{json, Map, Value};
 
@@ -272,9 +271,4 @@ fn hello(request: &Request<'_>) -> Outcome {
         "impl": {"name": "shmwire-rust", "version": shmwire::VERSION, "language": "rust"},
         "profiles": profiles,
     }))
-}
-
-/// Milliseconds of the protocol as the library wants them.
-fn milliseconds(count: u64) -> Duration {
-    Duration::from_millis(count)
 }

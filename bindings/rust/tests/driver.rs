@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+//! The conformance driver as its runner meets it: lines in, lines out.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use common::Name;
+use serde_json::{json, Value};
+
+struct Driver {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    last_id: u64,
+}
+
+impl Driver {
+    fn start() -> Driver {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shmwire-driver-rust"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the driver");
+        let (input, output) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("its output")));
+        Driver { child, input, output, last_id: 0 }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Value {
+        let input = self.input.as_mut().expect("not closed");
+        input.write_all(line).and_then(|()| input.write_all(b"\n")).expect("the driver reads");
+        let mut reply = String::new();
+        self.output.read_line(&mut reply).expect("the driver answers");
+        serde_json::from_str(&reply).expect("JSON")
+    }
+
+    fn ask(&mut self, mut request: Value) -> Value {
+        self.last_id += 1;
+        request["id"] = json!(self.last_id);
+        let mut reply = self.line(request.to_string().as_bytes());
+        assert_eq!(reply["id"], json!(self.last_id));
+        reply.as_object_mut().expect("an object").remove("id");
+        reply
+    }
+
+    fn ok(&mut self, request: Value) -> Value {
+        let mut reply = self.ask(request.clone());
+        assert!(reply["ok"].is_object(), "{request} gave {reply}");
+        reply["ok"].take()
+    }
+
+    fn err(&mut self, request: Value) -> Value {
+        let mut reply = self.ask(request.clone());
+        assert!(reply["err"].is_object(), "{request} gave {reply}");
+        reply["err"]["code"].take()
+    }
+
+    fn finish(mut self) {
+        self.input = None;
+        assert!(self.child.wait().expect("our own child").success());
+    }
+}
+
+/// A driver, and a segment with channel 0 of 4 slots under its first handle.
+fn with_segment(name: &Name) -> Driver {
+    let mut driver = Driver::start();
+    driver.ok(json!({"cmd": "create", "profile": "dmxp", "seg": name.0, "options": {"size": "131072"}}));
+    driver.ok(json!({"cmd": "call", "h": 1, "verb": "dmxp.channel_create", "args": {"channel": 0, "capacity": "4"}}));
+    driver
+}
+
+#[test]
+fn manners() {
+    let mut driver = Driver::start();
+    let hello = driver.ok(json!({"cmd": "hello", "proto": [1], "suite": "test", "env": {}}));
+    assert_eq!((&hello["proto"], &hello["impl"]["language"]), (&json!(1), &json!("rust")));
+    assert_eq!(hello["profiles"]["dmxp"]["classes"].as_array().map(Vec::len), Some(8));
+    assert_eq!(driver.err(json!({"cmd": "hello", "proto": [2]})), "UNSUPPORTED");
+    assert_eq!(driver.err(json!({"cmd": "frobnicate"})), "UNKNOWN_COMMAND");
+    assert_eq!(driver.err(json!({"cmd": "read", "h": 99, "max": 1, "mode": "try"})), "BAD_REQUEST");
+    assert_eq!(driver.err(json!({"cmd": "open", "profile": "nope", "seg": "/x", "mode": "ro"})), "UNSUPPORTED");
+    assert_eq!(driver.err(json!({"cmd": "open", "profile": "dmxp", "seg": "/shmw-rust-absent", "mode": "ro"})), "NOT_FOUND");
+    let long = vec![b' '; (1 << 20) + 10];
+    for bad in [&b"not JSON"[..], b"[]", b"{\"cmd\":\"hello\"}", b"\xff\xfe", &long] {
+        let reply = driver.line(bad);
+        assert_eq!((&reply["err"]["code"], &reply["id"]), (&json!("BAD_REQUEST"), &Value::Null));
+    }
+    driver.ok(json!({"cmd": "reset", "unknown": {"field": []}}));
+    driver.ok(json!({"cmd": "bye"}));
+    driver.finish();
+}
+
+#[test]
+fn items_before_an_error_are_returned() {
+    let name = Name::new("driver-pending");
+    let mut driver = with_segment(&name);
+    let items: Vec<Value> = (0..3).map(|i| json!({"data": {"pat": 1, "seed": i, "len": 60}})).collect();
+    driver.ok(json!({"cmd": "write", "h": 1, "channel": 0, "mode": "try", "items": items}));
+    name.poke(common::HEADER + common::SLOT + 40, &2000_u32.to_le_bytes());
+    let read = json!({"cmd": "read", "h": 1, "channel": 0, "max": 8, "mode": "try"});
+    let first = driver.ok(read.clone());
+    assert_eq!((first["st"].as_str(), first["items"].as_array().map(Vec::len)), (Some("ok"), Some(1)));
+    assert_eq!(driver.err(read.clone()), "CORRUPT");
+    assert_eq!(driver.ok(read)["items"][0]["pos"], "2");
+    driver.finish();
+}
+
+#[test]
+fn injected_meta_reaches_the_bytes() {
+    let name = Name::new("driver-inject");
+    let mut driver = with_segment(&name);
+    driver.ok(json!({"cmd": "inject", "clock_ns": "1000", "clock_step_ns": "10", "pid": 42, "runtime": 1}));
+    let item = json!({"data": {"hex": "6869"}});
+    driver.ok(json!({"cmd": "write", "h": 1, "channel": 0, "mode": "batch", "items": [item, item]}));
+    driver.ok(json!({"cmd": "write", "h": 1, "channel": 0, "mode": "try", "items": [{"data": {"hex": ""}, "meta": {"message_id": "7"}}]}));
+    let metas = driver.ok(json!({"cmd": "read", "h": 1, "channel": 0, "max": 9, "mode": "peek"}))["items"].take();
+    let times: Vec<&Value> = metas.as_array().expect("items").iter().map(|item| &item["meta"]["timestamp_ns"]).collect();
+    assert_eq!(times, ["1000", "1010", "1020"]);
+    let expected =
+        json!({"message_id": "7", "timestamp_ns": "1020", "message_type": 0, "sender_pid": 42, "sender_runtime": 1, "flags": 0});
+    assert_eq!(metas[2]["meta"], expected);
+    driver.finish();
+}
+
+#[test]
+fn closing_leaves_claims_as_a_death_would() {
+    let name = Name::new("driver-claims");
+    let mut driver = with_segment(&name);
+    driver.ok(json!({"cmd": "open", "profile": "dmxp", "seg": name.0, "mode": "rw"}));
+    let claim = driver.ok(json!({"cmd": "claim", "h": 2, "channel": 0}));
+    assert_eq!((&claim["st"], &claim["pos"]), (&json!("ok"), &json!("0")));
+    assert_eq!(driver.err(json!({"cmd": "commit", "c": claim["c"], "data": {"pat": 1, "seed": 0, "len": 1025}})), "TOO_LARGE");
+    driver.ok(json!({"cmd": "close", "h": 2}));
+    assert_eq!(driver.err(json!({"cmd": "abandon", "c": claim["c"]})), "BAD_REQUEST");
+    assert_eq!(name.u64_at(common::HEADER), 0, "still claimed");
+    let report = driver.ok(json!({"cmd": "call", "h": 1, "verb": "dmxp.recover", "args": {"all_dead": true}}));
+    assert_eq!((&report["tombstones"], &report["count_repaired"]), (&json!("1"), &json!(false)));
+    driver.finish();
+}
+
+#[test]
+fn a_truncated_segment_is_survived() {
+    let name = Name::new("driver-truncated");
+    let mut driver = with_segment(&name);
+    let write = json!({"cmd": "write", "h": 1, "channel": 0, "mode": "try", "items": [{"data": {"hex": "00"}}]});
+    driver.ok(write.clone());
+    std::fs::OpenOptions::new().write(true).open(name.path()).and_then(|file| file.set_len(4096)).expect("we own it");
+    assert_eq!(driver.err(json!({"cmd": "read", "h": 1, "channel": 0, "max": 1, "mode": "try"})), "TRUNCATED");
+    assert_eq!(driver.err(write), "TRUNCATED", "the handle is spent");
+    driver.ok(json!({"cmd": "reset"}));
+    assert_eq!(driver.err(json!({"cmd": "open", "profile": "dmxp", "seg": name.0, "mode": "rw"})), "TRUNCATED");
+    drop(name);
+    let name = Name::new("driver-afterwards");
+    driver.ok(json!({"cmd": "create", "profile": "dmxp", "seg": name.0, "options": {"size": 131_072}}));
+    driver.finish();
+}
+
+#[test]
+fn live_actors_certify_and_record() {
+    let name = Name::new("driver-live");
+    let mut writer = with_segment(&name);
+    let mut reader = Driver::start();
+    let history = std::env::temp_dir().join(format!("shmw-rust-{}-history", std::process::id()));
+    let plan = json!({
+        "cmd": "arm", "profile": "dmxp", "seg": name.0, "channel": 0, "actor": 5, "seed": 9, "count": 500, "sizes": [24, 25, 1024],
+        "batch": 3, "wait": "block", "stutter_us": 50, "limit_ms": 20_000, "role": "write", "history": history,
+    });
+    let mut reads = plan.clone();
+    reads["role"] = json!("read");
+    writer.ok(plan);
+    reader.ok(reads);
+    let summary = std::thread::scope(|scope| {
+        let going = scope.spawn(|| reader.ok(json!({"cmd": "go"})));
+        assert_eq!(writer.ok(json!({"cmd": "go"}))["sent"], 500);
+        let end = json!([{"data": {"hex": ""}, "meta": {"message_type": 0xFFFF_FFFF_u32}}]);
+        writer.ok(json!({"cmd": "write", "h": 1, "channel": 0, "mode": "block", "timeout_ms": 10_000, "items": end}));
+        going.join().expect("no panic")
+    });
+    let of = |key: &str| summary[key].as_u64();
+    assert_eq!((of("received"), of("torn"), of("corrupt"), &summary["ended"]), (Some(500), Some(0), Some(0), &json!(true)));
+    let records = std::fs::read(&history).expect("the history");
+    std::fs::remove_file(&history).expect("ours");
+    assert_eq!(records.len(), 500 * 40);
+    let word = |record: &[u8], at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("4 bytes"));
+    for (i, record) in records.chunks(40).enumerate() {
+        let expected = [5, 1, i as u32, 0, i as u32, 0, [24, 25, 1024][i % 3], writer.child.id()];
+        assert!((0..8).all(|k| word(record, 4 * k) == expected[k]) && word(record, 36) == 0, "record {i}");
+    }
+    writer.finish();
+    reader.finish();
+}
