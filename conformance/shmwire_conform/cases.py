@@ -125,6 +125,12 @@ class Corpus:
         return patched(base, case.raw["base"]["patch"], case.id)
 
 
+@functools.cache
+def everything() -> Corpus:
+    """The corpus of this installation, loaded and checked once."""
+    return Corpus()
+
+
 def _own_bytes(case: Case) -> bytes:
     entry = case.raw["file"]
     try:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from . import __version__, config, doctor, engine, exporting, replaying, report, requirements, summary
-from .cases import CLASSES, KINDS, Case, Corpus
+from .cases import CLASSES, KINDS, Case, Corpus, everything
 from .config import DriverConfig
 from .errors import HarnessError, UsageError
 from .model import Result
@@ -152,7 +152,7 @@ def _doctor(args: argparse.Namespace, quick: list[str] | None) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    cases = _selected(Corpus(), _selection(args))
+    cases = _selected(everything(), _selection(args))
     for case in cases:
         if args.json:
             fields = ("id", "title", "profile", "kind", "class", "level", "rules", "needs")
@@ -163,7 +163,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    corpus = Corpus()
+    corpus = everything()
     if args.case not in corpus.cases:
         raise UsageError(f"no case {args.case} (shmwire-conform list)")
     print(explain.explain(corpus, corpus.get(args.case)))
@@ -171,7 +171,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    corpus = Corpus()
+    corpus = everything()
     cases = _selected(corpus, _selection(args))
     if not cases:
         return 5
@@ -187,7 +187,7 @@ def _replay(args: argparse.Namespace, quick: list[str] | None) -> int:
 
 
 def _freeze(args: argparse.Namespace) -> int:
-    corpus = Corpus()
+    corpus = everything()
     if args.check:
         lines = requirements.drift(corpus, args.profile)
         print("\n".join(lines) if lines else "the frozen sets are those of the cases")

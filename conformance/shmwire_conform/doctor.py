@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .cases import Corpus
+from .cases import everything
 from .config import DriverConfig, build
 from .errors import Finding, HarnessError, UsageError
 from .plan import Selection, make
@@ -159,7 +159,7 @@ def _manners(driver: DriverConfig) -> tuple[list[Check], dict[str, object] | Non
 
 def _smoke(driver: DriverConfig, caps: Capabilities) -> list[Check]:
     """The first case of each claimed class, so that a gross mistake shows before a whole run does."""
-    corpus, segments, pool = Corpus(), Segments(), Pool()
+    corpus, segments, pool = everything(), Segments(), Pool()
     runner = Runner(corpus, {driver.name: driver}, segments, pool)
     plan = make(corpus, [driver.name], {driver.name: caps}, Selection())
     checks = []

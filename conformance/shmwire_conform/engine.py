@@ -12,7 +12,7 @@ from pathlib import Path
 from . import config as driver_config
 from . import plan as planning
 from . import requirements
-from .cases import Corpus
+from .cases import everything
 from .config import DriverConfig, KnownFailure
 from .errors import Finding, UsageError
 from .live import schedule as live
@@ -68,10 +68,15 @@ def _transcripts(report: Path | None) -> Path | None:
     return directory
 
 
+def _shortened(lines: list[str], most: int = 5) -> list[str]:
+    """The first few of many."""
+    return lines if len(lines) <= most else [*lines[:most], f"… and {len(lines) - most} more (shmwire-conform freeze --check)"]
+
+
 def execute(options: Options, progress: Progress) -> Run:
     """Run what is selected. Raises UsageError when a driver cannot be started."""
     begun = time.monotonic()
-    corpus = Corpus()
+    corpus = everything()
     configs = driver_config.distinct(options.drivers)
     caps = capabilities(configs)
     names = [config.name for config in configs]
@@ -95,6 +100,6 @@ def execute(options: Options, progress: Progress) -> Run:
     run.problems += [f"left in shared memory: {name}" for name in names_left]
     if not options.selection.partial:
         for profile in run.profiles:
-            run.problems += requirements.drift(corpus, profile)
+            run.problems += _shortened(requirements.drift(corpus, profile))
     run.seconds = time.monotonic() - begun
     return run

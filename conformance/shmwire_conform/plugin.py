@@ -14,7 +14,7 @@ import pytest
 
 from . import config as driver_config
 from . import engine, plan
-from .cases import CLASSES, KINDS, Corpus
+from .cases import CLASSES, KINDS, everything
 from .live import schedule as live
 from .model import Result, Unit
 from .plan import Selection
@@ -39,7 +39,7 @@ class Suite:
     """What all items share: drivers, pool, segments, and the results so far."""
 
     def __init__(self, options: Any) -> None:
-        self.corpus = Corpus()
+        self.corpus = everything()
         loaded = [driver_config.load_driver(source) for source in options.shmwire_driver]
         configs = driver_config.distinct(loaded)
         names = [one.name for one in configs]

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .cases import Corpus
+from .cases import everything
 from .config import DriverConfig
 from .errors import Finding, UsageError
 from .process import DriverProcess
@@ -38,7 +38,7 @@ class _Replay:
         self.lines: list[str] = []
         self.same = True
         self._session = Session("", segments, processes, Transcript(old.case, old.drivers))
-        corpus = Corpus()
+        corpus = everything()
         self._session.profile = old.case.split("/", maxsplit=1)[0]
         self._moved = {}
         for entry in old.setup:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What the suite's own tests share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from shmwire_conform import engine
+from shmwire_conform.cases import Corpus, everything
+from shmwire_conform.config import DriverConfig, KnownFailure
+from shmwire_conform.plan import Selection
+from shmwire_conform.summary import Run
+
+HERE = Path(__file__).resolve().parent
+SKELETON = HERE.parent / "skeleton"
+
+
+def skeleton() -> DriverConfig:
+    return DriverConfig("skeleton", (sys.executable, "driver.py"), SKELETON)
+
+
+def consumer(defect: str = "") -> DriverConfig:
+    """The skeleton that also consumes; with a defect planted in it, if one is named."""
+    extra = ("--broken", defect) if defect else ()
+    return DriverConfig(defect or "consumer", (sys.executable, str(HERE / "drivers" / "consumer.py"), *extra), HERE)
+
+
+def script(tmp_path: Path, body: str, name: str = "script") -> DriverConfig:
+    """A driver that is a few lines of Python: `reply(request)` gives what stands beside the id."""
+    frame = (
+        "import json, os, sys, time, signal\n"
+        "ME = {'name': 's', 'version': '1'}\n"
+        "HELLO = {'proto': 1, 'driver': ME, 'impl': {**ME, 'language': 'python'},\n"
+        "         'profiles': {'dmxp': {'classes': ['inspect'], 'features': []}}}\n"
+        "def say(value):\n    os.write(1, (json.dumps(value) + '\\n').encode())\n"
+        f"{body}\n"
+        "for line in sys.stdin:\n"
+        "    ask = json.loads(line)\n"
+        "    if ask['cmd'] == 'hello':\n        say({'id': ask['id'], 'ok': HELLO})\n        continue\n"
+        "    found = reply(ask)\n"
+        "    if found is not None:\n        say({'id': ask['id'], **found})\n"
+        "    if ask['cmd'] == 'bye':\n        break\n"
+    )
+    path = tmp_path / f"{name}.py"
+    path.write_text(frame, encoding="utf-8")
+    return DriverConfig(name, (sys.executable, str(path)), tmp_path)
+
+
+def run_suite(
+    drivers: list[DriverConfig], *, known: list[KnownFailure] | None = None, report: Path | None = None, **chosen: object
+) -> Run:
+    """A run without a terminal."""
+    selection = Selection(**chosen)  # type: ignore[arg-type]
+    options = engine.Options(drivers, selection, jobs=2, report=report, known=known or [])
+    return engine.execute(options, lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    return everything()

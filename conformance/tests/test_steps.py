@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Steps of the runner, each against a script that behaves and one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import script
+from shmwire_conform.cases import everything
+from shmwire_conform.errors import Finding
+from shmwire_conform.process import DriverProcess
+from shmwire_conform.segments import Segments
+from shmwire_conform.session import Session
+from shmwire_conform.transcript import Transcript
+
+SIGNAL_AT = 128 + 24
+
+# Answers everything, except: close waits 0.3 s, inspect changes channel[0].signal, call wakes one sleeper on it.
+BODY = """
+import ctypes, mmap
+def word():
+    global where
+    fd = os.open(where, os.O_RDWR)
+    mapping = mmap.mmap(fd, 0)
+    os.close(fd)
+    return ctypes.c_uint32.from_buffer(mapping, 152)
+def reply(ask):
+    global where
+    if ask['cmd'] == 'open':
+        where = ask['seg']
+        return {'ok': {'h': 1}}
+    if ask['cmd'] == 'close':
+        time.sleep(0.3)
+    if ask['cmd'] == 'inspect':
+        word().value += 1
+        return {'ok': {'fields': {}}}
+    if ask['cmd'] == 'call':
+        ctypes.CDLL(None).syscall(202 if os.uname().machine == 'x86_64' else 98, ctypes.byref(word()), 1, 1, None, None, 0)
+    return {'ok': {}}
+"""
+OPEN = {"on": "A", "cmd": "open", "mode": "rw"}
+INSPECT = {"on": "A", "cmd": "inspect"}
+WAKE = {"on": "A", "cmd": "call", "verb": "x"}
+
+
+def runner(cmd: str, **rest: Any) -> dict[str, Any]:
+    return {"on": "runner", "cmd": cmd, **rest}
+
+
+SNAPSHOT = runner("snapshot", **{"as": "s"})
+ASLEEP = runner("futex-wait", field="channel[0].signal")
+THEN = [{"off": "384", "hex": "07", "field": "channel[0].head"}]
+
+PASSING: dict[str, list[dict[str, Any]]] = {
+    "bytes": [runner("bytes", off="8", hex="01000000")],
+    "fields": [INSPECT, runner("fields", expect={"channel[0].signal": "2", "channel[0].capacity": "4"})],
+    "invariants": [runner("invariants")],
+    "same": [SNAPSHOT, runner("same", **{"as": "s"})],
+    "changed": [SNAPSHOT, INSPECT, runner("changed", **{"as": "s"}, patch=[{"off": str(SIGNAL_AT), "hex": "02000000"}])],
+    "poke": [runner("poke", field="channel[0].waiters", value="3"), runner("bytes", off=str(SIGNAL_AT + 4), hex="03000000")],
+    "stat": [runner("stat", mode="0600", size="106496"), runner("truncate", size="4096"), runner("stat", size="4096")],
+    "lock": [runner("lock"), runner("unlock"), runner("lock")],
+    "woken": [ASLEEP, WAKE, runner("woken", **{"is": True}, within_ms=2000)],
+    "asleep": [ASLEEP, runner("woken", **{"is": False}, within_ms=50)],
+    "nobody": [runner("futex-wake", field="channel[0].signal", woken=0, within_ms=30)],
+    "pending": [
+        runner("start", step={"on": "A", "cmd": "close"}), runner("pending", on_driver="A", ms=100),
+        runner("finish", on_driver="A", within_ms=1500),
+    ],
+    "watch": [
+        runner("watch", step=INSPECT, off=str(SIGNAL_AT), hex="01000000", then=[{"off": "8", "hex": "01000000"}]),
+    ],
+}  # fmt: skip
+
+FAILING: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "bytes": ("header.version", [runner("bytes", off="8", hex="02000000")]),
+    "fields": ("channel\\[0\\].signal: expected 1, got 2", [INSPECT, runner("fields", expect={"channel[0].signal": "1"})]),
+    "invariants": ("channel\\[0\\].waiters", [runner("poke", field="channel[0].waiters", value="3"), runner("invariants")]),
+    "same": ("channel\\[0\\].signal", [SNAPSHOT, INSPECT, runner("same", **{"as": "s"})]),
+    "changed": ("channel\\[0\\].signal", [SNAPSHOT, INSPECT, runner("changed", **{"as": "s"}, patch=[])]),
+    "stat": ("mode: expected 0644, got 0600", [runner("stat", mode="0644")]),
+    "absent": ("must be none", [runner("absent")]),
+    "woken": ("not woken", [ASLEEP, runner("woken", **{"is": True}, within_ms=50)]),
+    "asleep": ("was woken", [ASLEEP, WAKE, runner("woken", **{"is": False}, within_ms=500)]),
+    "sleeper": ("0 wakes found a sleeper, expected 1", [runner("futex-wake", field="channel[0].signal", woken=1, within_ms=30)]),
+    "pending": ("answered at once", [runner("start", step=INSPECT), runner("pending", on_driver="A", ms=1000)]),
+    "finish": (
+        "the reply took", [runner("start", step={"on": "A", "cmd": "close"}), runner("finish", on_driver="A", within_ms=50)],
+    ),
+    "within": ("the reply took", [{"on": "A", "cmd": "close", "within_ms": 50}]),
+    "watch": (
+        "had changed when channel\\[0\\].head was",
+        [runner("watch", step=INSPECT, off=str(SIGNAL_AT), hex="01000000", then=THEN)],
+    ),
+}  # fmt: skip
+
+
+def perform(tmp_path: Path, steps: list[dict[str, Any]]) -> None:
+    image = everything().image("dmxp/golden/one-message")
+    assert image is not None
+    segments, process = Segments(), DriverProcess(script(tmp_path, BODY))
+    process.greet()
+    session = Session("dmxp", segments, {"A": process}, Transcript("x", {}))
+    try:
+        session.place(image, "dmxp/golden/one-message")
+        session.run([OPEN, *steps])
+    finally:
+        session.close()
+        process.kill()
+        segments.clean()
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_met(tmp_path: Path, name: str) -> None:
+    perform(tmp_path, PASSING[name])
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_not_met(tmp_path: Path, name: str) -> None:
+    words, steps = FAILING[name]
+    with pytest.raises(Finding, match=words) as caught:
+        perform(tmp_path, steps)
+    assert caught.value.on == "A"
+
+
+def test_one_futex_wake_is_counted(tmp_path: Path) -> None:
+    """A sleeper in the same file is found by futex-wake."""
+    perform(tmp_path, [ASLEEP, runner("futex-wake", field="channel[0].signal", woken=1, within_ms=500)])
