@@ -132,6 +132,9 @@ const channelTailOffset uint64 = 128
 // channelHeadOffset: u64, next position that a consumer claims.
 const channelHeadOffset uint64 = 256
 
+// channelRemovalsOffset: u64, how often a channel of this entry has been removed. Beside head, so that consumers find a removal without touching the producers' lines.
+const channelRemovalsOffset uint64 = 264
+
 // Slot i of a band, at band_offset + 1088 i. Position p lives in slot p mod capacity.
 const slotSize uint64 = 1088
 

@@ -14,8 +14,11 @@ import (
 // TrySend sends one message and answers its position, or ErrFull at once. meta may be nil. ErrTooLarge, ErrClosed, ErrCorrupt,
 // ErrPermission, ErrInvalidArgument (flags bit 15).
 func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
-	if err := c.sendable(len(data), meta); err != nil {
+	if err := c.segment.writable(); err != nil {
 		return 0, err
+	}
+	if !c.sound(len(data), meta) {
+		return 0, c.unsound(len(data))
 	}
 	position, err := c.claim(1)
 	if err != nil {
@@ -68,40 +71,41 @@ func (c *Channel) SendBatch(items []Item) (uint64, error) {
 	if count == 0 || count > c.capacity {
 		return 0, shmwire.Errorf(shmwire.ErrInvalidArgument, "%d items, capacity %d", count, c.capacity)
 	}
-	clockNeeded := false
+	if err := c.segment.writable(); err != nil {
+		return 0, err
+	}
 	for i := range items { // every item before the claim [dmxp.produce.too-large]
-		if err := c.sendable(len(items[i].Data), items[i].Meta); err != nil {
-			return 0, err
+		if item := &items[i]; !c.sound(len(item.Data), item.Meta) {
+			return 0, c.unsound(len(item.Data))
 		}
-		clockNeeded = clockNeeded || items[i].Meta == nil || items[i].Meta.TimestampNS == 0
 	}
 	position, err := c.claim(count)
 	if err != nil {
 		return 0, err
 	}
-	clock := uint64(0)
-	if clockNeeded {
-		clock = now()
-	}
+	clock := uint64(0) // one look at it for all items that bring no time
 	for i := range items {
-		c.fill(position+uint64(i), items[i].Data, items[i].Meta, clock)
+		item := &items[i]
+		if clock == 0 && (item.Meta == nil || item.Meta.TimestampNS == 0) {
+			clock = now()
+		}
+		c.fill(position+uint64(i), item.Data, item.Meta, clock)
 	}
 	c.wake(uint32(count))
 	return position, nil
 }
 
-// sendable checks what can be checked before the claim.
-func (c *Channel) sendable(length int, meta *Meta) error {
-	if err := c.segment.writable(); err != nil {
-		return err
-	}
+// sound says whether a message can be sent: what can be checked before the claim, small enough to be inlined.
+func (c *Channel) sound(length int, meta *Meta) bool {
+	return uint64(length) <= c.place.capacity && (meta == nil || meta.Flags&MessageTombstone == 0)
+}
+
+// unsound says why a message is not sound.
+func (c *Channel) unsound(length int) error {
 	if uint64(length) > c.place.capacity { // [dmxp.produce.too-large]
 		return shmwire.Errorf(shmwire.ErrTooLarge, "%d bytes, at most %d", length, c.place.capacity)
 	}
-	if meta != nil && meta.Flags&MessageTombstone != 0 {
-		return shmwire.Errorf(shmwire.ErrInvalidArgument, "flags bit 15 is reserved")
-	}
-	return nil
+	return shmwire.Errorf(shmwire.ErrInvalidArgument, "flags bit 15 is reserved")
 }
 
 func stamp(meta *Meta) uint64 {
@@ -211,8 +215,11 @@ func (k *Claim) Commit(length int, meta *Meta) error {
 	if length < 0 {
 		return shmwire.Errorf(shmwire.ErrInvalidArgument, "length %d", length)
 	}
-	if err := c.sendable(length, meta); err != nil {
+	if err := c.segment.writable(); err != nil {
 		return err
+	}
+	if !c.sound(length, meta) {
+		return c.unsound(length)
 	}
 	cell := c.cell(k.Position)
 	c.putMeta(cell, k.Position, uint32(length), meta, stamp(meta))
