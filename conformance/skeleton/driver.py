@@ -57,7 +57,7 @@ class Segment:
         at = 128 + ENTRY * index
         names = ("channel_id", "flags", "capacity", "band_offset", "signal", "waiters", "retired_capacity")
         values = dict(zip(names, struct.unpack_from("<IIQQIIQ", self.map, at), strict=True))
-        return {**values, "tail": self.word(at + 128), "head": self.word(at + 256)}
+        return {**values, "tail": self.word(at + 128), "head": self.word(at + 256), "removals": self.word(at + 264)}
 
     def channel(self, index: int) -> dict[str, int]:
         """The entry of a live channel, checked by section 4 of the chapter."""
