@@ -62,6 +62,29 @@ def pattern(seed: int, length: int) -> bytes:
     return bytes((31 * seed + 17 * i + 101 * (i >> 8)) & 255 for i in range(length))
 
 
+FIXTURES = ROOT / "fixtures"
+
+
+def fixture_bytes(case: dict[str, Any]) -> bytes:
+    """The segment of a case: its own file, or its base with the patches applied (spec/fixtures.md)."""
+    if "base" not in case:
+        return Path(FIXTURES, case["id"], case["file"]["path"]).read_bytes()
+    base = json.loads((FIXTURES / case["base"]["case"] / "case.json").read_text(encoding="utf-8"))
+    data = bytearray(fixture_bytes(base))
+    for patch in case["base"]["patch"]:
+        if "truncate" in patch:
+            del data[int(patch["truncate"]):]
+        else:
+            new = bytes.fromhex(patch["hex"])
+            data[int(patch["off"]):int(patch["off"]) + len(new)] = new
+    return bytes(data)
+
+
+def fixture_cases(kind: str) -> list[dict[str, Any]]:
+    cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((FIXTURES / "dmxp" / kind).glob("*/case.json"))]
+    return [case for case in cases if "base" in case or "file" in case]
+
+
 class Driver:
     """The driver under test, one request at a time."""
 
@@ -70,15 +93,27 @@ class Driver:
         self.last = 0
 
     def line(self, text: bytes) -> dict[str, Any]:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        """Send a line as it is; the reply to it."""
+        assert self.process.stdin is not None
         self.process.stdin.write(text + b"\n")
         self.process.stdin.flush()
+        return self.reply()
+
+    def reply(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
         reply: dict[str, Any] = json.loads(self.process.stdout.readline())
         return reply
 
-    def ask(self, cmd: str, **fields: Any) -> dict[str, Any]:
+    def post(self, cmd: str, **fields: Any) -> None:
+        """Send a request and leave its reply for later."""
+        assert self.process.stdin is not None
         self.last += 1
-        reply = self.line(json.dumps({"id": self.last, "cmd": cmd, **fields}).encode())
+        self.process.stdin.write(json.dumps({"id": self.last, "cmd": cmd, **fields}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def ask(self, cmd: str, **fields: Any) -> dict[str, Any]:
+        self.post(cmd, **fields)
+        reply = self.reply()
         assert reply["id"] == self.last
         return reply
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import SHMWIRE, driver, ok, run
+from support import SHMWIRE, driver, fixture_bytes, fixture_cases, ok, run
 
 Make = Callable[..., Path]
 READERS = [["inspect"], ["validate"], ["dump"], ["tail"], ["recover", "--dry-run"], ["recover", "--all-dead"]]
@@ -80,6 +81,43 @@ def test_random_damage(segment: Make, tmp_path: Path) -> None:
         for words in (["inspect"], ["validate"], ["dump", "--format", "text", "--all"], ["recover", "--dry-run"]):
             run(*words, "--profile", "dmxp", path)
         assert path.read_bytes() == data, f"seed {SEED}"
+
+
+def rules_of(path: Path) -> set[str]:
+    found = json.loads(run("validate", "--json", "--profile", "dmxp", path).stdout)["findings"]
+    return {f["rule"] for f in found if f["severity"] == "error"}
+
+
+def test_hostile_fixtures_are_named_by_their_rule(tmp_path: Path) -> None:
+    cases = [case for case in fixture_cases("hostile") if case.get("reject")]
+    assert cases
+    for case in cases:
+        path = tmp_path / "seg.bin"
+        path.write_bytes(before := fixture_bytes(case))
+        assert rules_of(path) & set(case["rules"]), case["id"]
+        for words in (["inspect"], ["dump", "--all"], ["tail"], ["recover", "--dry-run"]):
+            run(*words, "--profile", "dmxp", path)
+        assert path.read_bytes() == before, case["id"]
+
+
+def test_golden_fixtures_are_sound(tmp_path: Path) -> None:
+    cases = fixture_cases("golden")
+    assert cases
+    for case in cases:
+        path = tmp_path / "seg.bin"
+        path.write_bytes(fixture_bytes(case))
+        assert rules_of(path) == set(), case["id"]
+        ok("dump", path)
+
+
+def test_captured_fixtures(tmp_path: Path) -> None:
+    """What the source system wrote is sound; only the consumer written from its document wedges a channel."""
+    cases = fixture_cases("captured")
+    assert cases
+    for case in cases:
+        path = tmp_path / "seg.bin"
+        path.write_bytes(fixture_bytes(case))
+        assert rules_of(path) == ({"dmxp.consume.release"} if "document-consumer-wedge" in case["id"] else set()), case["id"]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -150,3 +188,26 @@ def test_tail_counts_what_it_could_not_see(segment: Make, tmp_path: Path) -> Non
         process.kill()
         process.wait()
     assert b"channel 0: 2 consumed before they were seen" in err.read_bytes()
+
+
+def test_looking_at_a_busy_segment_finds_nothing(segment: Make, tmp_path: Path) -> None:
+    """Writer and reader at full speed over four slots: no verb may take a passing state for a broken one."""
+    path = segment(capacity=4, count=0)
+    plan = {"profile": "dmxp", "seg": str(path), "channel": 0, "actor": 1, "count": 10**9, "sizes": [24, 1000], "seed": 1,
+            "batch": 1, "wait": "spin", "stutter_us": 0, "limit_ms": 2500}
+    with driver() as writer, driver() as reader:
+        for d, role in ((writer, "write"), (reader, "read")):
+            d.good("arm", **{**plan, "role": role})
+            d.post("go")
+        end = time.monotonic() + 1.5
+        rounds = 0
+        while time.monotonic() < end:
+            for words in (["validate"], ["inspect"], ["dump"], ["recover", "--dry-run"]):
+                done = run(*words, path)
+                assert done.returncode == 0 or words[0] == "recover", (words, done.stdout, done.stderr)
+            run("snapshot", path, tmp_path / f"copy-{rounds}")
+            rounds += 1
+        assert rounds > 0
+        assert writer.reply()["ok"]["sent"] > 0
+        summary = reader.reply()["ok"]
+        assert summary["received"] > 0 and summary["torn"] == 0 and summary["corrupt"] == 0

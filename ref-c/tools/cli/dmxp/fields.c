@@ -38,6 +38,7 @@ static const struct field_row channel_fields[] = {
     NUMBER(shmw_dmxp_wire_channel, tail),
     BYTES(shmw_dmxp_wire_channel, pad2),
     NUMBER(shmw_dmxp_wire_channel, head),
+    NUMBER(shmw_dmxp_wire_channel, removals),
     BYTES(shmw_dmxp_wire_channel, pad3),
 };
 

@@ -9,7 +9,9 @@
 #include "dmxp.h"
 #include "raw.h"
 
-#define LOOK_AGAIN_MS 20 /* a live consumer releases a slot well within this time, unless it is not scheduled */
+/* A slot below head is reported when it stays so for this long: a live consumer releases it in less, even when it is preempted. */
+#define PATIENCE_MS 200
+#define LOOK_AGAIN_MS 20
 #define RECHECKS 8
 
 /* One channel under observation. */
@@ -29,10 +31,12 @@ static void find_header(const struct view *view, const struct raw_header *header
                      "%zu bytes; header and channel table need %llu", view->size, (unsigned long long)SHMW_DMXP_HEADER_SIZE);
     if (!header->present)
         return;
-    if (header->magic == 0)
+    if (header->magic == 0) { /* the other fields are not there yet */
         findings_add(findings, ERROR, "dmxp.segment.not-ready", NO_CHANNEL, NO_POSITION,
                      "magic is 0: not published by its creator");
-    else if (header->magic != SHMW_DMXP_MAGIC)
+        return;
+    }
+    if (header->magic != SHMW_DMXP_MAGIC)
         findings_add(findings, ERROR, "dmxp.segment.magic", NO_CHANNEL, NO_POSITION, "magic is 0x%016llX",
                      (unsigned long long)header->magic);
     if (header->version != SHMW_DMXP_VERSION)
@@ -188,17 +192,29 @@ static void find_slots(const struct view *view, const struct raw_header *header,
 
 /* The second look -------------------------------------------------------------------------------------------------- */
 
-static void find_unreleased(const struct view *view, const struct watch *watch, struct findings *findings)
+/* Forget the slots that have changed since they were seen below head. How many are left, and the oldest position of them. */
+static uint64_t still_unreleased(const struct view *view, const struct watch *watch, uint64_t *oldest)
 {
     uint64_t count = 0;
-    uint64_t oldest = UINT64_MAX;
+    *oldest = UINT64_MAX;
     for (uint64_t i = 0; watch->unreleased != NULL && i < watch->channel.capacity; i++) {
-        const uint64_t sequence = watch->unreleased[i];
-        if (sequence == 0 || raw_sequence(view, &watch->channel, i) != sequence)
+        uint64_t *sequence = &watch->unreleased[i];
+        if (*sequence == 0)
             continue;
+        if (raw_sequence(view, &watch->channel, i) != *sequence) {
+            *sequence = 0;
+            continue;
+        }
         count++;
-        oldest = sequence - 1 < oldest ? sequence - 1 : oldest;
+        *oldest = *sequence - 1 < *oldest ? *sequence - 1 : *oldest;
     }
+    return count;
+}
+
+static void find_unreleased(const struct view *view, const struct watch *watch, struct findings *findings)
+{
+    uint64_t oldest = 0;
+    const uint64_t count = still_unreleased(view, watch, &oldest);
     if (count > 0)
         findings_add(findings, ERROR, "dmxp.consume.release", watch->channel.id, oldest,
                      "wedged: %llu published position%s below head, the oldest this one, never released: producers will find the "
@@ -228,14 +244,29 @@ static void pause_ms(uint64_t ms)
     nanosleep(&left, NULL);
 }
 
+/* Wait stall_ms, and for as long as there are slots below head, up to PATIENCE_MS. */
+static void wait_and_look(const struct view *view, const struct watch *watches, size_t count, uint64_t stall_ms)
+{
+    uint64_t waited = 0;
+    for (bool suspects = true; suspects && waited < PATIENCE_MS;) {
+        suspects = false;
+        for (size_t i = 0; i < count; i++) {
+            uint64_t oldest = 0;
+            suspects = still_unreleased(view, &watches[i], &oldest) > 0 || suspects;
+        }
+        if (suspects) {
+            pause_ms(LOOK_AGAIN_MS);
+            waited += LOOK_AGAIN_MS;
+        }
+    }
+    if (waited < stall_ms)
+        pause_ms(stall_ms - waited);
+}
+
 static void second_look(const struct view *view, const struct watch *watches, size_t count, uint64_t stall_ms,
                         struct findings *findings)
 {
-    bool suspects = false;
-    for (size_t i = 0; i < count; i++)
-        suspects = suspects || watches[i].unreleased != NULL;
-    if (suspects || stall_ms > 0)
-        pause_ms(suspects && stall_ms < LOOK_AGAIN_MS ? LOOK_AGAIN_MS : stall_ms);
+    wait_and_look(view, watches, count, stall_ms);
     for (size_t i = 0; i < count; i++) {
         find_unreleased(view, &watches[i], findings);
         if (stall_ms > 0)

@@ -77,8 +77,9 @@ static void print_channel(const struct raw_channel *channel, const struct census
            channel->channel_id, channel->flags,
            (channel->flags & SHMW_DMXP_CHANNEL_COUNTED_WAITERS) != 0 ? " (counted waiters)" : "", channel->capacity,
            channel->band_offset);
-    printf("  tail %" PRIu64 "  head %" PRIu64 "  signal %" PRIu32 "  waiters %" PRIu32 "  retired_capacity %" PRIu64 "\n",
-           channel->tail, channel->head, channel->signal, channel->waiters, channel->retired_capacity);
+    printf("  tail %" PRIu64 "  head %" PRIu64 "  signal %" PRIu32 "  waiters %" PRIu32 "\n", channel->tail, channel->head,
+           channel->signal, channel->waiters);
+    printf("  retired_capacity %" PRIu64 "  removals %" PRIu64 "\n", channel->retired_capacity, channel->removals);
     if (channel->capacity == 0) {
         printf("  removed\n");
         return;
@@ -115,6 +116,7 @@ static void fields_json(struct json *json, const struct raw_channel *channel)
     field_json(json, channel->id, "retired_capacity", channel->retired_capacity);
     field_json(json, channel->id, "tail", channel->tail);
     field_json(json, channel->id, "head", channel->head);
+    field_json(json, channel->id, "removals", channel->removals);
 }
 
 static void health_json(struct json *json, const struct raw_channel *channel, const struct census *census,

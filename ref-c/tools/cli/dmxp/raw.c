@@ -41,14 +41,17 @@ static enum raw_geometry judge(const struct view *view, const struct raw_channel
 void raw_load_cursors(const struct view *view, struct raw_channel *channel)
 {
     const struct shmw_dmxp_wire_channel *wire = wire_channel(view, channel->id);
-    /* The fence is not A2: it keeps the second load of head behind that of tail, so that an unmoved head makes both of one moment
-     * [dmxp.channel.cursors]. */
+    /* A5: pairs with R5; a head seen brings at least the tail of its time. The acquire of tail keeps the second look at head behind
+     * it, so that an unmoved head makes both of one moment [dmxp.channel.cursors]. */
     for (int i = 0; i < SNAPSHOT_TRIES; i++) {
         channel->head = shmw_load_acquire(&wire->head);
         channel->tail = shmw_load_acquire(&wire->tail);
         if (shmw_load_relaxed(&wire->head) == channel->head)
             return;
     }
+    /* So busy that no two looks agreed: alive, and the distance between looks of two moments says nothing. */
+    if (channel->tail - channel->head > channel->capacity)
+        channel->head = channel->tail;
 }
 
 struct raw_channel raw_load_channel(const struct view *view, uint32_t id)
@@ -67,6 +70,7 @@ struct raw_channel raw_load_channel(const struct view *view, uint32_t id)
     channel.signal = shmw_load_relaxed(&wire->signal);
     channel.waiters = shmw_load_relaxed(&wire->waiters);
     channel.retired_capacity = shmw_load_relaxed(&wire->retired_capacity);
+    channel.removals = shmw_load_relaxed(&wire->removals);
     raw_load_cursors(view, &channel);
     channel.geometry = judge(view, &channel);
     return channel;

@@ -36,6 +36,7 @@ struct raw_channel {
     uint64_t retired_capacity;
     uint64_t tail;
     uint64_t head; /* the same before and after tail was loaded, if it stood still for once */
+    uint64_t removals;
     enum raw_geometry geometry;
 };
 

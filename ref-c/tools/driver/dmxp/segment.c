@@ -130,6 +130,7 @@ static int put_channel(struct dmxp *dmxp, cJSON *fields, uint32_t id)
     put_channel_field(fields, id, "retired_capacity", info.retired_capacity);
     put_channel_field(fields, id, "tail", info.tail);
     put_channel_field(fields, id, "head", info.head);
+    put_channel_field(fields, id, "removals", info.removals);
     return SHMW_OK;
 }
 
