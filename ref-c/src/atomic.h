@@ -26,17 +26,24 @@
 #endif
 _Static_assert(sizeof(_Atomic(uint64_t)) == 8 && sizeof(_Atomic(uint32_t)) == 4, "atomics carry no extra bytes");
 
+#define SHMW_CACHE_LINE 64
+
 #define shmw_load_relaxed(field) atomic_load_explicit((field), memory_order_relaxed)
 #define shmw_load_acquire(field) atomic_load_explicit((field), memory_order_acquire)
 #define shmw_load_seqcst(field) atomic_load_explicit((field), memory_order_seq_cst)
 #define shmw_store_relaxed(field, value) atomic_store_explicit((field), (value), memory_order_relaxed)
 #define shmw_store_release(field, value) atomic_store_explicit((field), (value), memory_order_release)
 #define shmw_add_seqcst(field, value) ((void)atomic_fetch_add_explicit((field), (value), memory_order_seq_cst))
+#define shmw_add_release(field, value) ((void)atomic_fetch_add_explicit((field), (value), memory_order_release))
 #define shmw_sub_seqcst(field, value) ((void)atomic_fetch_sub_explicit((field), (value), memory_order_seq_cst))
 
 /* Compare-and-swap; on failure *expected gets the value found. */
 #define shmw_cas_relaxed(field, expected, desired) \
     atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_relaxed, memory_order_relaxed)
+
+/* The same, ordering what came before it for those who load the new value with acquire. */
+#define shmw_cas_release(field, expected, desired) \
+    atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_release, memory_order_relaxed)
 
 #define shmw_field_load(field) __atomic_load_n((field), __ATOMIC_RELAXED)
 #define shmw_field_store(field, value) __atomic_store_n((field), (value), __ATOMIC_RELAXED)
@@ -67,6 +74,19 @@ static inline void shmw_relax(void)
 #elif defined(__aarch64__)
     __asm__ volatile("isb");
 #endif
+}
+
+/* The lines of a slot that a message of ordinary size lies in. A hint: it fetches what is wanted next, side by side and not one
+ * after the other. */
+static inline void shmw_prefetch_to_read(const void *slot)
+{
+    __builtin_prefetch((const unsigned char *)slot + SHMW_CACHE_LINE, 0);
+}
+
+static inline void shmw_prefetch_to_write(const void *slot)
+{
+    __builtin_prefetch(slot, 1);
+    __builtin_prefetch((const unsigned char *)slot + SHMW_CACHE_LINE, 1);
 }
 
 /* Payload bytes are seen here as 64-bit words, whatever the application stores in them. */

@@ -77,8 +77,11 @@ types:
       - id: head
         type: u8
         doc: 'next position that a consumer claims. Atomic: store rmw, load relaxed.'
+      - id: removals
+        type: u8
+        doc: 'how often a channel of this entry has been removed. Beside head, so that consumers find a removal without touching the producers'' lines. Atomic: store release, load acquire.'
       - id: pad3
-        size: 120
+        size: 112
         doc: 'zero.'
     instances:
       slots:

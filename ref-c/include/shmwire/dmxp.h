@@ -94,6 +94,7 @@ struct shmw_dmxp_channel_info {
     uint64_t capacity;    /* slots; 0 = removed or never there */
     uint64_t band_offset; /* bytes */
     uint64_t retired_capacity;
+    uint64_t removals;    /* how often a channel of this entry has been removed */
     uint64_t head;        /* next position to be consumed */
     uint64_t tail;        /* next position to be produced */
     uint32_t signal;

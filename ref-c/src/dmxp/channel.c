@@ -43,7 +43,7 @@ static bool overlaps_another(const shmw_dmxp_segment *segment, uint32_t id, uint
 
 int shmw_dmxp_cursors(const struct shmw_dmxp_wire_channel *entry, uint64_t capacity, uint64_t *head, uint64_t *tail)
 {
-    *head = shmw_load_acquire(&entry->head);
+    *head = shmw_load_acquire(&entry->head); /* A5: pairs with R5; the tail of every position below head */
     for (int look = 0; look < CURSOR_LOOKS; look++) {
         *tail = shmw_load_acquire(&entry->tail);
         const uint64_t again = shmw_load_acquire(&entry->head);
@@ -61,6 +61,8 @@ int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct 
                            const char **finding)
 {
     const struct shmw_dmxp_wire_channel *entry = shmw_dmxp_entry(segment, id);
+    /* A6: pairs with R6; before the capacity, so that a removal in between is noticed later [dmxp.channel.closed] */
+    const uint64_t removals = shmw_load_acquire(&entry->removals);
     /* A1: pairs with R1; the entry's fields after the capacity that commits them [dmxp.channel.absent] */
     const uint64_t capacity = shmw_load_acquire(&entry->capacity);
     if (capacity == 0)
@@ -79,6 +81,7 @@ int shmw_dmxp_check_entry(const shmw_dmxp_segment *segment, uint32_t id, struct 
         return fail(SHMW_BAD_GEOMETRY, "the band overlaps another channel's", finding);
     if (shmw_field_load(&entry->channel_id) != id)
         return fail(SHMW_BAD_GEOMETRY, "channel_id is not the index of the entry", finding);
+    geometry->removals = removals;
     geometry->capacity = capacity;
     geometry->band_offset = offset;
     if (shmw_dmxp_cursors(entry, capacity, &geometry->head, &geometry->tail) != SHMW_OK)
@@ -114,20 +117,28 @@ static uint64_t place_band(const shmw_dmxp_segment *segment)
 }
 
 /* A new band's bytes are zero or left by a creator that died: only the sequences count. */
-static void initialise_band(struct shmw_dmxp_wire_slot *slots, uint64_t capacity)
+static void initialise_band(struct shmw_dmxp_wire_slot *slots, uint64_t capacity, uint64_t start)
 {
     for (uint64_t i = 0; i < capacity; i++)
-        shmw_store_relaxed(&slots[i].sequence, i);
+        shmw_store_relaxed(&slots[i].sequence, start + i);
+}
+
+/* First position of a new channel: above all that the entry's channels have had [dmxp.channel.start]. UINT64_MAX: none is left. */
+static uint64_t first_position(const struct shmw_dmxp_wire_channel *entry, uint64_t capacity)
+{
+    const uint64_t used = shmw_end_of(shmw_load_relaxed(&entry->tail), 1, shmw_load_relaxed(&entry->retired_capacity));
+    return shmw_align_up(used, capacity);
 }
 
 static void write_entry(shmw_dmxp_segment *segment, uint32_t id, uint64_t offset, const struct shmw_dmxp_channel_options *options)
 {
     struct shmw_dmxp_wire_channel *entry = shmw_dmxp_entry(segment, id);
-    initialise_band(shmw_dmxp_slots(segment, offset), options->capacity);
+    const uint64_t start = first_position(entry, options->capacity);
+    initialise_band(shmw_dmxp_slots(segment, offset), options->capacity, start);
     shmw_field_store(&entry->channel_id, id);
     shmw_field_store(&entry->flags, options->counted_waiters ? SHMW_DMXP_CHANNEL_COUNTED_WAITERS : 0);
-    shmw_store_relaxed(&entry->tail, 0);
-    shmw_store_relaxed(&entry->head, 0);
+    shmw_store_relaxed(&entry->tail, start);
+    shmw_store_relaxed(&entry->head, start);
     /* The new band first, then the end of the retired one: who dies in between leaves an entry that still keeps the room below. */
     shmw_field_store(&entry->band_offset, offset);
     shmw_store_relaxed(&entry->retired_capacity, 0);
@@ -141,6 +152,8 @@ static int create_locked(shmw_dmxp_segment *segment, uint32_t id, const struct s
 {
     if (shmw_load_relaxed(&shmw_dmxp_entry(segment, id)->capacity) != 0)
         return SHMW_EXISTS;
+    if (first_position(shmw_dmxp_entry(segment, id), options->capacity) == UINT64_MAX)
+        return SHMW_CORRUPT; /* no entry comes this far in its life */
     const uint64_t offset = place_band(segment);
     const uint64_t end = band_end(offset, options->capacity);
     if (end > segment->map.size)
@@ -184,8 +197,9 @@ static int remove_locked(shmw_dmxp_segment *segment, uint32_t id)
     shmw_store_relaxed(&entry->retired_capacity, capacity);
     /* R1: pairs with A1; the band counts as retired before it stops counting as live */
     shmw_store_release(&entry->capacity, 0);
+    shmw_add_release(&entry->removals, 1); /* R6: pairs with A6; whoever attaches and sees it finds no capacity either */
     shmw_store_relaxed(&shmw_dmxp_header(segment)->channel_count, shmw_dmxp_count_channels(segment));
-    shmw_add_seqcst(&entry->signal, 1); /* R4, S5: pairs with A4; sleepers find the capacity changed */
+    shmw_add_seqcst(&entry->signal, 1); /* R4, S5: pairs with A4; sleepers find removals changed */
     shmw_futex_wake(&entry->signal, INT_MAX);
     return SHMW_OK;
 }
@@ -216,6 +230,7 @@ int shmw_dmxp_channel_info(const shmw_dmxp_segment *segment, uint32_t id, struct
     info->channel_id = shmw_field_load(&entry->channel_id);
     info->flags = shmw_field_load(&entry->flags);
     info->band_offset = shmw_field_load(&entry->band_offset);
+    info->removals = shmw_load_relaxed(&entry->removals);
     info->retired_capacity = shmw_load_relaxed(&entry->retired_capacity);
     info->head = shmw_load_acquire(&entry->head);
     info->tail = shmw_load_acquire(&entry->tail);
@@ -252,6 +267,7 @@ static void fill_handle(shmw_dmxp_channel *channel, shmw_dmxp_segment *segment, 
         .capacity = geometry->capacity,
         .mask = geometry->capacity - 1,
         .band_offset = geometry->band_offset,
+        .removals = geometry->removals,
         .pid = segment->pid,
         .area = shmw_dmxp_send_area(segment),
         .id = id,

@@ -35,6 +35,7 @@ struct shmw_dmxp_channel {
     uint64_t capacity;
     uint64_t mask; /* capacity - 1 */
     uint64_t band_offset;
+    uint64_t removals; /* of the entry before we attached */
     struct shmw_pid_cache *pid;
     struct shmw_dmxp_area area; /* of messages sent, and of those received unless area_by_message */
     uint32_t id;
@@ -49,6 +50,7 @@ struct shmw_dmxp_channel {
 
 /* An entry with its geometry checked. */
 struct shmw_dmxp_geometry {
+    uint64_t removals; /* loaded before the rest */
     uint64_t capacity;
     uint64_t band_offset;
     uint64_t head; /* a snapshot: head did not change while tail was read */
@@ -92,8 +94,14 @@ static inline void *shmw_dmxp_payload(struct shmw_dmxp_wire_slot *slot, struct s
     return (unsigned char *)slot + area.offset;
 }
 
-/* Has the channel been removed, or removed and made anew, since we attached? [dmxp.channel.closed] */
-static inline bool shmw_dmxp_removed(const shmw_dmxp_channel *channel)
+/* Has the channel been removed, perhaps made anew, since we attached? [dmxp.channel.closed] Producers ask the line that they write
+ * anyway, consumers and lookers that of head. */
+static inline bool shmw_dmxp_removed_for_consumers(const shmw_dmxp_channel *channel)
+{
+    return shmw_load_relaxed(&channel->entry->removals) != channel->removals;
+}
+
+static inline bool shmw_dmxp_removed_for_producers(const shmw_dmxp_channel *channel)
 {
     /* A1: pairs with R1; band_offset was stored before the capacity that names it. */
     const uint64_t capacity = shmw_load_acquire(&channel->entry->capacity);

@@ -60,7 +60,8 @@ struct shmw_dmxp_wire_channel {
     _Atomic(uint64_t) tail; /* 128: next position that a producer claims */
     uint8_t pad2[120]; /* 136: zero */
     _Atomic(uint64_t) head; /* 256: next position that a consumer claims */
-    uint8_t pad3[120]; /* 264: zero */
+    _Atomic(uint64_t) removals; /* 264: how often a channel of this entry has been removed. Beside head, so that consumers find a removal without touching the producers' lines */
+    uint8_t pad3[112]; /* 272: zero */
 };
 _Static_assert(sizeof(struct shmw_dmxp_wire_channel) == 384, "dmxp channel size");
 _Static_assert(offsetof(struct shmw_dmxp_wire_channel, channel_id) == 0, "dmxp channel.channel_id");
@@ -74,7 +75,8 @@ _Static_assert(offsetof(struct shmw_dmxp_wire_channel, pad1) == 40, "dmxp channe
 _Static_assert(offsetof(struct shmw_dmxp_wire_channel, tail) == 128, "dmxp channel.tail");
 _Static_assert(offsetof(struct shmw_dmxp_wire_channel, pad2) == 136, "dmxp channel.pad2");
 _Static_assert(offsetof(struct shmw_dmxp_wire_channel, head) == 256, "dmxp channel.head");
-_Static_assert(offsetof(struct shmw_dmxp_wire_channel, pad3) == 264, "dmxp channel.pad3");
+_Static_assert(offsetof(struct shmw_dmxp_wire_channel, removals) == 264, "dmxp channel.removals");
+_Static_assert(offsetof(struct shmw_dmxp_wire_channel, pad3) == 272, "dmxp channel.pad3");
 
 /* Slot i of a band, at band_offset + 1088 i. Position p lives in slot p mod capacity. */
 struct shmw_dmxp_wire_slot {

@@ -21,7 +21,7 @@ static int odd_sequence(const shmw_dmxp_channel *channel, uint64_t position)
 {
     if (shmw_load_acquire(&channel->entry->head) > position)
         return LOOK_ON;
-    return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
+    return shmw_dmxp_removed_for_consumers(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
 }
 
 static int look_at(const shmw_dmxp_channel *channel, uint64_t position, void *buffer, size_t size,
@@ -63,7 +63,7 @@ int shmw_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, void *buffer,
     uint64_t tail = NO_POSITION;
     if (*position != NO_POSITION && shmw_dmxp_cursors(channel->entry, channel->capacity, &head, &tail) != SHMW_OK) {
         *position = NO_POSITION; /* nothing behind such cursors can be trusted */
-        return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
+        return shmw_dmxp_removed_for_consumers(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
     }
     /* A tail that has wrapped is hostile: then the end is before the wrap. */
     const uint64_t end = tail >= head ? tail : NO_POSITION;
@@ -75,5 +75,5 @@ int shmw_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, void *buffer,
             *position = p + 1;
         return rc;
     }
-    return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_EMPTY;
+    return shmw_dmxp_removed_for_consumers(channel) ? SHMW_CLOSED : SHMW_EMPTY;
 }

@@ -45,7 +45,7 @@ static inline enum run look_at_run(const shmw_dmxp_channel *channel, uint64_t po
  * Loops only while other producers move tail. */
 static inline int claim_run(const shmw_dmxp_channel *channel, uint64_t count, uint64_t *first)
 {
-    if (shmw_dmxp_removed(channel))
+    if (shmw_dmxp_removed_for_producers(channel))
         return SHMW_CLOSED;
     uint64_t position = shmw_load_relaxed(&channel->entry->tail);
     for (;;) {
@@ -58,7 +58,7 @@ static inline int claim_run(const shmw_dmxp_channel *channel, uint64_t count, ui
         } else {
             const uint64_t now = shmw_load_relaxed(&channel->entry->tail);
             if (now == position) /* nobody moved: no rule leads here [dmxp.consume.impossible] */
-                return shmw_dmxp_removed(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
+                return shmw_dmxp_removed_for_producers(channel) ? SHMW_CLOSED : SHMW_CORRUPT;
             position = now;
         }
     }
@@ -137,6 +137,7 @@ int shmw_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t leng
     shmw_copy_to_shared(shmw_dmxp_payload(shmw_dmxp_slot(channel, claimed), channel->area), data, length);
     publish(channel, claimed);
     announce(channel, 1);
+    shmw_prefetch_to_write(shmw_dmxp_slot(channel, claimed + 1)); /* our next one, if nobody comes in between */
     if (position != NULL)
         *position = claimed;
     return SHMW_OK;

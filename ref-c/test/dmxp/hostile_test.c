@@ -193,7 +193,7 @@ static void change_channels(shmw_dmxp_segment *segment)
     const struct shmw_dmxp_channel_options two = {.capacity = 2};
     ANSWER(shmw_dmxp_recover(segment, true, NULL), REFUSALS);
     ANSWER(shmw_dmxp_channel_remove(segment, (uint32_t)draw(5)), BIT(SHMW_OK) | BIT(SHMW_NOT_FOUND));
-    ANSWER(shmw_dmxp_channel_create(segment, (uint32_t)draw(6), &two), BIT(SHMW_OK) | BIT(SHMW_EXISTS) | BIT(SHMW_TOO_LARGE));
+    ANSWER(shmw_dmxp_channel_create(segment, (uint32_t)draw(6), &two), BIT(SHMW_OK) | BIT(SHMW_EXISTS) | BIT(SHMW_TOO_LARGE) | BIT(SHMW_CORRUPT));
 }
 
 static void try_everything(const char *name, bool read_only)

@@ -92,6 +92,8 @@ CHANNEL_RETIRED_CAPACITY_OFFSET: Final = 32
 CHANNEL_TAIL_OFFSET: Final = 128
 #: u64: next position that a consumer claims.
 CHANNEL_HEAD_OFFSET: Final = 256
+#: u64: how often a channel of this entry has been removed. Beside head, so that consumers find a removal without touching the producers' lines.
+CHANNEL_REMOVALS_OFFSET: Final = 264
 
 #: Slot i of a band, at band_offset + 1088 i. Position p lives in slot p mod capacity.
 SLOT_SIZE: Final = 1088

@@ -90,6 +90,8 @@ pub(crate) const CHANNEL_RETIRED_CAPACITY_OFFSET: u64 = 32;
 pub(crate) const CHANNEL_TAIL_OFFSET: u64 = 128;
 /// u64: next position that a consumer claims.
 pub(crate) const CHANNEL_HEAD_OFFSET: u64 = 256;
+/// u64: how often a channel of this entry has been removed. Beside head, so that consumers find a removal without touching the producers' lines.
+pub(crate) const CHANNEL_REMOVALS_OFFSET: u64 = 264;
 
 /// Slot i of a band, at band_offset + 1088 i. Position p lives in slot p mod capacity.
 pub(crate) const SLOT_SIZE: u64 = 1088;
