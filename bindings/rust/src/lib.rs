@@ -58,10 +58,10 @@ pub struct Readme;
 
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
-pub use map::{path, unlink};
 #[cfg(feature = "driver")]
 #[doc(hidden)]
-pub use map::{survive_truncation, truncation_met};
+pub use map::{park_on_truncation, truncation_met};
+pub use map::{path, unlink};
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub use wait::pin_to_cpu;

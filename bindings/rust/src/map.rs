@@ -299,12 +299,15 @@ impl PidCache {
     }
 }
 
-/// For drivers and tools that must survive segments which others shorten: from now on, an access beyond the end of a mapped
-/// file finds a page of zeroes, private to this process, instead of ending it with `SIGBUS`; [`truncation_met`] says so
-/// afterwards. Whoever asks must then drop the mapping: what is read from it, and stored to it, is nobody else's.
+/// For drivers and tools that must survive segments which others shorten: from now on, a thread that accesses a mapped file
+/// beyond its end stops there for ever, instead of ending the process with `SIGBUS`, and [`truncation_met`] says so. What the
+/// thread had in hand is lost. The main thread is not stopped: there `SIGBUS` still ends the process.
+///
+/// Jumping out of the access, as C does, is not sound in Rust: destructors would be passed over. A thread that never goes on
+/// is no different from one that sleeps.
 #[cfg(feature = "driver")]
 #[doc(hidden)]
-pub fn survive_truncation() -> io::Result<()> {
+pub fn park_on_truncation() -> io::Result<()> {
     // SAFETY: all zeroes is a valid sigaction; the handler below is async-signal-safe and has the signature of SA_SIGINFO.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -315,7 +318,7 @@ pub fn survive_truncation() -> io::Result<()> {
     }
 }
 
-/// Whether an access has met the end of a shortened segment since the last call.
+/// Whether a thread has stopped at the end of a shortened segment since the last call.
 #[cfg(feature = "driver")]
 #[doc(hidden)]
 pub fn truncation_met() -> bool {
@@ -329,27 +332,18 @@ static TRUNCATION: Flag = Flag::new();
 #[cfg(feature = "driver")]
 const BUS_ADRERR: libc::c_int = 2;
 
-/// Put a private page of zeroes where the fault was, and let the access go on. The segments' code takes any content.
 #[cfg(feature = "driver")]
 extern "C" fn on_sigbus(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
-    const PROTECTION: libc::c_int = libc::PROT_READ | libc::PROT_WRITE;
-    const FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: the kernel passes a valid siginfo. The page that is replaced is one of a file mapping without a file behind it
-    // (BUS_ADRERR): nothing that anybody may use is lost, and no reference points there, since segments are only accessed
-    // through raw pointers and atomics, for which zeroes are values. mmap, sysconf(_SC_PAGESIZE) and signal are plain system calls
-    // or table look-ups here; errno is put back.
+    // SAFETY: the kernel passes a valid siginfo; gettid, getpid, pause and signal are async-signal-safe.
     unsafe {
-        let errno = *libc::__errno_location();
-        let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
-        let at = (*info).si_addr() as usize & !(page - 1);
-        let beyond_end = (*info).si_code == BUS_ADRERR;
-        if !beyond_end || libc::mmap(at as *mut libc::c_void, page, PROTECTION, FLAGS, -1, 0) == libc::MAP_FAILED {
-            // Not ours to mend: let the access fail as it would have.
-            libc::signal(signal, libc::SIG_DFL);
-        } else {
+        if (*info).si_code == BUS_ADRERR && libc::syscall(libc::SYS_gettid) != libc::c_long::from(libc::getpid()) {
             TRUNCATION.raise();
+            loop {
+                libc::pause();
+            }
         }
-        *libc::__errno_location() = errno;
+        // Not ours to mend: on return the access fails again, and ends the process.
+        libc::signal(signal, libc::SIG_DFL);
     }
 }
 

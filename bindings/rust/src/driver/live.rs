@@ -32,7 +32,7 @@ pub struct Letter {
 }
 
 /// What a profile gives an actor to send or receive through.
-pub trait Line {
+pub trait Line: Send {
     /// Send all letters with one call, or none. Waits up to `wait` where the format can.
     fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<()>>;
     /// Receive up to `max` letters with one call into the front of `letters`. Waits up to `wait` for the first.

@@ -3,8 +3,9 @@
 //! commands and the handles; what a command does is a profile's. A new profile is one file beside dmxp.rs and one line in
 //! [`PROFILES`].
 //!
-//! A segment that is shortened under its mapping answers TRUNCATED: the library's `survive_truncation` puts zeroes where the
-//! file has ended, the request goes on to some end, and its reply is replaced. The handle stays TRUNCATED from then on.
+//! Whatever touches a segment runs on a thread of its own, with the handle in hand. When the segment has been shortened, the
+//! access stops that thread for ever (the library's `park_on_truncation`); the request is answered TRUNCATED, and so is every
+//! later one about that handle. All else goes on.
 
 mod dmxp;
 mod live;
@@ -13,8 +14,11 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{json, Map, Value};
 
@@ -26,23 +30,24 @@ const NAME: &str = "shmwire-driver-rust";
 const PROTOCOL: u64 = 1;
 /// Lines of the runner are at most 1 MiB.
 const LONGEST_LINE: usize = 1 << 20;
+/// How often a working thread is looked after.
+const HEARTBEAT: Duration = Duration::from_millis(5);
 
-/// An open segment.
-struct Open {
-    segment: Box<dyn Segment>,
-    truncated: bool,
-}
+/// A request's object, shared with the thread that works on it.
+type Body = Arc<Map<String, Value>>;
 
 /// A claimed slot, and the handle it was claimed with.
 struct Claimed {
-    claim: Box<dyn HeldClaim>,
+    /// `None`: lost with a shortened segment.
+    claim: Option<Box<dyn HeldClaim>>,
     of: u64,
 }
 
 #[derive(Default)]
 struct Driver {
     last_handle: u64,
-    segments: BTreeMap<u64, Open>,
+    /// `None`: lost with a shortened segment.
+    segments: BTreeMap<u64, Option<Box<dyn Segment>>>,
     claims: BTreeMap<u64, Claimed>,
     injection: Injection,
     armed: Option<live::Actor>,
@@ -51,7 +56,7 @@ struct Driver {
 
 /// Serve standard input until it ends or `bye` is said.
 pub fn run() -> ExitCode {
-    if let Err(error) = shmwire::survive_truncation() {
+    if let Err(error) = shmwire::park_on_truncation() {
         eprintln!("{NAME}: SIGBUS will end this process: {error}");
     }
     match serve(&mut io::stdin().lock(), &mut io::stdout().lock()) {
@@ -95,6 +100,21 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
+/// Do work that touches a segment on a thread of its own. What it had in hand is lost when it does not come back.
+fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let (done, result) = mpsc::channel();
+    shmwire::truncation_met(); // whatever an earlier thread met is not this one's
+    thread::spawn(move || done.send(work()));
+    loop {
+        match result.recv_timeout(HEARTBEAT) {
+            Ok(value) => return Ok(value),
+            Err(RecvTimeoutError::Timeout) if shmwire::truncation_met() => return Err(Failure::truncated()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Failure::internal("the driver panicked; see standard error")),
+        }
+    }
+}
+
 impl Driver {
     fn answer(&mut self, line: &[u8]) -> Value {
         let body = match serde_json::from_slice::<Value>(line) {
@@ -102,58 +122,56 @@ impl Driver {
             _ => return Failure::bad_request("not a JSON object with a numeric id").into_reply(&Value::Null),
         };
         let id = body["id"].clone();
-        // What an earlier request left behind, if anything, is not this one's.
-        shmwire::truncation_met();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.dispatch(&Request::new(&body))));
-        let outcome = outcome.unwrap_or_else(|_| Err(Failure::internal("the driver panicked; see standard error")));
-        match self.after_truncation(&body, outcome) {
+        match self.dispatch(&Arc::new(body)) {
             Ok(ok) => json!({"id": id, "ok": ok}),
             Err(failure) => failure.into_reply(&id),
         }
     }
 
-    /// Replace the answer of a request that has met the end of a shortened segment, and mark the handle.
-    fn after_truncation(&mut self, body: &Map<String, Value>, outcome: Outcome) -> Outcome {
-        if !shmwire::truncation_met() {
-            return outcome;
-        }
-        let claimed = body.get("c").and_then(Value::as_u64).and_then(|c| self.claims.get(&c)).map(|claimed| claimed.of);
-        if let Some(open) = body.get("h").and_then(Value::as_u64).or(claimed).and_then(|h| self.segments.get_mut(&h)) {
-            open.truncated = true;
-        }
-        Err(Failure::truncated())
-    }
-
-    fn dispatch(&mut self, request: &Request<'_>) -> Outcome {
+    fn dispatch(&mut self, body: &Body) -> Outcome {
+        let request = Request::new(body);
         match request.text("cmd")? {
-            "hello" => hello(request),
+            "hello" => hello(&request),
             "reset" => self.reset(),
-            "inject" => self.injection.take(request),
-            "create" => self.create(request),
-            "open" => self.open(request),
-            "inspect" => self.segment(request)?.0.inspect(),
-            "write" => {
-                let (segment, injection) = self.segment(request)?;
-                segment.write(request, injection)
-            }
-            "read" => {
-                let (segment, injection) = self.segment(request)?;
-                segment.read(request, injection)
-            }
-            "seek" => self.segment(request)?.0.seek(request),
-            "call" => self.segment(request)?.0.call(request.text("verb")?, &request.object("args")?),
-            "claim" => self.claim(request),
-            "commit" => self.commit(request),
-            "abandon" => self.abandon(request),
-            "arm" => self.arm(request),
+            "inject" => self.injection.take(&request),
+            "create" => self.create(body),
+            "open" => self.open(body),
+            "inspect" => self.on_segment(body, |segment, _, _| segment.inspect()),
+            "write" => self.on_segment(body, |segment, request, injection| segment.write(request, injection)),
+            "read" => self.on_segment(body, |segment, request, injection| segment.read(request, injection)),
+            "seek" => self.on_segment(body, |segment, request, _| segment.seek(request)),
+            "call" => self.on_segment(body, |segment, request, _| segment.call(request.text("verb")?, &request.object("args")?)),
+            "claim" => self.claim(body),
+            "commit" => self.commit(body),
+            "abandon" => self.abandon(&request),
+            "arm" => self.arm(body),
             "go" => self.go(),
-            "close" => self.close(request),
+            "close" => self.close(&request),
             "bye" => {
                 self.leaving = true;
                 Ok(json!({}))
             }
             other => Err(Failure::new("UNKNOWN_COMMAND", other)),
         }
+    }
+
+    /// Let the segment of `h` do its part of a request, apart.
+    fn on_segment<T: Send + 'static>(
+        &mut self,
+        body: &Body,
+        work: impl FnOnce(&mut dyn Segment, &Request<'_>, &mut Injection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let h = Request::new(body).number("h", u64::MAX)?;
+        let place = self.segments.get_mut(&h).ok_or_else(|| Failure::bad_request("h is not a handle"))?;
+        let mut segment = place.take().ok_or_else(Failure::truncated)?;
+        let (body, mut injection) = (Arc::clone(body), self.injection.clone());
+        let (segment, injection, result) = apart(move || {
+            let result = work(segment.as_mut(), &Request::new(&body), &mut injection);
+            (segment, injection, result)
+        })?;
+        *place = Some(segment);
+        self.injection = injection;
+        result
     }
 
     fn reset(&mut self) -> Outcome {
@@ -171,7 +189,7 @@ impl Driver {
 
     fn leave_claims(&mut self, which: impl Fn(&Claimed) -> bool) {
         let gone: Vec<u64> = self.claims.iter().filter(|(_, claimed)| which(claimed)).map(|(&c, _)| c).collect();
-        gone.iter().filter_map(|c| self.claims.remove(c)).for_each(|claimed| claimed.claim.leave());
+        gone.iter().filter_map(|c| self.claims.remove(c)?.claim).for_each(|claim| claim.leave());
     }
 
     fn new_handle(&mut self) -> u64 {
@@ -181,35 +199,34 @@ impl Driver {
 
     fn add_segment(&mut self, segment: Box<dyn Segment>) -> Outcome {
         let h = self.new_handle();
-        self.segments.insert(h, Open { segment, truncated: false });
+        self.segments.insert(h, Some(segment));
         Ok(json!({ "h": h }))
     }
 
-    fn create(&mut self, request: &Request<'_>) -> Outcome {
-        let options = request.optional_object("options")?;
-        let segment = profile(request)?.create(request.text("seg")?, &options)?;
-        self.add_segment(segment)
+    fn create(&mut self, body: &Body) -> Outcome {
+        let body = Arc::clone(body);
+        let create = move || {
+            let request = Request::new(&body);
+            profile(&request)?.create(request.text("seg")?, &request.optional_object("options")?)
+        };
+        self.add_segment(apart(create)??)
     }
 
-    fn open(&mut self, request: &Request<'_>) -> Outcome {
-        let read_only = request.one_of("mode", &["rw", "ro"])? == 1;
-        let options = request.optional_object("options")?;
-        let segment = profile(request)?.open(request.text("seg")?, read_only, request.timeout()?, &options)?;
-        self.add_segment(segment)
+    fn open(&mut self, body: &Body) -> Outcome {
+        let body = Arc::clone(body);
+        let open = move || {
+            let request = Request::new(&body);
+            let read_only = request.one_of("mode", &["rw", "ro"])? == 1;
+            let options = request.optional_object("options")?;
+            profile(&request)?.open(request.text("seg")?, read_only, request.timeout()?, &options)
+        };
+        self.add_segment(apart(open)??)
     }
 
-    fn segment(&mut self, request: &Request<'_>) -> Result<(&mut dyn Segment, &mut Injection), Failure> {
-        match self.segments.get_mut(&request.number("h", u64::MAX)?) {
-            None => Err(Failure::bad_request("h is not a handle")),
-            Some(open) if open.truncated => Err(Failure::truncated()),
-            Some(open) => Ok((open.segment.as_mut(), &mut self.injection)),
-        }
-    }
-
-    fn claim(&mut self, request: &Request<'_>) -> Outcome {
-        let of = request.number("h", u64::MAX)?;
-        let (mut reply, claim) = self.segment(request)?.0.claim(request)?;
-        if let Some(claim) = claim {
+    fn claim(&mut self, body: &Body) -> Outcome {
+        let of = Request::new(body).number("h", u64::MAX)?;
+        let (mut reply, claim) = self.on_segment(body, |segment, request, _| segment.claim(request))?;
+        if claim.is_some() {
             let c = self.new_handle();
             self.claims.insert(c, Claimed { claim, of });
             reply["c"] = json!(c);
@@ -217,18 +234,38 @@ impl Driver {
         Ok(reply)
     }
 
-    fn commit(&mut self, request: &Request<'_>) -> Outcome {
+    fn held(&mut self, request: &Request<'_>) -> Result<(u64, Box<dyn HeldClaim>), Failure> {
         let c = request.number("c", u64::MAX)?;
         let claimed = self.claims.get_mut(&c).ok_or_else(|| Failure::bad_request("c is not a claim"))?;
-        claimed.claim.commit(request, &mut self.injection)?;
-        self.claims.remove(&c);
-        Ok(json!({}))
+        Ok((c, claimed.claim.take().ok_or_else(Failure::truncated)?))
+    }
+
+    fn commit(&mut self, body: &Body) -> Outcome {
+        let (c, mut claim) = self.held(&Request::new(body))?;
+        let (body, mut injection) = (Arc::clone(body), self.injection.clone());
+        let (claim, injection, result) = apart(move || {
+            let result = claim.commit(&Request::new(&body), &mut injection);
+            (claim, injection, result)
+        })?;
+        self.injection = injection;
+        match result {
+            Ok(()) => {
+                self.claims.remove(&c);
+                Ok(json!({}))
+            }
+            Err(failure) => {
+                // It stays as it was.
+                self.claims.entry(c).and_modify(|claimed| claimed.claim = Some(claim));
+                Err(failure)
+            }
+        }
     }
 
     fn abandon(&mut self, request: &Request<'_>) -> Outcome {
-        let c = request.number("c", u64::MAX)?;
-        let claimed = self.claims.remove(&c).ok_or_else(|| Failure::bad_request("c is not a claim"))?;
-        claimed.claim.abandon()
+        let (c, claim) = self.held(request)?;
+        let outcome = apart(move || claim.abandon())?;
+        self.claims.remove(&c);
+        outcome
     }
 
     fn close(&mut self, request: &Request<'_>) -> Outcome {
@@ -237,15 +274,20 @@ impl Driver {
         self.segments.remove(&h).map(|_| json!({})).ok_or_else(|| Failure::bad_request("h is not a handle"))
     }
 
-    fn arm(&mut self, request: &Request<'_>) -> Outcome {
+    fn arm(&mut self, body: &Body) -> Outcome {
         self.armed = None;
-        let line = profile(request)?.attach(request.text("seg")?, request)?;
-        self.armed = Some(live::Actor::new(line, request)?);
+        let body = Arc::clone(body);
+        let arm = move || {
+            let plan = Request::new(&body);
+            live::Actor::new(profile(&plan)?.attach(plan.text("seg")?, &plan)?, &plan)
+        };
+        self.armed = Some(apart(arm)??);
         Ok(json!({}))
     }
 
     fn go(&mut self) -> Outcome {
-        self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?.run()
+        let actor = self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?;
+        apart(move || actor.run())?
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Profile: Sync {
 pub type ClaimOutcome = Result<(Value, Option<Box<dyn HeldClaim>>), Failure>;
 
 /// An open segment: the commands that take `h`.
-pub trait Segment {
+pub trait Segment: Send {
     fn inspect(&mut self) -> Outcome;
     fn write(&mut self, request: &Request<'_>, injection: &mut Injection) -> Outcome;
     fn read(&mut self, request: &Request<'_>, injection: &mut Injection) -> Outcome;
@@ -39,7 +39,7 @@ pub trait Segment {
 }
 
 /// A claim: the commands that take `c`.
-pub trait HeldClaim {
+pub trait HeldClaim: Send {
     /// A failure leaves the claim as it was.
     fn commit(&mut self, request: &Request<'_>, injection: &mut Injection) -> Result<(), Failure>;
     fn abandon(self: Box<Self>) -> Outcome;
