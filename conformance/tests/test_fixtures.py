@@ -109,6 +109,11 @@ def generator(tmp: Path) -> Path:
     return tmp / "fixtures/generate.py"
 
 
+def files_below(root: Path) -> dict[str, bytes]:
+    paths = [root / "index.json", *root.glob("*/*/*/*")]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+
+
 def run(script: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-I", "-S", str(script), *args], capture_output=True, text=True, timeout=60, check=False
@@ -120,8 +125,7 @@ def test_generator_is_deterministic_and_notices(tmp_path: Path) -> None:
     script = generator(tmp_path)
     made = run(script)
     assert made.returncode == 0, made.stderr
-    committed = {p.relative_to(FIXTURES): p.read_bytes() for p in FIXTURES.rglob("*") if p.suffix in (".json", ".bin")}
-    written = {p.relative_to(script.parent): p.read_bytes() for p in script.parent.rglob("*") if p.suffix in (".json", ".bin")}
+    committed, written = files_below(FIXTURES), files_below(script.parent)
     assert written == committed
     assert run(script, "--check").returncode == 0
     victim = script.parent / "dmxp/golden/full/seg.bin"

@@ -143,9 +143,9 @@ def test_every_byte_of_the_header_and_table_has_a_name() -> None:
         24: "header.pad",
         127: "header.pad+103",
         128: "channel[0].channel_id",
-        511: "channel[0].pad3+119",
+        511: "channel[0].pad3+111",
         512: "channel[1].channel_id",
-        C["HEADER_SIZE"] - 1: "channel[255].pad3+119",
+        C["HEADER_SIZE"] - 1: "channel[255].pad3+111",
         C["HEADER_SIZE"]: f"free+{C['HEADER_SIZE']}",
     }
     assert {offset: dmxp.name_at(data, offset) for offset in wanted} == wanted
