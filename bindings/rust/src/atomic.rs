@@ -7,7 +7,7 @@
 
 #[cfg(feature = "driver")]
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64};
 
 /// A 64-bit word of a segment.
@@ -87,23 +87,40 @@ impl<'a> Word64<'a> {
         self.0.store(value.to_le(), Release);
     }
 
-    /// Move a cursor from `from` one on and win that position, or learn where the cursor is instead.
+    /// Move a cursor from `from` one on and win that position, or learn where the cursor is instead. Relaxed: which position
+    /// is whose follows from the swap alone; what may be touched then, from the cell's sequence.
     #[inline]
     pub(crate) fn win(self, from: u64) -> Result<Position, u64> {
-        self.advance(from, 1).map(|()| Position(from))
+        self.advance(from, 1, Relaxed).map(|()| Position(from))
     }
 
     /// Move a cursor from `from` by `count` and win those positions, or learn where the cursor is instead.
     #[inline]
     pub(crate) fn win_run(self, from: u64, count: u64) -> Result<Run, u64> {
-        self.advance(from, count).map(|()| Run { next: from, end: from.wrapping_add(count) })
+        self.advance(from, count, Relaxed).map(|()| Run { next: from, end: from.wrapping_add(count) })
     }
 
-    /// Relaxed: the cursors order nothing; the cells' sequences do.
+    /// As [`Word64::win`], with release: what was loaded before is seen by those who load the cursor's new value with acquire.
     #[inline]
-    fn advance(self, from: u64, count: u64) -> Result<(), u64> {
+    pub(crate) fn win_release(self, from: u64) -> Result<Position, u64> {
+        self.advance(from, 1, Release).map(|()| Position(from))
+    }
+
+    /// As [`Word64::win_run`], likewise.
+    #[inline]
+    pub(crate) fn win_run_release(self, from: u64, count: u64) -> Result<Run, u64> {
+        self.advance(from, count, Release).map(|()| Run { next: from, end: from.wrapping_add(count) })
+    }
+
+    #[inline]
+    fn advance(self, from: u64, count: u64, order: Ordering) -> Result<(), u64> {
         let to = from.wrapping_add(count);
-        self.0.compare_exchange(from.to_le(), to.to_le(), Relaxed, Relaxed).map(|_| ()).map_err(u64::from_le)
+        self.0.compare_exchange(from.to_le(), to.to_le(), order, Relaxed).map(|_| ()).map_err(u64::from_le)
+    }
+
+    /// Add 1, wrapping, with release. Only for a word that one participant at a time changes, under a lock.
+    pub(crate) fn add_one_release(self) {
+        self.store_release(self.load_relaxed().wrapping_add(1));
     }
 }
 

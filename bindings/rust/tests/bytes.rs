@@ -112,10 +112,19 @@ fn removal_and_a_new_band_above_the_old_one() {
     let (name, segment, _channel) = with_channel("remove", 2);
     segment.remove_channel(0).expect("it is there");
     assert_eq!((name.u64_at(CHANNEL_0 + 8), name.u64_at(CHANNEL_0 + 32)), (0, 2));
-    assert_eq!((name.u32_at(16), name.u32_at(CHANNEL_0 + 24)), (0, 1));
+    assert_eq!((name.u32_at(16), name.u32_at(CHANNEL_0 + 24), name.u64_at(CHANNEL_0 + 264)), (0, 1, 1));
     segment.create_channel(0, &ChannelOptions::new().capacity(4)).expect("there is room");
     let band = (HEADER + 2 * SLOT + 127) / 128 * 128;
     assert_eq!(name.u64_at(CHANNEL_0 + 16), band as u64);
     assert_eq!((name.u64_at(CHANNEL_0 + 8), name.u64_at(CHANNEL_0 + 32), name.u32_at(16)), (4, 0, 1));
+    // Positions go on above tail + retired_capacity = 2, at a multiple of the new capacity.
+    assert_eq!((name.u64_at(CHANNEL_0 + 128), name.u64_at(CHANNEL_0 + 256)), (4, 4));
+    assert_eq!((0..4).map(|i| name.u64_at(band + i * SLOT)).collect::<Vec<_>>(), [4, 5, 6, 7]);
     assert!(segment.remove_channel(1).is_err());
+    segment.remove_channel(0).expect("it is there");
+    name.poke(CHANNEL_0 + 128, &(u64::MAX - 8).to_le_bytes());
+    assert_eq!(
+        segment.create_channel(0, &ChannelOptions::new().capacity(4)).expect_err("no positions left").code().name(),
+        "CORRUPT"
+    );
 }

@@ -219,6 +219,24 @@ fn removed_channels_are_closed() {
     assert_eq!(segment.channels(), [0]);
 }
 
+/// One who has not noticed the removal takes nothing of the channel that was made anew, and learns of it.
+#[test]
+fn the_old_leave_the_new_alone() {
+    let (_name, segment, old) = with_channel("anew", 4);
+    send(&old, b"old");
+    let old_claim = old.claim().expect("sound").done().expect("there is room");
+    segment.remove_channel(0).expect("it is there");
+    segment.create_channel(0, &ChannelOptions::new().capacity(4)).expect("there is room");
+    let new = segment.attach(0).expect("it is there");
+    assert_eq!(send(&new, b"new"), 8, "the least multiple of 4 from 2 + 4 on");
+    assert_eq!(receive(&old), Answer::Closed);
+    assert_eq!(old.peek().next_into(&mut [0; 20]).expect("sound"), Answer::Closed);
+    assert_eq!(old_claim.commit(0, &Meta::new()).expect("into the old band"), 1);
+    assert_eq!(receive(&new), Answer::Done(b"new".to_vec()));
+    assert_eq!(receive(&new), Answer::Empty);
+    segment.validate().expect("sound");
+}
+
 #[test]
 fn undeclared_layouts_are_the_callers_choice() {
     let (name, _segment, _channel) = with_channel("layouts", 4);

@@ -86,11 +86,11 @@ impl Band {
 /// head and tail at one moment: head did not change while tail was read. `None` when it always did.
 pub(super) fn load_cursors(entry: Entry<'_>) -> Option<(u64, u64)> {
     let word = entry.u64(CHANNEL_HEAD_OFFSET);
-    // Acquire keeps the three loads in order; no store is waited for.
+    // A5: pairs with R5; the head before the tail that its positions were claimed with
     let mut head = word.load_acquire();
     for _ in 0..SNAPSHOT_TRIES {
         let tail = entry.u64(CHANNEL_TAIL_OFFSET).load_acquire();
-        let again = word.load_acquire();
+        let again = word.load_acquire(); // A5: as above
         if again == head {
             return Some((head, tail));
         }
@@ -136,6 +136,8 @@ pub struct Channel {
     entry: Pinned<CHANNEL_SIZE>,
     pub(super) slots: Cells<SLOT_SIZE>,
     band: Band,
+    /// Of the entry, before we attached.
+    removals: u64,
     id: u32,
     pub(super) counted_waiters: bool,
     pub(super) write_place: Place,
@@ -150,6 +152,8 @@ pub struct Channel {
 impl Channel {
     pub(super) fn attach(segment: &Segment, id: u32) -> Result<Channel> {
         Segment::check_id(id)?;
+        // A6: pairs with R6; before the capacity, so that a removal in between is noticed later [dmxp.channel.closed]
+        let removals = segment.entry(id).u64(CHANNEL_REMOVALS_OFFSET).load_acquire();
         let band = check_entry(segment, id)?;
         let outside = || Error::BadGeometry { what: "band outside of the segment", channel: Some(id) };
         let slots = Cells::new(&segment.map, band.offset, band.capacity).ok_or_else(outside)?;
@@ -167,6 +171,7 @@ impl Channel {
             entry,
             slots,
             band,
+            removals,
             id,
             counted_waiters: flags & CHANNEL_COUNTED_WAITERS != 0,
             write_place: write_layout.place(),
@@ -216,7 +221,13 @@ impl Channel {
         }
     }
 
-    /// Whether the channel is no longer the one that was attached to [dmxp.channel.closed].
+    /// Whether the channel has been removed, for consumers and lookers: they ask the line of head [dmxp.channel.closed].
+    #[inline]
+    pub(super) fn is_removed(&self) -> bool {
+        self.entry().u64(CHANNEL_REMOVALS_OFFSET).load_relaxed() != self.removals
+    }
+
+    /// The same for producers, who ask the line that they write anyway.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         let entry = self.entry();

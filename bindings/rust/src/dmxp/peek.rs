@@ -14,7 +14,8 @@ use crate::error::{Answer, Error, Result};
 #[derive(Debug)]
 pub struct Peek<'a> {
     channel: &'a Channel,
-    next: u64,
+    /// Where to go on; `None` before the first look.
+    next: Option<u64>,
     ended: bool,
 }
 
@@ -48,7 +49,7 @@ impl Channel {
     /// ```
     #[must_use]
     pub fn peek(&self) -> Peek<'_> {
-        Peek { channel: self, next: 0, ended: false }
+        Peek { channel: self, next: None, ended: false }
     }
 }
 
@@ -61,14 +62,14 @@ impl Peek<'_> {
         loop {
             let at = match self.following()? {
                 Some(at) => at,
-                None if self.channel.is_closed() => return Ok(Answer::Closed),
+                None if self.channel.is_removed() => return Ok(Answer::Closed),
                 None => return Ok(Answer::Empty),
             };
             match self.channel.look(at, buffer) {
                 Ok(Look::Changed) => continue,
                 Err(error @ Error::TooSmall { .. }) => return Err(error),
                 look => {
-                    self.next = at.wrapping_add(1);
+                    self.next = Some(at.wrapping_add(1));
                     if let Look::Found(message) = look? {
                         return Ok(Answer::Done(message));
                     }
@@ -87,8 +88,7 @@ impl Peek<'_> {
             return Err(channel.corrupt("tail and head are further apart than the capacity"));
         }
         // A position behind head is far ahead of it, modulo 2^64.
-        let passed = self.next.wrapping_sub(head);
-        let at = if passed > channel.capacity() { head } else { self.next };
+        let at = self.next.filter(|next| next.wrapping_sub(head) <= channel.capacity()).unwrap_or(head);
         Ok(if at.wrapping_sub(head) < ahead { Some(at) } else { None })
     }
 }
@@ -155,6 +155,9 @@ impl Channel {
         let head = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
         if at.wrapping_sub(head) > self.capacity() {
             return Ok(Look::Changed);
+        }
+        if self.is_removed() {
+            return Ok(Look::Skip);
         }
         Err(self.corrupt("the sequence of a position between head and tail is impossible"))
     }

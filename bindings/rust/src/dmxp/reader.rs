@@ -8,10 +8,10 @@ use super::{Channel, Message, PayloadLayout, Place};
 use crate::atomic::{fence_acquire, Position};
 use crate::bytes::Area;
 use crate::error::{Answer, Error, Result};
-use crate::wait::{futex_wait, Deadline, Wait};
+use crate::wait::{futex_wait, futex_wake, Deadline, Wait};
 
-/// How often to look at an empty slot again before the answer is Empty, about 60 ns: each check for Closed takes the line of
-/// capacity and signal away from the producer, which costs more when both keep pace.
+/// How often to look at an empty slot again before the answer is Empty: about 60 ns, which is what a call and a message in flight
+/// cost each other anyway.
 const LOOKS_BEFORE_EMPTY: u32 = 4;
 
 /// What stands in a published slot, from fields that were loaded once.
@@ -61,7 +61,8 @@ impl Channel {
                     continue;
                 }
             }
-            let position = match head.win(at) {
+            // R5: pairs with A5; the tail behind this position before the head, for those who compare the cursors
+            let position = match head.win_release(at) {
                 Ok(position) => position,
                 Err(now) => {
                     at = now;
@@ -103,15 +104,32 @@ impl Channel {
             other => return Ok(other),
         }
         let signal = self.entry().u32(CHANNEL_SIGNAL_OFFSET);
+        let mut slept = false;
         loop {
             let last = deadline.expired();
             // A4: pairs with R4; the signal before the look [dmxp.wait.load-first]
             let seen = signal.load_acquire();
-            match self.try_receive(buffer)? {
-                Answer::Empty if last => return Ok(Answer::Timeout),
-                Answer::Empty => self.sleep(seen, deadline),
-                other => return Ok(other),
+            match self.try_receive(buffer) {
+                Ok(Answer::Empty) if last => return Ok(Answer::Timeout),
+                Ok(Answer::Empty) => self.sleep(seen, deadline),
+                answer => {
+                    if slept {
+                        self.pass_on();
+                    }
+                    return answer;
+                }
             }
+            slept = true;
+        }
+    }
+
+    /// We were woken and leave. If that wake was meant for two messages, the next one's sleeper hears it from us
+    /// [dmxp.wait.pass-on].
+    fn pass_on(&self) {
+        let at = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
+        // A2: pairs with R2
+        if self.slots.at(at).u64(SLOT_SEQUENCE_OFFSET).load_acquire() == at.wrapping_add(1) {
+            futex_wake(self.entry().u32(CHANNEL_SIGNAL_OFFSET), 1);
         }
     }
 
@@ -181,7 +199,8 @@ impl Channel {
                     1
                 }));
             }
-            match head.win_run(first, count as u64) {
+            // R5: pairs with A5, as in try_receive
+            match head.win_run_release(first, count as u64) {
                 Err(now) => first = now,
                 Ok(run) => {
                     run.zip(messages).for_each(|(position, message)| self.fetch(position, message, buffer));
@@ -300,15 +319,15 @@ impl Channel {
     }
 
     /// What it means that the slot of head = `at` holds `sequence`: Empty, Closed, or Done with the head to try next
-    /// [dmxp.consume.empty, dmxp.consume.impossible]. The only place where a consumer that does not sleep touches the
-    /// entry's first line, which producers write.
+    /// [dmxp.consume.empty, dmxp.consume.impossible]. A consumer that does not sleep never touches the entry's first line,
+    /// which producers write.
     fn not_published(&self, at: u64, sequence: u64) -> Result<Answer<u64>> {
         let waiting = self.is_waiting(at, sequence);
         let now = self.entry().u64(CHANNEL_HEAD_OFFSET).load_relaxed();
         if if waiting { self.changes_soon(at, sequence) } else { now != at } {
             return Ok(Answer::Done(now));
         }
-        match (self.is_closed(), waiting) {
+        match (self.is_removed(), waiting) {
             (true, _) => Ok(Answer::Closed),
             (false, true) => Ok(Answer::Empty),
             (false, false) => Err(self.corrupt("the sequence at head is impossible")),

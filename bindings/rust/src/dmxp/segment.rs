@@ -54,6 +54,8 @@ pub struct ChannelInfo {
     pub tail: u64,
     /// Next position to be consumed.
     pub head: u64,
+    /// How often a channel of this entry has been removed.
+    pub removals: u64,
 }
 
 /// An attached segment. `Send`, `Sync`; clones share the mapping, which goes with the last clone and the last channel.
@@ -219,6 +221,7 @@ impl Segment {
             retired_capacity: entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).load_relaxed(),
             tail: entry.u64(CHANNEL_TAIL_OFFSET).load_relaxed(),
             head: entry.u64(CHANNEL_HEAD_OFFSET).load_relaxed(),
+            removals: entry.u64(CHANNEL_REMOVALS_OFFSET).load_relaxed(),
         })
     }
 
@@ -255,7 +258,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Error::Exists`]; [`Error::TooLarge`] when the segment has no room for the band; [`Error::InvalidArgument`];
-    /// [`Error::Permission`]; [`Error::System`] (no memory).
+    /// [`Error::Corrupt`] when the entry's positions are used up; [`Error::Permission`]; [`Error::System`] (no memory).
     pub fn create_channel(&self, id: u32, options: &ChannelOptions) -> Result<()> {
         Segment::check_id(id)?;
         if !options.capacity.is_power_of_two() || options.capacity < MIN_CAPACITY {
@@ -267,15 +270,27 @@ impl Segment {
             return Err(Error::Exists);
         }
         let band = self.place_band(options.capacity)?;
+        let start = self.first_position(id, band.capacity)?;
         let slots = Cells::<SLOT_SIZE>::new(&self.map, band.offset, band.capacity)
             .ok_or(Error::BadGeometry { what: "band outside of the segment", channel: Some(id) })?;
         self.map.reserve(band.offset, band.capacity * SLOT_SIZE)?;
         self.map.prefault(band.offset, band.capacity * SLOT_SIZE);
-        for i in 0..band.capacity {
-            slots.at(i).u64(SLOT_SEQUENCE_OFFSET).store_relaxed(i);
+        for position in (start..).take(band.capacity as usize) {
+            slots.at(position).u64(SLOT_SEQUENCE_OFFSET).store_relaxed(position);
         }
-        self.commit_entry(id, band, options);
+        self.commit_entry(id, band, start, options);
         Ok(())
+    }
+
+    /// Where a new channel's positions begin: above all that the entry's channels have had [dmxp.channel.start].
+    fn first_position(&self, id: u32, capacity: u64) -> Result<u64> {
+        let entry = self.entry(id);
+        let tail = entry.u64(CHANNEL_TAIL_OFFSET).load_relaxed();
+        let used = tail.checked_add(entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).load_relaxed());
+        let start = used.and_then(|used| used.checked_add(capacity - 1)).map(|end| end & !(capacity - 1));
+        // A lap at least must be left: positions do not wrap. No entry comes this far in its life.
+        let spent = Error::Corrupt { what: "its positions are used up", channel: Some(id) };
+        start.filter(|start| start.checked_add(capacity).is_some()).ok_or(spent)
     }
 
     /// Where a new band goes: the first aligned byte after the header and every live and retired band.
@@ -295,13 +310,13 @@ impl Segment {
     }
 
     /// Everything but the capacity, then the capacity. Whoever dies in between leaves an entry that was never there.
-    fn commit_entry(&self, id: u32, band: Band, options: &ChannelOptions) {
+    fn commit_entry(&self, id: u32, band: Band, start: u64, options: &ChannelOptions) {
         let entry = self.entry(id);
         let flags = if options.counted_waiters { CHANNEL_COUNTED_WAITERS } else { 0 };
         entry.u32(CHANNEL_CHANNEL_ID_OFFSET).store_relaxed(id);
         entry.u32(CHANNEL_FLAGS_OFFSET).store_relaxed(flags);
-        entry.u64(CHANNEL_TAIL_OFFSET).store_relaxed(0);
-        entry.u64(CHANNEL_HEAD_OFFSET).store_relaxed(0);
+        entry.u64(CHANNEL_TAIL_OFFSET).store_relaxed(start);
+        entry.u64(CHANNEL_HEAD_OFFSET).store_relaxed(start);
         // The new band, which lies above the retired one, before the retirement ends: the room below stays kept at any moment.
         entry.u64(CHANNEL_BAND_OFFSET_OFFSET).store_relaxed(band.offset);
         entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(0);
@@ -337,9 +352,11 @@ impl Segment {
         entry.u64(CHANNEL_RETIRED_CAPACITY_OFFSET).store_relaxed(slots);
         // R1: pairs with A1; the retired capacity before the 0
         capacity.store_release(0);
+        // R6: pairs with A6; whoever attaches and sees it finds no capacity either
+        entry.u64(CHANNEL_REMOVALS_OFFSET).add_one_release();
         self.store_count(self.channels().len() as u32);
         let signal = entry.u32(CHANNEL_SIGNAL_OFFSET);
-        // R4, S5: pairs with A4 and the sleeper's check; the 0 before the signal
+        // R4, S5: pairs with A4 and the sleeper's check; the removal before the signal
         signal.add_seq_cst(1);
         futex_wake(signal, u64::MAX);
         Ok(())

@@ -37,7 +37,7 @@ impl Channel {
             while let Err(error) = self.check_slot(index) {
                 tries += 1;
                 if tries == TRIES || !self.moves(index) {
-                    return if self.is_closed() { Ok(()) } else { Err(error) };
+                    return if self.is_removed() { Ok(()) } else { Err(error) };
                 }
             }
         }

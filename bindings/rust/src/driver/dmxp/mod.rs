@@ -113,6 +113,7 @@ impl Segment for Handle {
             put(format!("channel[{id}].retired_capacity"), entry.retired_capacity);
             put(format!("channel[{id}].tail"), entry.tail);
             put(format!("channel[{id}].head"), entry.head);
+            put(format!("channel[{id}].removals"), entry.removals);
         }
         Ok(json!({ "fields": fields }))
     }
