@@ -168,6 +168,20 @@ def test_tail_follows_without_consuming(segment: Make, tmp_path: Path) -> None:
     assert b"consumed before" not in err.read_bytes()
 
 
+def test_tail_says_that_the_name_is_gone(segment: Make, tmp_path: Path) -> None:
+    path, out, err = segment(count=1), tmp_path / "out", tmp_path / "err"
+    process = follow(path, out, err)
+    try:
+        wait_for(lambda: out.read_bytes().count(b"\n") == 1)
+        path.unlink()
+        wait_for(lambda: b"still following the old segment" in err.read_bytes())
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_tail_counts_what_it_could_not_see(segment: Make, tmp_path: Path) -> None:
     path, out, err = segment(count=0), tmp_path / "out", tmp_path / "err"
     process = follow(path, out, err)

@@ -30,16 +30,28 @@ struct following {
     uint64_t last;
     struct follower channels[SHMW_DMXP_MAX_CHANNELS];
     time_t reported;
+    bool unlinked; /* the diagnostic about a removed name has been given */
     int rc;
 };
 
-static void report_skipped(struct following *following, bool now)
+/* Once: the name is gone, so nobody new will find the segment that we follow. */
+static void say_unlinked(struct following *following)
+{
+    struct stat status;
+    if (following->unlinked || fstat(following->view->fd, &status) != 0 || status.st_nlink > 0)
+        return;
+    following->unlinked = true;
+    diagnostic("%s has been removed or replaced; still following the old segment", following->view->path);
+}
+
+static void report(struct following *following, bool now)
 {
     struct timespec clock;
     clock_gettime(CLOCK_MONOTONIC, &clock);
     if (!now && clock.tv_sec - following->reported < REPORT_EVERY_S)
         return;
     following->reported = clock.tv_sec;
+    say_unlinked(following);
     for (uint32_t id = 0; id < SHMW_DMXP_MAX_CHANNELS; id++) {
         if (following->channels[id].skipped > 0)
             diagnostic("channel %" PRIu32 ": %" PRIu64 " consumed before they were seen", id, following->channels[id].skipped);
@@ -129,11 +141,11 @@ static int follow(struct following *following)
             some = follow_channel(following, id, first_pass) || some;
         if (fflush(stdout) != 0)
             return EXIT_USAGE; /* main says why */
-        report_skipped(following, false);
+        report(following, false);
         pause_ns = some ? SHORTEST_PAUSE_NS : pause_ns * 2 < LONGEST_PAUSE_NS ? pause_ns * 2 : LONGEST_PAUSE_NS;
         nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
     }
-    report_skipped(following, true);
+    report(following, true);
     return following->rc;
 }
 
