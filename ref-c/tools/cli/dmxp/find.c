@@ -9,7 +9,7 @@
 #include "dmxp.h"
 #include "raw.h"
 
-/* A slot below head is reported when it stays so for this long: a live consumer releases it in less, even when it is preempted. */
+/* A slot below head is reported when it stays so for this long: a live consumer releases it in less, even if preempted. */
 #define PATIENCE_MS 200
 #define LOOK_AGAIN_MS 20
 #define RECHECKS 8

@@ -41,8 +41,8 @@ static enum raw_geometry judge(const struct view *view, const struct raw_channel
 void raw_load_cursors(const struct view *view, struct raw_channel *channel)
 {
     const struct shmw_dmxp_wire_channel *wire = wire_channel(view, channel->id);
-    /* A5: pairs with R5; a head seen brings at least the tail of its time. The acquire of tail keeps the second look at head behind
-     * it, so that an unmoved head makes both of one moment [dmxp.channel.cursors]. */
+    /* A5: pairs with R5; a head seen brings at least the tail of its time. The acquire of tail keeps the second look at head
+     * behind it, so that an unmoved head makes both of one moment [dmxp.channel.cursors]. */
     for (int i = 0; i < SNAPSHOT_TRIES; i++) {
         channel->head = shmw_load_acquire(&wire->head);
         channel->tail = shmw_load_acquire(&wire->tail);
