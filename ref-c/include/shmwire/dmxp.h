@@ -141,7 +141,7 @@ SHMW_API int shmw_dmxp_validate(const shmw_dmxp_segment *segment, const char **f
 
 /* Make channel id (0 to 255) [dmxp.channel.lock, .placement, .commit]. options may be NULL. SHMW_EXISTS; SHMW_TOO_LARGE when the
  * segment has no room for the band; SHMW_INVALID_ARGUMENT; SHMW_PERMISSION; SHMW_SYSTEM when the file system has no memory for it
- * (reserved here, so that no send can meet SIGBUS for want of it). Waits for the segment lock, which needs /proc. */
+ * (reserved here, so that no send can meet SIGBUS for want of it); SHMW_CORRUPT when the entry's positions are used up. Waits for the segment lock, which needs /proc. */
 SHMW_API int shmw_dmxp_channel_create(shmw_dmxp_segment *segment, uint32_t id,
                                       const struct shmw_dmxp_channel_options *options);
 
