@@ -7,7 +7,7 @@ from .model import Profile
 
 
 def constants(profile: Profile) -> str:
-    lines = ["# SPDX-License-Identifier: MIT", f"# {profile.banner}",
+    lines = ["# SPDX-License-Identifier: MIT", f"# {profile.banner}", "# ruff: noqa: E501",
              f'"""Layout numbers of profile {profile.name}: {profile.title}."""', "", "from typing import Final", ""]
     for c in profile.constants:
         literal = f"0o{c.value:o}" if isinstance(c.value, int) and c.base == "oct" else c.literal

@@ -101,9 +101,9 @@ class Words:
         """Store a u64: RELAXED, RELEASE or SEQ_CST."""
         extension.lib.shmwpy_store_u64(self._writable(offset, 8), offset, value, order)
 
-    def cas_u64(self, offset: int, expected: int, desired: int) -> int:
-        """Compare and swap, relaxed. The value found: `expected` exactly when the swap was made."""
-        return extension.lib.shmwpy_cas_u64(self._writable(offset, 8), offset, expected, desired)
+    def cas_u64(self, offset: int, expected: int, desired: int, order: int) -> int:
+        """Compare and swap: RELAXED or RELEASE. The value found: `expected` exactly when the swap was made."""
+        return extension.lib.shmwpy_cas_u64(self._writable(offset, 8), offset, expected, desired, order)
 
     def add_u32(self, offset: int, delta: int) -> int:
         """Add modulo 2^32, sequentially consistent. The value before."""

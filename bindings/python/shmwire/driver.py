@@ -4,8 +4,9 @@
 One request a line on standard input, one reply a line on standard output. Whatever else prints ends up on standard error.
 
 A segment that somebody truncates raises SIGBUS where it is touched, which no Python handler can survive. The extension's
-handler (shmwire/_native/guard.h) puts zeros where the file used to be and counts; a request during which the count grew is
-answered TRUNCATED, and so is every later one on the same handle.
+handler (shmwire/_native/guard.h) cuts the process off from the segment, so that nothing which the interrupted call still
+stores reaches it, and counts. A request during which the count grew is answered TRUNCATED, and so is every later one on the
+same handle.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from .errors import ShmwireException, TooSmallError, TruncatedError, Unsupported
 
 PROTOCOL: Final = 1
 LONGEST_LINE: Final = 1 << 20
+SHORTENED: Final = "the segment was shortened under its mapping"
 
 
 class Driver:
@@ -73,22 +75,21 @@ class Driver:
         command = self._commands.get(name)
         if command is None:
             raise UnknownCommand(name)
-        before = guard_hits()
+        before, owner = guard_hits(), self._owner(body)
         try:
-            reply = command(body)
-        except ShmwireException:
-            self._require_whole(body, before)
-            raise
-        self._require_whole(body, before)
-        return reply
+            return command(body)
+        finally:
+            # Whatever came of a request during which the segment lost pages is worth nothing.
+            if guard_hits() != before:
+                self._truncated.add(owner)
+                raise TruncatedError(SHORTENED)
 
-    def _require_whole(self, body: Json, before: int) -> None:
-        """TruncatedError when the segment lost pages during the request: what was read or written is worth nothing."""
-        if guard_hits() == before:
-            return
-        if isinstance(body.get("h"), int):
-            self._truncated.add(body["h"])
-        raise TruncatedError("the segment was shortened under its mapping")
+    def _owner(self, body: Json) -> int:
+        """The segment handle that a request is about; 0 for none."""
+        claimed, named = body.get("c"), body.get("h")
+        if isinstance(claimed, int) and claimed in self._claims:
+            return self._claims[claimed][1]
+        return named if isinstance(named, int) else 0
 
     def _add(self, handle: DmxpHandle) -> Json:
         self._last_id += 1
@@ -100,7 +101,7 @@ class Driver:
         if number not in self._handles:
             raise BadRequest(f"h {number} is not a handle")
         if number in self._truncated:
-            raise TruncatedError("the segment was shortened under its mapping")
+            raise TruncatedError(SHORTENED)
         return self._handles[number]
 
     def _claimed(self, body: Json) -> tuple[dmxp.Claim, DmxpHandle, int]:
@@ -108,6 +109,8 @@ class Driver:
         if number not in self._claims:
             raise BadRequest(f"c {number} is not a claim")
         claim, owner = self._claims[number]
+        if owner in self._truncated:
+            raise TruncatedError(SHORTENED)
         return claim, self._handles[owner], number
 
     # Commands -------------------------------------------------------------------------------------------------------
@@ -233,7 +236,7 @@ class Driver:
 
 
 def guard_hits() -> int:
-    """How many pages of shortened segments were replaced so far."""
+    """From how many shortened segments the process was cut off so far."""
     return cast(int, ext_atomic.lib.shmwpy_guard_hits()) if ext_atomic is not None else 0
 
 

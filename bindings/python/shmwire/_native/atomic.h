@@ -55,10 +55,14 @@ SHMWPY_LOADER(uint64_t, shmwpy_load_u64)
 SHMWPY_STORER(uint32_t, shmwpy_store_u32)
 SHMWPY_STORER(uint64_t, shmwpy_store_u64)
 
-/* Relaxed compare-and-swap: the value found, which is `expected` exactly when the swap was made. */
-static uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired)
+/* Compare-and-swap, relaxed or, where it is made, release: the value found, which is `expected` exactly when it was made. */
+static uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired, int order)
 {
-    __atomic_compare_exchange_n(SHMWPY_WORD(uint64_t, base, offset), &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    uint64_t *word = SHMWPY_WORD(uint64_t, base, offset);
+    if (order == SHMWPY_RELAXED)
+        __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    else
+        __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     return expected;
 }
 

@@ -21,7 +21,7 @@ uint32_t shmwpy_load_u32(const char *base, size_t offset, int order);
 uint64_t shmwpy_load_u64(const char *base, size_t offset, int order);
 void shmwpy_store_u32(char *base, size_t offset, uint32_t value, int order);
 void shmwpy_store_u64(char *base, size_t offset, uint64_t value, int order);
-uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired);
+uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired, int order);
 uint32_t shmwpy_add_u32(char *base, size_t offset, uint32_t delta);
 void shmwpy_fence(int order);
 int shmwpy_futex_wait(const char *base, size_t offset, uint32_t value, uint64_t timeout_ns);
@@ -35,19 +35,20 @@ typedef struct shmw_dmxp_segment shmw_dmxp_segment;
 typedef struct shmw_dmxp_channel shmw_dmxp_channel;
 enum shmw_dmxp_payload_choice { SHMW_DMXP_CHOOSE_CRATE, SHMW_DMXP_CHOOSE_DOCUMENT, SHMW_DMXP_CHOOSE_AUTO };
 
-struct shmw_dmxp_create_options { uint64_t size; uint32_t payload_layout; uint32_t mode; uint16_t sender_runtime; };
+struct shmw_dmxp_create_options { uint64_t size; uint32_t payload_layout; uint32_t mode; uint16_t sender_runtime; ...; };
 struct shmw_dmxp_open_options { bool read_only; enum shmw_dmxp_payload_choice payload_choice; uint64_t ready_timeout_ns;
-                                uint16_t sender_runtime; };
-struct shmw_dmxp_channel_options { uint64_t capacity; bool counted_waiters; };
+                                uint16_t sender_runtime; ...; };
+struct shmw_dmxp_channel_options { uint64_t capacity; bool counted_waiters; ...; };
 struct shmw_dmxp_meta { uint64_t message_id; uint64_t timestamp_ns; uint32_t message_type; uint32_t sender_pid;
-                        uint16_t sender_runtime; uint16_t flags; };
+                        uint16_t sender_runtime; uint16_t flags; ...; };
 struct shmw_dmxp_message { ...; };
-struct shmw_dmxp_claim { void *payload; size_t capacity; uint64_t position; };
+struct shmw_dmxp_claim { void *payload; size_t capacity; uint64_t position; ...; };
 struct shmw_dmxp_channel_info { uint32_t channel_id; uint32_t flags; uint64_t capacity; uint64_t band_offset;
-                                uint64_t retired_capacity; uint64_t head; uint64_t tail; uint32_t signal; uint32_t waiters; };
+                                uint64_t retired_capacity; uint64_t removals; uint64_t head; uint64_t tail; uint32_t signal;
+                                uint32_t waiters; ...; };
 struct shmw_dmxp_segment_info { uint64_t size; uint32_t version; uint32_t max_channels; uint32_t channel_count;
-                                uint32_t payload_layout; uint32_t payload_capacity; };
-struct shmw_dmxp_recovery { uint64_t tombstones; uint64_t possibly_lost; uint64_t waiters_reset; bool count_repaired; };
+                                uint32_t payload_layout; uint32_t payload_capacity; ...; };
+struct shmw_dmxp_recovery { uint64_t tombstones; uint64_t possibly_lost; uint64_t waiters_reset; bool count_repaired; ...; };
 
 const char *shmw_version(void);
 int shmw_dmxp_create(const char *locator, const struct shmw_dmxp_create_options *options, shmw_dmxp_segment **out);
@@ -80,6 +81,7 @@ uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, size_t si
 uint64_t shmwpy_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, char *buffer, size_t size);
 uint64_t shmwpy_dmxp_receive_batch(shmw_dmxp_channel *channel, struct shmwpy_head *heads, char *blob, size_t size,
                                    struct shmw_dmxp_message *messages, size_t max);
+void shmwpy_dmxp_pass_on(shmw_dmxp_channel *channel);
 extern "Python" void shmwpy_dmxp_on_sleep(void *context);
 """
 

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dmxp/internal.h"
 #include "shmwire/dmxp.h"
+#include "wait.h"
 
 #define SHMWPY_FAILED (UINT64_MAX - 4095)
 #define SHMWPY_ITEMS_ON_STACK 64
@@ -128,6 +130,14 @@ static uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, si
     message.offset = 0;
     const int rc = shmw_dmxp_receive(channel, buffer + sizeof(struct shmwpy_head), size, timeout_ns, spin_ns, &message);
     return shmwpy_dmxp_received(rc, buffer, &message);
+}
+
+/* What shmw_dmxp_receive does after a sleep of its own, for a sleep that an earlier call made [dmxp.wait.pass-on]. */
+static void shmwpy_dmxp_pass_on(shmw_dmxp_channel *channel)
+{
+    const uint64_t head = shmw_load_relaxed(&channel->entry->head);
+    if (shmw_load_acquire(&shmw_dmxp_slot(channel, head)->sequence) == head + 1) /* A2: pairs with R2 */
+        shmw_futex_wake(&channel->entry->signal, 1);
 }
 
 static uint64_t shmwpy_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, char *buffer, size_t size)

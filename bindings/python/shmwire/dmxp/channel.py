@@ -33,6 +33,7 @@ class Geometry(NamedTuple):
 
     capacity: int
     band_offset: int
+    removals: int  #: of the entry, before the rest was loaded
 
 
 def entry_offset(channel: int) -> int:
@@ -62,6 +63,8 @@ def load_capacity(table: Table, channel: int) -> int:
 def check_entry(table: Table, channel: int) -> Geometry:
     """The geometry of a channel that may be used. NotFoundError, BadGeometryError, CorruptError."""
     entry = entry_offset(channel)
+    # A6: pairs with R6; before the capacity, so that a removal in between is noticed later [dmxp.channel.closed]
+    removals = table.words.load_u64(entry + layout.CHANNEL_REMOVALS_OFFSET, ACQUIRE)
     capacity = load_capacity(table, channel)
     if capacity == 0:
         raise NotFoundError(f"no channel {channel}")
@@ -71,7 +74,7 @@ def check_entry(table: Table, channel: int) -> Geometry:
     _check_band(table, channel, band_offset, band_end(band_offset, capacity))
     if table.window.u32(entry + layout.CHANNEL_CHANNEL_ID_OFFSET) != channel:  # [dmxp.channel.id]
         raise BadGeometryError(f"channel {channel}: channel_id is not the index of the entry")
-    geometry = Geometry(capacity, band_offset)
+    geometry = Geometry(capacity, band_offset, removals)
     cursors(table, channel, geometry)
     return geometry
 
@@ -96,6 +99,7 @@ def _check_band(table: Table, channel: int, start: int, end: int) -> None:
 def cursors(table: Table, channel: int, geometry: Geometry) -> tuple[int, int]:
     """Head and tail from a snapshot in which head did not change while tail was read. [dmxp.channel.cursors]"""
     entry = entry_offset(channel)
+    # A5: pairs with R5; the tail of every position below head
     head = table.words.load_u64(entry + layout.CHANNEL_HEAD_OFFSET, ACQUIRE)
     for _ in range(CURSOR_LOOKS):
         tail = table.words.load_u64(entry + layout.CHANNEL_TAIL_OFFSET, ACQUIRE)
@@ -126,6 +130,7 @@ def channel_info(table: Table, channel: int) -> ChannelInfo:
         signal=words.load_u32(entry + layout.CHANNEL_SIGNAL_OFFSET, ACQUIRE),
         waiters=words.load_u32(entry + layout.CHANNEL_WAITERS_OFFSET, RELAXED),
         retired_capacity=words.load_u64(entry + layout.CHANNEL_RETIRED_CAPACITY_OFFSET, RELAXED),
+        removals=words.load_u64(entry + layout.CHANNEL_REMOVALS_OFFSET, RELAXED),
         head=words.load_u64(entry + layout.CHANNEL_HEAD_OFFSET, ACQUIRE),
         tail=words.load_u64(entry + layout.CHANNEL_TAIL_OFFSET, ACQUIRE),
     )
@@ -147,26 +152,38 @@ def place_band(table: Table) -> int:
     return -(-top // layout.BAND_ALIGN) * layout.BAND_ALIGN
 
 
+def first_position(table: Table, channel: int, capacity: int) -> int:
+    """Where a new channel starts: above all positions that the entry's channels have had. [dmxp.channel.start]"""
+    entry = entry_offset(channel)
+    used = table.words.load_u64(entry + layout.CHANNEL_TAIL_OFFSET, RELAXED)
+    used += table.words.load_u64(entry + layout.CHANNEL_RETIRED_CAPACITY_OFFSET, RELAXED)
+    start = -(-used // capacity) * capacity
+    if start + capacity > U64:
+        raise CorruptError(f"channel {channel}: no entry comes as far as position {used} in its life")
+    return start
+
+
 def create_locked(table: Table, mapping: Mapping, channel: int, capacity: int, counted_waiters: bool) -> None:
-    """Make a channel. ExistsError, TooLargeError."""
+    """Make a channel. ExistsError, TooLargeError, CorruptError."""
     if load_capacity(table, channel) != 0:
         raise ExistsError(f"channel {channel} exists already")
-    geometry = Geometry(capacity, place_band(table))
+    start = first_position(table, channel, capacity)
+    geometry = Geometry(capacity, place_band(table), removals=0)
     end = band_end(geometry.band_offset, capacity)
     if end > table.window.size:
         raise TooLargeError(f"a band of {capacity} slots would end at {end}, the segment ends at {table.window.size}")
     mapping.reserve(geometry.band_offset, end - geometry.band_offset)
-    for position in range(capacity):
+    for position in range(start, start + capacity):
         table.words.store_u64(slot_offset(geometry, position) + layout.SLOT_SEQUENCE_OFFSET, position, RELAXED)
-    _write_entry(table, channel, geometry, layout.CHANNEL_COUNTED_WAITERS if counted_waiters else 0)
+    _write_entry(table, channel, geometry, start, layout.CHANNEL_COUNTED_WAITERS if counted_waiters else 0)
 
 
-def _write_entry(table: Table, channel: int, geometry: Geometry, flags: int) -> None:
+def _write_entry(table: Table, channel: int, geometry: Geometry, start: int, flags: int) -> None:
     window, words, entry = table.window, table.words, entry_offset(channel)
     window.put_u32(entry + layout.CHANNEL_CHANNEL_ID_OFFSET, channel)
     window.put_u32(entry + layout.CHANNEL_FLAGS_OFFSET, flags)
-    words.store_u64(entry + layout.CHANNEL_TAIL_OFFSET, 0, RELAXED)
-    words.store_u64(entry + layout.CHANNEL_HEAD_OFFSET, 0, RELAXED)
+    words.store_u64(entry + layout.CHANNEL_TAIL_OFFSET, start, RELAXED)
+    words.store_u64(entry + layout.CHANNEL_HEAD_OFFSET, start, RELAXED)
     # The new band first, then the end of the retired one: whoever dies in between leaves an entry that still keeps the room.
     window.put_u64(entry + layout.CHANNEL_BAND_OFFSET_OFFSET, geometry.band_offset)
     words.store_u64(entry + layout.CHANNEL_RETIRED_CAPACITY_OFFSET, 0, RELAXED)
@@ -184,13 +201,28 @@ def remove_locked(table: Table, channel: int) -> None:
     words.store_u64(entry + layout.CHANNEL_RETIRED_CAPACITY_OFFSET, capacity, RELAXED)
     # R1: pairs with A1; the band counts as retired before it stops counting as live
     words.store_u64(entry + layout.CHANNEL_CAPACITY_OFFSET, 0, RELEASE)
+    removals = words.load_u64(entry + layout.CHANNEL_REMOVALS_OFFSET, RELAXED)
+    # R6: pairs with A6; whoever attaches and sees it finds no capacity either. Only holders of the lock add to it.
+    words.store_u64(entry + layout.CHANNEL_REMOVALS_OFFSET, (removals + 1) & U64, RELEASE)
     words.store_u32(layout.HEADER_CHANNEL_COUNT_OFFSET, len(live_channels(table)), RELAXED)
-    words.add_u32(entry + layout.CHANNEL_SIGNAL_OFFSET, 1)  # R4, S5: pairs with A4, S5; sleepers find the capacity changed
+    words.add_u32(entry + layout.CHANNEL_SIGNAL_OFFSET, 1)  # R4, S5: pairs with A4, S5; sleepers find removals changed
     words.futex_wake(entry + layout.CHANNEL_SIGNAL_OFFSET, EVERYBODY)
 
 
-def require_live(table: Table, channel: int, geometry: Geometry) -> None:
-    """Closed when the channel was removed, or removed and made anew, since it was attached. [dmxp.channel.closed]"""
+# Using ----------------------------------------------------------------------------------------------------------------
+
+# Has the channel been removed, perhaps made anew, since it was attached? [dmxp.channel.closed] Producers ask the line that they
+# write anyway, consumers and lookers that of head.
+
+
+def require_live_for_consumer(table: Table, channel: int, geometry: Geometry) -> None:
+    """Closed when it has."""
+    if table.words.load_u64(entry_offset(channel) + layout.CHANNEL_REMOVALS_OFFSET, RELAXED) != geometry.removals:
+        raise Closed(f"channel {channel} has been removed")
+
+
+def require_live_for_producer(table: Table, channel: int, geometry: Geometry) -> None:
+    """Closed when it has."""
     capacity = load_capacity(table, channel)  # A1: pairs with R1; band_offset was stored before the capacity
     band_offset = table.window.u64(entry_offset(channel) + layout.CHANNEL_BAND_OFFSET_OFFSET)
     if capacity != geometry.capacity or band_offset != geometry.band_offset:

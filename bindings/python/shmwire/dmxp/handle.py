@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 from . import layout
 from .api import Channel, SleepHook
-from .channel import Geometry, Table, entry_offset, require_live, slot_offset
+from .channel import Geometry, Table, entry_offset, slot_offset
 
 PayloadChoice = Literal["crate", "document", "auto"]
 
@@ -65,5 +65,3 @@ class Handle(Channel):
     def _slot(self, position: int) -> int:
         return slot_offset(self._geometry, position)
 
-    def _require_live(self) -> None:
-        require_live(self._table, self.id, self._geometry)

@@ -212,6 +212,7 @@ class ChannelInfo:
     retired_capacity: int
     tail: int  #: next position to be produced
     head: int  #: next position to be consumed
+    removals: int  #: how often a channel of this entry has been removed
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ lib: Final = extension.lib
 FAILED: Final = 2**64 - 4096
 _HEAD: Final = BATCH_HEAD.size
 _LARGEST: Final = layout.PAYLOAD_CAPACITY_CRATE
+_META_NAMES: Final = ("message_id", "timestamp_ns", "message_type", "sender_pid", "sender_runtime", "flags")
 _SLOT_ROOM: Final = _HEAD + _LARGEST
 _FULL: Final = 2**64 - 1000 - Full.code
 _EMPTY: Final = 2**64 - 1000 - Empty.code
@@ -101,6 +102,11 @@ def _refuse(code: int, handle: CData, what: str = "") -> NoReturn:
     if not what and from_code(code).name == "SYSTEM" and ffi.errno:
         what = os.strerror(ffi.errno)
     raise from_code(code, what)
+
+
+def _fields(values: MetaValues) -> dict[str, int]:
+    """Values in the order of MetaFields, as cffi fills a struct shmw_dmxp_meta by name."""
+    return dict(zip(_META_NAMES, values, strict=True))
 
 
 class _Cell(NamedTuple):
@@ -231,7 +237,7 @@ class NativeChannel(Channel):
         if set(map(type, items)) != {bytes}:
             payloads = [bytes(contiguous(item)) for item in items]
         lengths = list(map(len, payloads))
-        given = ffi.NULL if metas is None else ffi.new("struct shmw_dmxp_meta[]", [meta_values(meta) for meta in metas])
+        given = ffi.NULL if metas is None else ffi.new("struct shmw_dmxp_meta[]", [_fields(meta_values(meta)) for meta in metas])
         word = lib.shmwpy_dmxp_send_batch(self._handle, b"".join(payloads), lengths, len(lengths), given)
         if word < FAILED:
             return word
@@ -266,15 +272,17 @@ class NativeChannel(Channel):
         message = self.try_receive(max_size=max_size)
         if message is not None:
             return message
-        deadline, spin_ns = Deadline(timeout), to_ns(spin)
+        deadline, spin_ns, slept = Deadline(timeout), to_ns(spin), False
         while True:  # in slices, so that Python's signal handlers run
             last = deadline.expired()
             message = self._receive_once(deadline.remaining(SLICE_NS), spin_ns, max_size)
             if message is not None:
+                if slept:  # in an earlier slice; within one, the C implementation sees to it
+                    lib.shmwpy_dmxp_pass_on(self._handle)
                 return message
             if last:
                 raise Timeout(f"channel {self.id} stayed empty")
-            spin_ns = 0
+            spin_ns, slept = 0, True
 
     def _receive_once(self, timeout_ns: int, spin_ns: int, max_size: int | None) -> Message | None:
         pool = self._pool
@@ -375,7 +383,7 @@ class NativeClaim(Claim):
         if not 0 <= length <= len(self.view):
             raise TooLargeError(f"{length} bytes, {len(self.view)} fit into a slot")
         values = check_meta((message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
-        given = ffi.new("struct shmw_dmxp_meta *", values)
+        given = ffi.new("struct shmw_dmxp_meta *", _fields(values))
         handle = self._channel._handle
         _check(lib.shmw_dmxp_commit(handle, self._claim, length, given), handle)
         self._end()
@@ -434,7 +442,7 @@ class NativeSegment(Segment):
                        counted_waiters: bool = False) -> NativeChannel:
         if not 0 <= channel < layout.MAX_CHANNELS or not 0 < capacity < 2**64:
             raise InvalidArgumentError(f"channel {channel} with {capacity} slots")
-        options = ffi.new("struct shmw_dmxp_channel_options *", (capacity, counted_waiters))
+        options = ffi.new("struct shmw_dmxp_channel_options *", {"capacity": capacity, "counted_waiters": counted_waiters})
         _check(lib.shmw_dmxp_channel_create(self._handle, channel, options), self._handle)
         return self.channel(channel)
 
@@ -461,7 +469,7 @@ class NativeSegment(Segment):
         _check(lib.shmw_dmxp_channel_info(self._handle, _id(channel), info), self._handle)
         return ChannelInfo(channel_id=info.channel_id, flags=info.flags, capacity=info.capacity, band_offset=info.band_offset,
                            signal=info.signal, waiters=info.waiters, retired_capacity=info.retired_capacity, tail=info.tail,
-                           head=info.head)
+                           head=info.head, removals=info.removals)
 
     def validate(self) -> None:
         finding, channel = ffi.new("const char **"), ffi.new("uint32_t *")
@@ -499,7 +507,8 @@ def create(name: str, size: int, payload_layout: int, mode: int) -> NativeSegmen
     sane = layout.HEADER_SIZE <= size < 2**63 and payload_layout in (layout.LAYOUT_DOCUMENT, layout.LAYOUT_CRATE)
     if not sane or not 0 <= mode <= 0o777:
         raise InvalidArgumentError(f"a segment of {size} bytes, payload_layout {payload_layout}, mode {mode:o}")
-    options = ffi.new("struct shmw_dmxp_create_options *", (size, payload_layout, mode, layout.RUNTIME_PYTHON))
+    options = ffi.new("struct shmw_dmxp_create_options *", {"size": size, "payload_layout": payload_layout, "mode": mode,
+                                                            "sender_runtime": layout.RUNTIME_PYTHON})
     out = ffi.new("shmw_dmxp_segment **")
     _check(lib.shmw_dmxp_create(_locator(name), options, out), out, name)
     return NativeSegment(ffi.gc(out[0], lib.shmw_dmxp_close), writable=True)
@@ -508,7 +517,9 @@ def create(name: str, size: int, payload_layout: int, mode: int) -> NativeSegmen
 def attach(name: str, writable: bool, choice: PayloadChoice, ready_timeout: float) -> NativeSegment:
     """Attach to a segment. [dmxp.segment.*]"""
     wait = min(to_ns(ready_timeout), 2**62)
-    options = ffi.new("struct shmw_dmxp_open_options *", (not writable, _CHOICES[choice], wait, layout.RUNTIME_PYTHON))
+    options = ffi.new("struct shmw_dmxp_open_options *", {
+        "read_only": not writable, "payload_choice": _CHOICES[choice], "ready_timeout_ns": wait,
+        "sender_runtime": layout.RUNTIME_PYTHON})
     out = ffi.new("shmw_dmxp_segment **")
     _check(lib.shmw_dmxp_open(_locator(name), options, out), out, name)
     return NativeSegment(ffi.gc(out[0], lib.shmw_dmxp_close), writable)

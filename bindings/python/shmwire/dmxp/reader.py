@@ -12,7 +12,7 @@ from ..errors import CorruptError, InvalidArgumentError, Timeout, TooSmallError
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from . import layout
 from .api import DEFAULT_BATCH
-from .channel import U64, cursors
+from .channel import U64, cursors, require_live_for_consumer
 from .handle import CRATE, DOCUMENT, Area, Handle
 from .message import META, Message, MessageBatch
 
@@ -43,6 +43,9 @@ class Consumer(Handle):
 
     __slots__ = ()
 
+    def _require_live_for_consumer(self) -> None:
+        require_live_for_consumer(self._table, self.id, self._geometry)
+
     def _look_at_meta(self, slot: int) -> Taken:
         """Call it after an acquire load found the slot published."""
         meta = self._table.window.read(slot + layout.SLOT_MESSAGE_ID_OFFSET, META.size)
@@ -72,7 +75,7 @@ class Consumer(Handle):
         waiting = sequence in (head, (head - self.capacity + 1) & U64)
         if not waiting and self._head_moved(head):
             return False
-        self._require_live()
+        self._require_live_for_consumer()
         if not waiting:
             raise CorruptError(f"channel {self.id}: the slot of head {head} shows a sequence that no rule can produce")
         return True
@@ -97,7 +100,8 @@ class Consumer(Handle):
                 if self._head_moved(head):
                     continue
                 raise TooSmallError(f"{taken.length} bytes wait, {max_size} asked for", taken.length)  # [dmxp.consume.too-small]
-            if words.cas_u64(cursor, head, (head + 1) & U64) != head:
+            # R5: pairs with A5; the tail behind this position, for those who compare the cursors
+            if words.cas_u64(cursor, head, (head + 1) & U64, RELEASE) != head:
                 continue
             message = self._copy_and_release(head, slot, taken)
             if message is not None:
@@ -142,12 +146,15 @@ class Consumer(Handle):
             return message
         deadline = Deadline(timeout)
         spin_until = time.monotonic_ns() + to_ns(spin)
+        slept = False
         while True:
             last = deadline.expired()  # first, so that one look comes after it [dmxp.wait.timeout]
             # A4: pairs with R4; what was published before this value is found below [dmxp.wait.load-first]
             value = self._table.words.load_u32(self._entry + layout.CHANNEL_SIGNAL_OFFSET, ACQUIRE)
             message = self.try_receive(max_size=max_size)
             if message is not None:
+                if slept:
+                    self._pass_on()
                 return message
             if last:
                 raise Timeout(f"channel {self.id} stayed empty")
@@ -156,6 +163,18 @@ class Consumer(Handle):
             if self._hook is not None:
                 self._hook()
             self._sleep(value, deadline)
+            slept = True
+
+    def _pass_on(self) -> None:
+        """We were woken and leave. If that wake was meant for two messages, the next one's sleeper hears it from us.
+
+        [dmxp.wait.pass-on]
+        """
+        words = self._table.words
+        head = words.load_u64(self._entry + layout.CHANNEL_HEAD_OFFSET, RELAXED)
+        sequence = words.load_u64(self._slot(head) + layout.SLOT_SEQUENCE_OFFSET, ACQUIRE)  # A2: pairs with R2
+        if sequence == (head + 1) & U64:
+            words.futex_wake(self._entry + layout.CHANNEL_SIGNAL_OFFSET, 1)
 
     def _sleep(self, value: int, deadline: Deadline) -> None:
         """Be counted, and sleep while nothing has been published since `value` was loaded.
@@ -189,7 +208,7 @@ class Consumer(Handle):
         if sequence != (position + 1) & U64:
             if words.load_u64(self._entry + layout.CHANNEL_HEAD_OFFSET, ACQUIRE) > position:
                 return None  # consumed since we looked at head
-            self._require_live()
+            self._require_live_for_consumer()
             raise CorruptError(f"channel {self.id}: the slot of position {position} shows a sequence that no rule can produce")
         taken = self._look_at_meta(slot)
         message = self._message(position, slot, taken) if taken.possible else None
@@ -217,7 +236,7 @@ class Look(Iterator[Message]):
             head, tail = cursors(channel._table, channel.id, channel._geometry)
         except CorruptError:
             self._position = U64  # nothing behind such cursors can be trusted: the next call finds the end
-            channel._require_live()
+            channel._require_live_for_consumer()
             raise
         # A tail that has wrapped is hostile: the end is before the wrap then.
         end = tail if tail >= head else U64
@@ -228,7 +247,7 @@ class Look(Iterator[Message]):
             if message is not None:
                 return self._fitting(message)
             position += 1
-        channel._require_live()
+        channel._require_live_for_consumer()
         raise StopIteration
 
     def _fitting(self, message: Message) -> Message:

@@ -18,7 +18,7 @@ from ..errors import CorruptError, Full, InvalidArgumentError, OutOfOrderError, 
 from ..wait import Backoff, Deadline, process_id
 from . import layout
 from .api import Claim
-from .channel import U64
+from .channel import U64, require_live_for_producer
 from .handle import Handle
 from .message import ID_POSITION, META, NO_META, MetaFields, MetaValues, check_meta, meta_values
 
@@ -52,7 +52,7 @@ class Producer(Handle):
 
         [dmxp.produce.claim, dmxp.produce.full, dmxp.produce.batch-claim]
         """
-        self._require_live()
+        require_live_for_producer(self._table, self.id, self._geometry)
         words, tail = self._table.words, self._entry + layout.CHANNEL_TAIL_OFFSET
         position = words.load_u64(tail, RELAXED)
         while True:
@@ -60,14 +60,14 @@ class Producer(Handle):
             if run == _FULL:
                 return None
             if run == _FREE:
-                found = words.cas_u64(tail, position, (position + count) & U64)
+                found = words.cas_u64(tail, position, (position + count) & U64, RELAXED)
                 if found == position:
                     break
                 position = found
                 continue
             now = words.load_u64(tail, RELAXED)
             if now == position:  # nobody moved: no rule leads here [dmxp.consume.impossible]
-                self._require_live()
+                require_live_for_producer(self._table, self.id, self._geometry)
                 raise CorruptError(f"channel {self.id}: the slot of tail {position} shows a sequence that no rule can produce")
             position = now
         fence(RELEASE)  # F6: a look that sees our stores below also sees the sequence of this lap [dmxp.produce.fence]
