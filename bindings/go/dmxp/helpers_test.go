@@ -69,7 +69,7 @@ func heapSegment(capacity uint64, flags uint32) *Segment {
 	window := shm.WindowOf(int(HeaderSize + capacity*slotSize))
 	writeHeader(window, LayoutCrate)
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
-	segment.writeEntry(0, HeaderSize, capacity, flags)
+	segment.writeEntry(0, HeaderSize, capacity, flags, 0)
 	return segment
 }
 

@@ -23,7 +23,7 @@ func sampleSegment(t testing.TB) *Segment {
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
 	band := HeaderSize
 	for id, capacity := range []uint64{4, 2, 4} {
-		segment.writeEntry(uint32(id), band, capacity, 0)
+		segment.writeEntry(uint32(id), band, capacity, 0, 0)
 		band = (band + capacity*slotSize + bandAlign - 1) &^ (bandAlign - 1)
 		c, err := segment.Attach(uint32(id))
 		if err != nil {
@@ -99,7 +99,7 @@ var interesting = []uint64{
 func targets() []uint64 {
 	offsets := []uint64{0, 8, 16, 20}
 	for id := uint64(0); id < 4; id++ {
-		for _, field := range []uint64{0, 4, 8, 16, 24, 28, 32, 128, 256} {
+		for _, field := range []uint64{0, 4, 8, 16, 24, 28, 32, 128, 256, 264} {
 			offsets = append(offsets, 128+id*384+field)
 		}
 	}

@@ -28,7 +28,7 @@ func (p *Peeker) Next(buffer []byte, message *Message) error {
 	head, tail, sound := c.entry.cursors(c.capacity)
 	if !sound {
 		p.position = tail // nothing behind such cursors can be trusted: a loop of the caller's ends
-		if c.removed() {
+		if c.closedToConsumers() {
 			return shmwire.ErrClosed
 		}
 		return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: head %d, tail %d, capacity %d", c.id, head, tail, c.capacity)
@@ -51,7 +51,7 @@ func (p *Peeker) Next(buffer []byte, message *Message) error {
 		}
 		return err
 	}
-	if c.removed() {
+	if c.closedToConsumers() {
 		return shmwire.ErrClosed
 	}
 	return shmwire.ErrEmpty
@@ -76,7 +76,7 @@ func (p *Peeker) look(position uint64) (bool, error) {
 	if s == position || int64(c.entry.head.Load()-position) > 0 {
 		return false, nil // claimed, or consumed since the cursors were read
 	}
-	return false, c.impossible(position, s)
+	return false, c.impossible(position, s, c.closedToConsumers())
 }
 
 // deliver hands the copy out.

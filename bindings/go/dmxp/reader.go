@@ -45,12 +45,16 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 		// A buffer for the longest payload needs no look at the length before the claim.
 		if uint64(len(buffer)) < c.maxPayload {
 			needed := c.tooSmall(cell, len(buffer))
-			if needed > 0 && head.Load() == h {
-				message.Payload = nil
-				return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: needed} // [dmxp.consume.too-small]
+			if needed > 0 {
+				shm.Fence() // with F6: a length of a later lap comes with a later head
+				if head.Load() == h {
+					message.Payload = nil
+					return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: needed} // [dmxp.consume.too-small]
+				}
 			}
 		}
-		if !head.CompareAndSwap(h, h+1) { // [dmxp.consume.claim]
+		// R5: pairs with A5; the tail behind this position before head [dmxp.consume.claim]
+		if !head.CompareAndSwap(h, h+1) {
 			h = head.Load()
 			continue
 		}
@@ -64,19 +68,38 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 	}
 }
 
-// notPublished answers for position h, whose slot has sequence s: nil when head has moved on and the caller is to look again
+// notPublished answers for position h, whose slot has sequence s: nil when the caller is to look again
 // [dmxp.consume.empty, .impossible, dmxp.channel.closed].
 func (c *Channel) notPublished(h, s uint64) error {
 	if !c.unpublished(h, s) {
 		if c.entry.head.Load() != h {
 			return nil
 		}
-		return c.impossible(h, s)
+		return c.impossible(h, s, c.closedToConsumers())
 	}
-	if c.removed() {
+	if c.changesSoon(h, s) {
+		return nil
+	}
+	if c.closedToConsumers() {
 		return shmwire.ErrClosed
 	}
 	return shmwire.ErrEmpty
+}
+
+// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer of the lap before.
+func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
+
+// looksBeforeEmpty is how often to look at an empty slot again: some 60 ns, about what a message on its way takes.
+const looksBeforeEmpty = 4
+
+func (c *Channel) changesSoon(h, s uint64) bool {
+	for look := 0; look < looksBeforeEmpty; look++ {
+		shm.Pause()
+		if shm.Load64(c.cell(h), slotSequenceOffset) != s {
+			return true
+		}
+	}
+	return false
 }
 
 // tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise 0. Another
@@ -129,10 +152,13 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 		return err
 	}
 	c.poll(ctx)
-	for {
+	for slept := false; ; slept = true {
 		signal := c.entry.signal.Load() // A4: pairs with R4; signal before the look [dmxp.wait.load-first]
 		done := contextDone(ctx)        // before the look, which is the last one then [dmxp.wait.timeout]
 		if err := c.take(buffer, message); err != shmwire.ErrEmpty {
+			if slept {
+				c.passOn()
+			}
 			return err
 		}
 		if done != nil {
@@ -164,8 +190,14 @@ func (c *Channel) poll(ctx context.Context) {
 	}
 }
 
-// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer of the lap before.
-func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
+// passOn wakes one more sleeper when the next position is published: the wake that ended our sleep may have been meant for two
+// messages, of which the later one was published first [dmxp.wait.pass-on].
+func (c *Channel) passOn() {
+	h := c.entry.head.Load()
+	if shm.Load64(c.cell(h), slotSequenceOffset) == h+1 { // A2: pairs with R2
+		shm.Wake(c.entry.signal, 1)
+	}
+}
 
 // cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
 const cancelSlice = 20 * time.Millisecond
@@ -233,7 +265,8 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 			}
 			return 1, nil
 		}
-		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) { // [dmxp.consume.claim], for each of the run
+		// R5: pairs with A5 [dmxp.consume.claim], for each of the run
+		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) {
 			continue
 		}
 		for i := 0; i < count; i++ {

@@ -27,7 +27,7 @@ func (s *Segment) Validate() error {
 		if err != nil {
 			return err
 		}
-		if err := c.checkSlots(); err != nil && !c.removed() {
+		if err := c.checkSlots(); err != nil && !c.closedToConsumers() {
 			return err
 		}
 	}

@@ -120,7 +120,7 @@ func stamp(meta *Meta) uint64 {
 func (c *Channel) claim(count uint64) (uint64, error) {
 	tail := c.entry.tail
 retry:
-	if c.removed() {
+	if c.closedToProducers() {
 		return 0, shmwire.ErrClosed
 	}
 	p := tail.Load()
@@ -136,7 +136,7 @@ retry:
 		if tail.Load() != p {
 			goto retry
 		}
-		return 0, c.impossible(p+i, s)
+		return 0, c.impossible(p+i, s, c.closedToProducers())
 	}
 	if !tail.CompareAndSwap(p, p+count) {
 		goto retry
@@ -153,8 +153,8 @@ func (c *Channel) heldBefore(p, s uint64) bool {
 
 // impossible is the answer to a sequence that no rule can produce [dmxp.consume.impossible], unless the channel was removed
 // and its index given to another, whose cursors then disagree with this band.
-func (c *Channel) impossible(position, sequence uint64) error {
-	if c.removed() {
+func (c *Channel) impossible(position, sequence uint64, closed bool) error {
+	if closed {
 		return shmwire.ErrClosed
 	}
 	return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d at position %d", c.id, sequence, position)
@@ -205,19 +205,16 @@ func (c *Channel) Claim() (Claim, error) {
 	return Claim{Payload: cell[c.place.offset:end:end], Position: position, channel: c}, nil
 }
 
-// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a negative length,
-// flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon.
+// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a negative
+// length, flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon, or when a recovery has ended the claim.
 func (k *Claim) Commit(length int, meta *Meta) error {
-	c := k.channel
-	if c == nil {
-		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
+	if err := k.check(); err != nil {
+		return err
 	}
 	if length < 0 {
 		return shmwire.Errorf(shmwire.ErrInvalidArgument, "length %d", length)
 	}
-	if err := c.segment.writable(); err != nil {
-		return err
-	}
+	c := k.channel
 	if !c.sound(length, meta) {
 		return c.unsound(length)
 	}
@@ -229,25 +226,30 @@ func (k *Claim) Commit(length int, meta *Meta) error {
 	return nil
 }
 
-// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder after
-// Commit or Abandon.
+// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder as Commit.
 func (k *Claim) Abandon() error {
-	c := k.channel
-	if c == nil {
-		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
-	}
-	if err := c.segment.writable(); err != nil {
+	if err := k.check(); err != nil {
 		return err
 	}
-	c.bury(k.Position)
+	c := k.channel
+	cell := c.cell(k.Position)
+	c.putMeta(cell, k.Position, 0, &Meta{Flags: MessageTombstone}, now())
+	c.publish(cell, k.Position)
 	c.wake(1)
 	*k = Claim{Position: k.Position}
 	return nil
 }
 
-// bury publishes a claimed position as a tombstone.
-func (c *Channel) bury(position uint64) {
-	cell := c.cell(position)
-	c.putMeta(cell, position, 0, &Meta{Flags: MessageTombstone}, now())
-	c.publish(cell, position)
+// check says whether the slot is still the caller's.
+func (k *Claim) check() error {
+	if k.channel == nil {
+		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
+	}
+	if err := k.channel.segment.writable(); err != nil {
+		return err
+	}
+	if s := shm.Load64(k.channel.cell(k.Position), slotSequenceOffset); s != k.Position {
+		return shmwire.Errorf(shmwire.ErrOutOfOrder, "position %d is no longer claimed", k.Position)
+	}
+	return nil
 }
