@@ -121,8 +121,8 @@ func checkID(id uint32) error {
 	return nil
 }
 
-// Attach checks a channel's entry and attaches to it [dmxp.channel.*]. ErrNotFound, ErrBadGeometry, ErrCorrupt. There is
-// nothing to detach: a Channel is ordinary memory and lives no longer than its segment is open.
+// Attach checks a channel's entry and attaches to it [dmxp.channel.*]. ErrNotFound, ErrBadGeometry, ErrCorrupt. There
+// is nothing to detach: a Channel is ordinary memory and lives no longer than its segment is open.
 func (s *Segment) Attach(id uint32, options ...AttachOption) (*Channel, error) {
 	if err := s.readable(); err != nil {
 		return nil, err
@@ -177,7 +177,8 @@ func checkBand(id uint32, capacity, bandOffset, size uint64) error {
 	}
 	end, fits := shm.Extent(bandOffset, capacity, slotSize)
 	if bandOffset%bandAlign != 0 || bandOffset < HeaderSize || !fits || end > size {
-		return shmwire.Errorf(shmwire.ErrBadGeometry, "channel %d: band of %d slots at %d in %d bytes", id, capacity, bandOffset, size)
+		return shmwire.Errorf(shmwire.ErrBadGeometry, "channel %d: band of %d slots at %d in %d bytes",
+			id, capacity, bandOffset, size)
 	}
 	return nil
 }
@@ -200,9 +201,9 @@ func (s *Segment) checkOverlap(id uint32, capacity, bandOffset uint64) error {
 	return nil
 }
 
-// cursors is a snapshot in which head did not change while tail was read, and false if tail - head is above capacity in it
-// [dmxp.channel.cursors]. When consumers are so busy that no two looks agree, the channel is alive, and a tail that was
-// read before its head then means an empty one.
+// cursors is a snapshot in which head did not change while tail was read, and false if tail - head is above capacity
+// in it [dmxp.channel.cursors]. When consumers are so busy that no two looks agree, the channel is alive, and a tail
+// that was read before its head then means an empty one.
 func (e entry) cursors(capacity uint64) (head, tail uint64, sound bool) {
 	head = e.head.Load() // A5: pairs with R5; the tail of every position below head
 	for look := 0; look < cursorLooks; look++ {
@@ -246,17 +247,19 @@ func (c *Channel) cell(position uint64) []byte {
 	return c.band[at : at+slotSize : at+slotSize]
 }
 
-// closedToProducers says whether the channel is no longer the one attached to [dmxp.channel.closed]. It looks at the line of
-// signal, which producers write anyway.
+// closedToProducers says whether the channel is no longer the one attached to [dmxp.channel.closed]. It looks at the
+// line of signal, which producers write anyway.
 func (c *Channel) closedToProducers() bool {
 	return c.entry.capacity.Load() != c.capacity || c.entry.bandOffset.Load() != c.bandOffset // A1: pairs with R1
 }
 
-// closedToConsumers says the same to consumers and lookers, who look at the line of head and leave the producers theirs.
+// closedToConsumers says the same to consumers and lookers, who look at the line of head and leave the producers
+// theirs.
 func (c *Channel) closedToConsumers() bool { return c.entry.removals.Load() != c.removals }
 
-// CreateChannel makes channel id (0 to 255), under the segment lock, for which it waits [dmxp.channel.lock, .placement, .commit].
-// ErrExists; ErrTooLarge when the segment has no room for the band; ErrInvalidArgument; ErrPermission; ErrSystem.
+// CreateChannel makes channel id (0 to 255), under the segment lock, for which it waits [dmxp.channel.lock,
+// .placement, .commit]. ErrExists; ErrTooLarge when the segment has no room for the band; ErrInvalidArgument;
+// ErrPermission; ErrSystem.
 func (s *Segment) CreateChannel(id uint32, options ...ChannelOption) error {
 	config := channelConfig{capacity: DefaultCapacity}
 	for _, option := range options {
@@ -310,7 +313,8 @@ func (s *Segment) createLocked(id uint32, config *channelConfig) error {
 	return nil
 }
 
-// freeBand is the first aligned byte after every live and every retired band [dmxp.channel.placement]. The caller holds the lock.
+// freeBand is the first aligned byte after every live and every retired band [dmxp.channel.placement]. The caller
+// holds the lock.
 func (s *Segment) freeBand() (uint64, error) {
 	free := HeaderSize
 	for id := uint32(0); id < MaxChannels; id++ {
@@ -333,16 +337,16 @@ func (s *Segment) freeBand() (uint64, error) {
 	return (free + bandAlign - 1) &^ (bandAlign - 1), nil
 }
 
-// firstPosition is where both cursors of a new channel start: above every position that the entry's channels have had, so that
-// positions never come again [dmxp.channel.start]. False when none is left.
+// firstPosition is where both cursors of a new channel start: above every position that the entry's channels have
+// had, so that positions never come again [dmxp.channel.start]. False when none is left.
 func (e entry) firstPosition(capacity uint64) (uint64, bool) {
 	used, fits := shm.Extent(e.tail.Load(), e.retiredCapacity.Load(), 1)
 	first := (used + capacity - 1) &^ (capacity - 1)
 	return first, fits && first >= used
 }
 
-// writeEntry fills the entry and the band's sequences, and commits. signal and waiters stay: sleepers of a removed channel of the
-// same index are still counted there until they wake.
+// writeEntry fills the entry and the band's sequences, and commits. signal and waiters stay: sleepers of a removed
+// channel of the same index are still counted there until they wake.
 func (s *Segment) writeEntry(id uint32, start, capacity uint64, flags uint32, first uint64) {
 	for i := uint64(0); i < capacity; i++ {
 		s.window.PutU64(start+i*slotSize+slotSequenceOffset, first+i)
@@ -352,7 +356,8 @@ func (s *Segment) writeEntry(id uint32, start, capacity uint64, flags uint32, fi
 	s.window.PutU32(e.offset+channelFlagsOffset, flags)
 	e.tail.Store(first)
 	e.head.Store(first)
-	// The new band before the end of the retired one: whoever dies in between leaves an entry that keeps the room below.
+	// The new band before the end of the retired one: whoever dies in between leaves an entry that keeps the room
+	// below.
 	e.bandOffset.Store(start)
 	e.retiredCapacity.Store(0)
 	s.storeCount(s.liveCount() + 1)

@@ -44,8 +44,8 @@ func sampleSegment(t testing.TB) *Segment {
 	return segment
 }
 
-// useAll does everything to a segment that a program can do; it returns because nothing in a segment may make it hang, and every
-// error must be one of the registry.
+// useAll does everything to a segment that a program can do; it returns because nothing in a segment may make it
+// hang, and every error must be one of the registry.
 func useAll(t testing.TB, segment *Segment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Microsecond)
@@ -91,8 +91,8 @@ func useAll(t testing.TB, segment *Segment) {
 
 // interesting values for one word.
 var interesting = []uint64{
-	0, 1, 2, 3, 4, 5, 7, 8, 960, 961, 1024, 1025, 1040, 1088, 98304, 98432, 98560, 1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32,
-	1<<53 + 1, 1<<63 - 1, 1 << 63, ^uint64(0) - 1087, ^uint64(0) - 3, ^uint64(0),
+	0, 1, 2, 3, 4, 5, 7, 8, 960, 961, 1024, 1025, 1040, 1088, 98304, 98432, 98560, 1 << 20, 1<<31 - 1, 1 << 31,
+	1<<32 - 1, 1 << 32, 1<<53 + 1, 1<<63 - 1, 1 << 63, ^uint64(0) - 1087, ^uint64(0) - 3, ^uint64(0),
 }
 
 // targets are the offsets of the words that mean something.

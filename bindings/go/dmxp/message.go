@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Meta is what travels beside a payload. On sending, the zero value of each field asks for its default, and a nil *Meta for all
-// defaults; a received Meta can be sent on as it is.
+// Meta is what travels beside a payload. On sending, the zero value of each field asks for its default, and a nil
+// *Meta for all defaults; a received Meta can be sent on as it is.
 type Meta struct {
 	MessageID     uint64 // the sender's number for the message, if ExplicitID; otherwise the position is sent
 	TimestampNS   uint64 // since the Unix epoch; 0 on sending = now. Passing the time saves a clock call
@@ -34,8 +34,8 @@ type Item struct {
 	Meta *Meta
 }
 
-// processID is looked up once: a Go process does not fork without exec, and a system call for each message would cost more
-// than the rest of it.
+// processID is looked up once: a Go process does not fork without exec, and a system call for each message would cost
+// more than the rest of it.
 var processID = uint32(os.Getpid())
 
 func now() uint64 { return uint64(time.Now().UnixNano()) }

@@ -7,8 +7,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// Peeker looks at the messages of a channel without taking them. It works on read-only segments and changes no byte. Use it on
-// one goroutine.
+// Peeker looks at the messages of a channel without taking them. It works on read-only segments and changes no byte.
+// Use it on one goroutine.
 type Peeker struct {
 	channel  *Channel
 	position uint64
@@ -18,8 +18,9 @@ type Peeker struct {
 // Peek starts a look at the oldest message.
 func (c *Channel) Peek() *Peeker { return &Peeker{channel: c} }
 
-// Next copies the next published message into buffer, oldest first; claimed and abandoned positions are passed over. ErrEmpty at
-// the end (a later call may find more). ErrTooSmall (Needed says what it takes) stays at the message; ErrCorrupt has stepped over it.
+// Next copies the next published message into buffer, oldest first; claimed and abandoned positions are passed over.
+// ErrEmpty at the end (a later call may find more). ErrTooSmall (Needed says what it takes) stays at the message;
+// ErrCorrupt has stepped over it.
 func (p *Peeker) Next(buffer []byte, message *Message) error {
 	c := p.channel
 	if err := c.segment.readable(); err != nil {

@@ -136,7 +136,8 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("two bytes: %d, %v", n, err)
 	}
 	n, err = c.ReceiveBatch(make([]byte, 64), messages)
-	if err != nil || n != 2 || string(messages[0].Payload) != "bc" || messages[0].Meta.MessageType != 9 || messages[1].Position != 2 {
+	if err != nil || n != 2 || string(messages[0].Payload) != "bc" || messages[0].Meta.MessageType != 9 ||
+		messages[1].Position != 2 {
 		t.Fatalf("%d, %v, %+v", n, err, messages[:2])
 	}
 	_, err = c.ReceiveBatch(make([]byte, 64), messages)
@@ -258,8 +259,8 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// An entry made anew has a new band and new positions, so that a participant of the old channel can neither take nor send anything
-// there [dmxp.channel.start, .placement, .closed].
+// An entry made anew has a new band and new positions, so that a participant of the old channel can neither take nor
+// send anything there [dmxp.channel.start, .placement, .closed].
 func TestRecreate(t *testing.T) {
 	segment, name := testSegment(t)
 	old := addChannel(t, segment, 0, WithCapacity(4))

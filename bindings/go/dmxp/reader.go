@@ -18,9 +18,9 @@ func (c *Channel) TryReceive() (Message, error) {
 	return message, err
 }
 
-// TryReceiveInto takes one message into buffer, or answers ErrEmpty at once. It allocates nothing. ErrTooSmall (a *shmwire.Error with
-// the size in Needed) leaves the message in place; ErrCorrupt for an impossible length has released the slot; ErrClosed,
-// ErrPermission.
+// TryReceiveInto takes one message into buffer, or answers ErrEmpty at once. It allocates nothing. ErrTooSmall (a
+// *shmwire.Error with the size in Needed) leaves the message in place; ErrCorrupt for an impossible length has
+// released the slot; ErrClosed, ErrPermission.
 func (c *Channel) TryReceiveInto(buffer []byte, message *Message) error {
 	if err := c.segment.writable(); err != nil {
 		return err
@@ -86,7 +86,8 @@ func (c *Channel) notPublished(h, s uint64) error {
 	return shmwire.ErrEmpty
 }
 
-// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer of the lap before.
+// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer
+// of the lap before.
 func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
 
 // looksBeforeEmpty is how often to look at an empty slot again: some 60 ns, about what a message on its way takes.
@@ -102,8 +103,8 @@ func (c *Channel) changesSoon(h, s uint64) bool {
 	return false
 }
 
-// tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise 0. Another
-// consumer may have taken the message meanwhile: the caller looks at head again.
+// tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise
+// 0. Another consumer may have taken the message meanwhile: the caller looks at head again.
 func (c *Channel) tooSmall(cell []byte, room int) int {
 	place, length := c.payloadOf(cell)
 	if isTombstone(cell) || length > place.capacity || length <= uint64(room) {
@@ -116,7 +117,8 @@ func (c *Channel) tooSmall(cell []byte, room int) int {
 func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *Message) (bool, error) {
 	place, length := c.payloadOf(cell)
 	tombstone := isTombstone(cell)
-	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of ours.
+	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of
+	// ours.
 	if length > place.capacity || length > uint64(len(buffer)) && !tombstone { // [dmxp.consume.payload-len]
 		message.Payload = nil
 		return false, c.badLength(position, length)
@@ -142,10 +144,10 @@ func (c *Channel) Receive(ctx context.Context) (Message, error) {
 	return message, err
 }
 
-// ReceiveInto takes one message into buffer, sleeping until there is one or ctx is done [dmxp.wait.*]. It looks at least once, and
-// once more after the deadline: then ErrTimeout (and context.DeadlineExceeded). A cancelled context gives its error within
-// 20 ms, the longest single sleep under a context that can be cancelled. Otherwise the errors of TryReceiveInto. It
-// allocates nothing of its own.
+// ReceiveInto takes one message into buffer, sleeping until there is one or ctx is done [dmxp.wait.*]. It looks at
+// least once, and once more after the deadline: then ErrTimeout (and context.DeadlineExceeded). A cancelled context
+// gives its error within 20 ms, the longest single sleep under a context that can be cancelled. Otherwise the errors
+// of TryReceiveInto. It allocates nothing of its own.
 func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Message) error {
 	err := c.TryReceiveInto(buffer, message)
 	if err != shmwire.ErrEmpty {
@@ -173,8 +175,8 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 
 const pollsPerClock = 64
 
-// poll watches the slot of head, for as long as the caller wants to spin, until there is something to take or to complain about. It
-// keeps off the entry's first line, which producers write.
+// poll watches the slot of head, for as long as the caller wants to spin, until there is something to take or to
+// complain about. It keeps off the entry's first line, which producers write.
 func (c *Channel) poll(ctx context.Context) {
 	if c.spin <= 0 {
 		return
@@ -190,8 +192,8 @@ func (c *Channel) poll(ctx context.Context) {
 	}
 }
 
-// passOn wakes one more sleeper when the next position is published: the wake that ended our sleep may have been meant for two
-// messages, of which the later one was published first [dmxp.wait.pass-on].
+// passOn wakes one more sleeper when the next position is published: the wake that ended our sleep may have been
+// meant for two messages, of which the later one was published first [dmxp.wait.pass-on].
 func (c *Channel) passOn() {
 	h := c.entry.head.Load()
 	if shm.Load64(c.cell(h), slotSequenceOffset) == h+1 { // A2: pairs with R2
@@ -202,8 +204,8 @@ func (c *Channel) passOn() {
 // cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
 const cancelSlice = 20 * time.Millisecond
 
-// sleep waits for a signal other than the one given, at most waitSliceNS [dmxp.wait.slice] and until ctx is done, counted among
-// the waiters all the while [dmxp.wait.count].
+// sleep waits for a signal other than the one given, at most waitSliceNS [dmxp.wait.slice] and until ctx is done,
+// counted among the waiters all the while [dmxp.wait.count].
 func (c *Channel) sleep(ctx context.Context, signal uint32) {
 	c.entry.waiters.Add(1) // S5: counted before the second look at signal
 	// S5: pairs with the producer's load of waiters; either it sees the count or this sees its signal.
@@ -230,8 +232,8 @@ func (c *Channel) sleep(ctx context.Context, signal uint32) {
 // errDeadline is both shmwire.ErrTimeout and context.DeadlineExceeded.
 var errDeadline = &shmwire.Error{Code: shmwire.ErrTimeout, Cause: context.DeadlineExceeded}
 
-// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own timer needs a
-// free thread to fire.
+// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own
+// timer needs a free thread to fire.
 func contextDone(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
@@ -246,8 +248,9 @@ func contextDone(ctx context.Context) error {
 	return err
 }
 
-// ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other, claimed
-// together; it answers how many. ErrEmpty; ErrTooSmall when not even the first fits; the other errors of TryReceiveInto.
+// ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other,
+// claimed together; it answers how many. ErrEmpty; ErrTooSmall when not even the first fits; the other errors of
+// TryReceiveInto.
 func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	if err := c.segment.writable(); err != nil {
 		return 0, err
@@ -276,8 +279,8 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	}
 }
 
-// run finds the published messages from position h on that fit, and gives each its part of the buffer. Until the claim that follows,
-// others may take them: what it finds holds only if head is still h then.
+// run finds the published messages from position h on that fit, and gives each its part of the buffer. Until the
+// claim that follows, others may take them: what it finds holds only if head is still h then.
 func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 	used := uint64(0)
 	for i := range messages {

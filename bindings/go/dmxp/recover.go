@@ -18,9 +18,10 @@ type Recovery struct {
 	CountRepaired bool   // channel_count was wrong
 }
 
-// Recover repairs what dead processes left [dmxp.recover.*], under the segment lock, for which it waits. allDead is the
-// operator's word that nobody else uses the segment; without it, ErrBusy when another process maps the segment or when that cannot
-// be told. ErrBadGeometry or ErrCorrupt, with nothing changed, when a channel's entry is unsound; ErrPermission.
+// Recover repairs what dead processes left [dmxp.recover.*], under the segment lock, for which it waits. allDead is
+// the operator's word that nobody else uses the segment; without it, ErrBusy when another process maps the segment or
+// when that cannot be told. ErrBadGeometry or ErrCorrupt, with nothing changed, when a channel's entry is unsound;
+// ErrPermission.
 func (s *Segment) Recover(allDead bool) (Recovery, error) {
 	if err := s.writable(); err != nil {
 		return Recovery{}, err
@@ -97,8 +98,8 @@ func (c *Channel) releaseTaken(head uint64) (released uint64) {
 	return released
 }
 
-// buryClaimed turns claimed positions into tombstones [dmxp.recover.producer]. The rest of their meta stays as it was left, for
-// whoever looks into the accident.
+// buryClaimed turns claimed positions into tombstones [dmxp.recover.producer]. The rest of their meta stays as it was
+// left, for whoever looks into the accident.
 func (c *Channel) buryClaimed(head, tail uint64) (buried uint64) {
 	for p := head; p != tail; p++ {
 		cell := c.cell(p)

@@ -11,8 +11,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// TrySend sends one message and answers its position, or ErrFull at once. meta may be nil. ErrTooLarge, ErrClosed, ErrCorrupt,
-// ErrPermission, ErrInvalidArgument (flags bit 15).
+// TrySend sends one message and answers its position, or ErrFull at once. meta may be nil. ErrTooLarge, ErrClosed,
+// ErrCorrupt, ErrPermission, ErrInvalidArgument (flags bit 15).
 func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 	if err := c.segment.writable(); err != nil {
 		return 0, err
@@ -29,9 +29,9 @@ func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 	return position, nil
 }
 
-// Send is TrySend that waits for room until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its deadline, or
-// the context's error. The format has no word to sleep on for room, so Send polls: it yields first and then sleeps,
-// up to 1 ms at a time.
+// Send is TrySend that waits for room until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its
+// deadline, or the context's error. The format has no word to sleep on for room, so Send polls: it yields first and
+// then sleeps, up to 1 ms at a time.
 func (c *Channel) Send(ctx context.Context, data []byte, meta *Meta) (uint64, error) {
 	for round := 0; ; round++ {
 		done := contextDone(ctx)
@@ -145,14 +145,14 @@ retry:
 	return p, nil
 }
 
-// heldBefore says whether sequence s means that the slot still belongs to the position one lap before p: claimed (or free for it,
-// which looks the same) or published.
+// heldBefore says whether sequence s means that the slot still belongs to the position one lap before p: claimed (or
+// free for it, which looks the same) or published.
 func (c *Channel) heldBefore(p, s uint64) bool {
 	return s == p-c.capacity || s == p-c.capacity+1
 }
 
-// impossible is the answer to a sequence that no rule can produce [dmxp.consume.impossible], unless the channel was removed
-// and its index given to another, whose cursors then disagree with this band.
+// impossible is the answer to a sequence that no rule can produce [dmxp.consume.impossible], unless the channel was
+// removed and its index given to another, whose cursors then disagree with this band.
 func (c *Channel) impossible(position, sequence uint64, closed bool) error {
 	if closed {
 		return shmwire.ErrClosed
@@ -190,8 +190,8 @@ type Claim struct {
 	channel  *Channel
 }
 
-// Claim takes the next slot to be filled in place. Commit or abandon it: consumers stop there until then. ErrFull, ErrClosed,
-// ErrCorrupt, ErrPermission.
+// Claim takes the next slot to be filled in place. Commit or abandon it: consumers stop there until then. ErrFull,
+// ErrClosed, ErrCorrupt, ErrPermission.
 func (c *Channel) Claim() (Claim, error) {
 	if err := c.segment.writable(); err != nil {
 		return Claim{}, err
@@ -205,8 +205,9 @@ func (c *Channel) Claim() (Claim, error) {
 	return Claim{Payload: cell[c.place.offset:end:end], Position: position, channel: c}, nil
 }
 
-// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a negative
-// length, flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon, or when a recovery has ended the claim.
+// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a
+// negative length, flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon, or when a recovery
+// has ended the claim.
 func (k *Claim) Commit(length int, meta *Meta) error {
 	if err := k.check(); err != nil {
 		return err
@@ -226,7 +227,8 @@ func (k *Claim) Commit(length int, meta *Meta) error {
 	return nil
 }
 
-// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder as Commit.
+// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder as
+// Commit.
 func (k *Claim) Abandon() error {
 	if err := k.check(); err != nil {
 		return err

@@ -151,8 +151,8 @@ type dmxpMeta struct {
 	Flags         *integer `json:"flags"`
 }
 
-// meta is what a message carries, and how often it takes the injected clock: 0 times or once. ahead is how many messages before it
-// in the same batch take it.
+// meta is what a message carries, and how often it takes the injected clock: 0 times or once. ahead is how many
+// messages before it in the same batch take it.
 func (m *dmxpMeta) meta(in *injection, ahead int) (*dmxp.Meta, int, error) {
 	if m == nil {
 		m = &dmxpMeta{}

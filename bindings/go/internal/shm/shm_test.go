@@ -29,7 +29,8 @@ func TestWindow(t *testing.T) {
 	w := WindowOf(32)
 	w.PutU64(8, 0x0807060504030201)
 	w.PutU32(16, 0xfffefdfc)
-	if w.Bytes(8, 1)[0] != 1 || w.U32(12) != 0x08070605 || w.Atomic64(8).Load() != 0x0807060504030201 || w.Bytes(16, 1)[0] != 0xfc {
+	if w.Bytes(8, 1)[0] != 1 || w.U32(12) != 0x08070605 || w.Atomic64(8).Load() != 0x0807060504030201 ||
+		w.Bytes(16, 1)[0] != 0xfc {
 		t.Error("words are not little-endian")
 	}
 	if cap(w.Bytes(0, 4)) != 4 {
