@@ -241,10 +241,10 @@ func (c *Channel) Prefault() {
 	}
 }
 
-// cell is the slot of a position.
-func (c *Channel) cell(position uint64) []byte {
+// slot is the slot of a position.
+func (c *Channel) slot(position uint64) *slot {
 	at := (position & c.mask) * slotSize
-	return c.band[at : at+slotSize : at+slotSize]
+	return (*slot)(c.band[at : at+slotSize])
 }
 
 // closedToProducers says whether the channel is no longer the one attached to [dmxp.channel.closed]. It looks at the

@@ -239,7 +239,7 @@ func TestBadLengthIsReleased(t *testing.T) {
 		c.segment.window.PutU32(HeaderSize+slotPayloadLenOffset, 1025)
 		var m Message
 		expectCode(t, c.TryReceiveInto(make([]byte, buffer), &m), shmwire.ErrCorrupt)
-		if s := shm.Load64(c.cell(0), slotSequenceOffset); s != 4 {
+		if s := c.slot(0).sequence().Load(); s != 4 {
 			t.Errorf("sequence %d, expected 4", s)
 		}
 		mustReceive(t, c, "good")

@@ -12,7 +12,7 @@ import (
 type Peeker struct {
 	channel  *Channel
 	position uint64
-	copied   [slotSize]byte
+	copied   slot
 }
 
 // Peek starts a look at the oldest message.
@@ -61,17 +61,17 @@ func (p *Peeker) Next(buffer []byte, message *Message) error {
 // look copies the slot of a position and says whether the copy is a whole published message of it [dmxp.peek.whole].
 func (p *Peeker) look(position uint64) (bool, error) {
 	c := p.channel
-	cell := c.cell(position)
-	s := shm.Load64(cell, slotSequenceOffset) // A2: pairs with R2; sequence before meta and payload
+	slot := c.slot(position)
+	s := slot.sequence().Load() // A2: pairs with R2; sequence before meta and payload
 	if s == position+1 {
-		copy(p.copied[:], cell)
+		p.copied = *slot
 		shm.Fence() // pairs with F6; the copy before the second look at the sequence
-		if s = shm.Load64(cell, slotSequenceOffset); s == position+1 {
-			place, length := c.payloadOf(p.copied[:])
+		if s = slot.sequence().Load(); s == position+1 {
+			place, length := c.payloadOf(&p.copied)
 			if length > place.capacity {
 				return false, c.badLength(position, length)
 			}
-			return !isTombstone(p.copied[:]), nil
+			return !isTombstone(&p.copied), nil
 		}
 	}
 	if s == position || int64(c.entry.head.Load()-position) > 0 {
@@ -82,7 +82,7 @@ func (p *Peeker) look(position uint64) (bool, error) {
 
 // deliver hands the copy out.
 func (p *Peeker) deliver(buffer []byte, message *Message) error {
-	place, length := p.channel.payloadOf(p.copied[:])
+	place, length := p.channel.payloadOf(&p.copied)
 	message.Payload = nil
 	if length > uint64(len(buffer)) {
 		return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: int(length)}
@@ -90,6 +90,6 @@ func (p *Peeker) deliver(buffer []byte, message *Message) error {
 	copy(buffer, p.copied[place.offset:place.offset+length])
 	message.Payload = buffer[:length]
 	message.Position, message.ChannelID = p.position, p.channel.id
-	getMeta(p.copied[:], &message.Meta)
+	getMeta(&p.copied, &message.Meta)
 	return nil
 }

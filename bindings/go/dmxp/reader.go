@@ -33,9 +33,9 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 	head := c.entry.head
 	h := head.Load()
 	for {
-		cell := c.cell(h)
+		slot := c.slot(h)
 		// A2: pairs with R2; sequence before meta and payload.
-		if s := shm.Load64(cell, slotSequenceOffset); s != h+1 {
+		if s := slot.sequence().Load(); s != h+1 {
 			if err := c.notPublished(h, s); err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 		}
 		// A buffer for the longest payload needs no look at the length before the claim.
 		if uint64(len(buffer)) < c.maxPayload {
-			needed := c.tooSmall(cell, len(buffer))
+			needed := c.tooSmall(slot, len(buffer))
 			if needed > 0 {
 				shm.Fence() // with F6: a length of a later lap comes with a later head
 				if head.Load() == h {
@@ -58,9 +58,9 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 			h = head.Load()
 			continue
 		}
-		delivered, err := c.deliver(cell, h, buffer, message)
+		delivered, err := c.deliver(slot, h, buffer, message)
 		// R3: pairs with A3; the last access to the slot before its release [dmxp.consume.release].
-		shm.Store64(cell, slotSequenceOffset, h+c.capacity)
+		slot.sequence().StoreRelease(h + c.capacity)
 		if delivered || err != nil {
 			return err
 		}
@@ -93,10 +93,16 @@ func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capa
 // looksBeforeEmpty is how often to look at an empty slot again: some 60 ns, about what a message on its way takes.
 const looksBeforeEmpty = 4
 
+// arrivesSoon gives the producer of a position that much time to publish it.
+func (c *Channel) arrivesSoon(position uint64) bool {
+	s := c.slot(position).sequence().Load()
+	return c.unpublished(position, s) && c.changesSoon(position, s)
+}
+
 func (c *Channel) changesSoon(h, s uint64) bool {
 	for look := 0; look < looksBeforeEmpty; look++ {
 		shm.Pause()
-		if shm.Load64(c.cell(h), slotSequenceOffset) != s {
+		if c.slot(h).sequence().Load() != s {
 			return true
 		}
 	}
@@ -105,18 +111,18 @@ func (c *Channel) changesSoon(h, s uint64) bool {
 
 // tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise
 // 0. Another consumer may have taken the message meanwhile: the caller looks at head again.
-func (c *Channel) tooSmall(cell []byte, room int) int {
-	place, length := c.payloadOf(cell)
-	if isTombstone(cell) || length > place.capacity || length <= uint64(room) {
+func (c *Channel) tooSmall(slot *slot, room int) int {
+	place, length := c.payloadOf(slot)
+	if isTombstone(slot) || length > place.capacity || length <= uint64(room) {
 		return 0
 	}
 	return int(length)
 }
 
 // deliver copies a taken slot out, unless its length is impossible or it is a tombstone.
-func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *Message) (bool, error) {
-	place, length := c.payloadOf(cell)
-	tombstone := isTombstone(cell)
+func (c *Channel) deliver(slot *slot, position uint64, buffer []byte, message *Message) (bool, error) {
+	place, length := c.payloadOf(slot)
+	tombstone := isTombstone(slot)
 	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of
 	// ours.
 	if length > place.capacity || length > uint64(len(buffer)) && !tombstone { // [dmxp.consume.payload-len]
@@ -126,10 +132,10 @@ func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *
 	if tombstone { // [dmxp.consume.tombstone]
 		return false, nil
 	}
-	copy(buffer, cell[place.offset:place.offset+length])
+	copy(buffer, slot[place.offset:place.offset+length])
 	message.Payload = buffer[:length]
 	message.Position, message.ChannelID = position, c.id
-	getMeta(cell, &message.Meta)
+	getMeta(slot, &message.Meta)
 	return true, nil
 }
 
@@ -184,7 +190,7 @@ func (c *Channel) poll(ctx context.Context) {
 	for end := time.Now().Add(c.spin); time.Now().Before(end) && ctx.Err() == nil; runtime.Gosched() {
 		for i := 0; i < pollsPerClock; i++ {
 			h := c.entry.head.Load()
-			if s := shm.Load64(c.cell(h), slotSequenceOffset); !c.unpublished(h, s) {
+			if s := c.slot(h).sequence().Load(); !c.unpublished(h, s) {
 				return
 			}
 			shm.Pause()
@@ -196,7 +202,7 @@ func (c *Channel) poll(ctx context.Context) {
 // meant for two messages, of which the later one was published first [dmxp.wait.pass-on].
 func (c *Channel) passOn() {
 	h := c.entry.head.Load()
-	if shm.Load64(c.cell(h), slotSequenceOffset) == h+1 { // A2: pairs with R2
+	if c.slot(h).sequence().Load() == h+1 { // A2: pairs with R2
 		shm.Wake(c.entry.signal, 1)
 	}
 }
@@ -249,8 +255,8 @@ func contextDone(ctx context.Context) error {
 }
 
 // ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other,
-// claimed together; it answers how many. ErrEmpty; ErrTooSmall when not even the first fits; the other errors of
-// TryReceiveInto.
+// claimed together; it answers how many. For a batch that is not full it waits some 60 ns for one message more.
+// ErrEmpty; ErrTooSmall when not even the first fits; the other errors of TryReceiveInto.
 func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	if err := c.segment.writable(); err != nil {
 		return 0, err
@@ -261,8 +267,11 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	for {
 		h := c.entry.head.Load()
 		count := c.run(h, buffer, messages)
+		if count > 0 && count < len(messages) && c.arrivesSoon(h+uint64(count)) {
+			count = c.run(h, buffer, messages) // a fuller batch, and the producer's lines left alone meanwhile
+		}
 		if count == 0 {
-			// The first is not there, not sound, a tombstone or too long: the single call knows which.
+			// The first is not there, a tombstone, too long or not sound: the single call knows which.
 			if err := c.take(buffer, &messages[0]); err != nil {
 				return 0, err
 			}
@@ -288,12 +297,12 @@ func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 		if uint64(i) == c.capacity {
 			return i
 		}
-		cell := c.cell(p)
-		if shm.Load64(cell, slotSequenceOffset) != p+1 { // A2: pairs with R2; sequence before meta and payload
+		slot := c.slot(p)
+		if slot.sequence().Load() != p+1 { // A2: pairs with R2; sequence before meta and payload
 			return i
 		}
-		place, length := c.payloadOf(cell)
-		if isTombstone(cell) || length > place.capacity || length > uint64(len(buffer))-used {
+		place, length := c.payloadOf(slot)
+		if isTombstone(slot) || length > place.capacity || length > uint64(len(buffer))-used {
 			return i
 		}
 		messages[i].Payload = buffer[used : used+length : used+length]
@@ -304,11 +313,11 @@ func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 
 // copyOut copies a taken slot of a run into the memory that run gave it, and releases the slot.
 func (c *Channel) copyOut(position uint64, message *Message) {
-	cell := c.cell(position)
-	place, _ := c.payloadOf(cell)
-	copy(message.Payload, cell[place.offset:place.offset+place.capacity])
+	slot := c.slot(position)
+	place, _ := c.payloadOf(slot)
+	copy(message.Payload, slot[place.offset:place.offset+place.capacity])
 	message.Position, message.ChannelID = position, c.id
-	getMeta(cell, &message.Meta)
+	getMeta(slot, &message.Meta)
 	// R3: pairs with A3; the last access to the slot before its release.
-	shm.Store64(cell, slotSequenceOffset, position+c.capacity)
+	slot.sequence().StoreRelease(position + c.capacity)
 }

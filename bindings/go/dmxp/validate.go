@@ -58,8 +58,8 @@ const slotLooks = 16 // a slot that changes under as many looks is in use, and s
 // checkSlot compares a slot with cursors: with next, the position from tail on that the slot is for, and the one a
 // lap before.
 func (c *Channel) checkSlot(index, head, tail uint64) error {
-	cell := c.cell(index)
-	s := shm.Load64(cell, slotSequenceOffset) // A2: pairs with R2; A3: pairs with R3
+	slot := c.slot(index)
+	s := slot.sequence().Load() // A2: pairs with R2; A3: pairs with R3
 	next := tail + (index-tail)&c.mask
 	owner := next - c.capacity
 	unread := owner-head < tail-head
@@ -70,12 +70,12 @@ func (c *Channel) checkSlot(index, head, tail uint64) error {
 		return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d in slot %d, head %d, tail %d",
 			c.id, s, index, head, tail)
 	}
-	place, length := c.payloadOf(cell)
+	place, length := c.payloadOf(slot)
 	if length <= place.capacity {
 		return nil
 	}
 	shm.Fence() // pairs with F6; the length before the second look at the sequence
-	if shm.Load64(cell, slotSequenceOffset) != s {
+	if slot.sequence().Load() != s {
 		return nil
 	}
 	return c.badLength(owner, length)

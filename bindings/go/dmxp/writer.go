@@ -126,7 +126,7 @@ retry:
 	p := tail.Load()
 	for i := uint64(0); i < count; i++ {
 		// A3: pairs with R3; the consumer's last access before its release of the slot.
-		s := shm.Load64(c.cell(p+i), slotSequenceOffset)
+		s := c.slot(p + i).sequence().Load()
 		if s == p+i {
 			continue
 		}
@@ -162,15 +162,15 @@ func (c *Channel) impossible(position, sequence uint64, closed bool) error {
 
 // fill writes meta and payload to a claimed slot and publishes it.
 func (c *Channel) fill(position uint64, data []byte, meta *Meta, clock uint64) {
-	cell := c.cell(position)
-	c.putMeta(cell, position, uint32(len(data)), meta, clock)
-	copy(cell[c.place.offset:c.place.offset+c.place.capacity], data)
-	c.publish(cell, position)
+	slot := c.slot(position)
+	c.putMeta(slot, position, uint32(len(data)), meta, clock)
+	copy(slot[c.place.offset:c.place.offset+c.place.capacity], data)
+	slot.sequence().StoreRelease(position + 1) // R2, as in publish; here without another call
 }
 
-func (c *Channel) publish(cell []byte, position uint64) {
+func (c *Channel) publish(slot *slot, position uint64) {
 	// R2: pairs with A2; meta and payload before sequence [dmxp.produce.publish]
-	shm.Store64(cell, slotSequenceOffset, position+1)
+	slot.sequence().StoreRelease(position + 1)
 }
 
 // wake tells sleepers of count publications [dmxp.wait.signal, .wake].
@@ -200,9 +200,9 @@ func (c *Channel) Claim() (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	cell := c.cell(position)
+	slot := c.slot(position)
 	end := c.place.offset + c.place.capacity
-	return Claim{Payload: cell[c.place.offset:end:end], Position: position, channel: c}, nil
+	return Claim{Payload: slot[c.place.offset:end:end], Position: position, channel: c}, nil
 }
 
 // Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a
@@ -219,9 +219,9 @@ func (k *Claim) Commit(length int, meta *Meta) error {
 	if !c.sound(length, meta) {
 		return c.unsound(length)
 	}
-	cell := c.cell(k.Position)
-	c.putMeta(cell, k.Position, uint32(length), meta, stamp(meta))
-	c.publish(cell, k.Position)
+	slot := c.slot(k.Position)
+	c.putMeta(slot, k.Position, uint32(length), meta, stamp(meta))
+	c.publish(slot, k.Position)
 	c.wake(1)
 	*k = Claim{Position: k.Position}
 	return nil
@@ -234,9 +234,9 @@ func (k *Claim) Abandon() error {
 		return err
 	}
 	c := k.channel
-	cell := c.cell(k.Position)
-	c.putMeta(cell, k.Position, 0, &Meta{Flags: MessageTombstone}, now())
-	c.publish(cell, k.Position)
+	slot := c.slot(k.Position)
+	c.putMeta(slot, k.Position, 0, &Meta{Flags: MessageTombstone}, now())
+	c.publish(slot, k.Position)
 	c.wake(1)
 	*k = Claim{Position: k.Position}
 	return nil
@@ -250,7 +250,7 @@ func (k *Claim) check() error {
 	if err := k.channel.segment.writable(); err != nil {
 		return err
 	}
-	if s := shm.Load64(k.channel.cell(k.Position), slotSequenceOffset); s != k.Position {
+	if s := k.channel.slot(k.Position).sequence().Load(); s != k.Position {
 		return shmwire.Errorf(shmwire.ErrOutOfOrder, "position %d is no longer claimed", k.Position)
 	}
 	return nil

@@ -41,12 +41,11 @@ func (w U64) Store(v uint64) { atomic.StoreUint64(w.p, v) }
 // CompareAndSwap has both orders.
 func (w U64) CompareAndSwap(old, new uint64) bool { return atomic.CompareAndSwapUint64(w.p, old, new) }
 
-// Load64 is an acquire load of the word at b[off]. It panics if the word is not inside b or not 8-aligned.
-func Load64(b []byte, off uint64) uint64 { return atomic.LoadUint64(word64(b, off)) }
+// StoreRelease is a release store, and not a sequentially consistent one as Store is.
+func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
 
-// Store64 is a release store to the word at b[off], and not sequentially consistent. It panics if the word is not
-// inside b or not 8-aligned.
-func Store64(b []byte, off, v uint64) { storeRelease(word64(b, off), v) }
+// Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
+func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
 
 // word64 checks bounds and alignment: amd64 would do a misaligned atomic, slowly, and other machines would fault.
 func word64(b []byte, off uint64) *uint64 {
