@@ -4,6 +4,9 @@
 Lifetimes. Nothing is detached or unmapped by hand: the C objects go away with the last reference to them, and every call
 holds one while it runs. So close() under a running call cannot crash; later calls get a null handle and raise Closed.
 
+Ways in. Sending and taking one message without waiting go through the lane (_native/lane.h), a few CPython methods that keep
+the GIL; calls that may wait, batches and all the rest go through cffi, which lets go of it.
+
 Threads. A call that needs a buffer takes a cell from the channel's pool and puts it back: taking and putting are single
 operations on a list, so no two calls share a cell, and no lock is needed.
 """
@@ -12,10 +15,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 from weakref import WeakSet
 
-from .._native import ext_refc
+from .._native import ext_lane, ext_refc
 from ..bytes import contiguous
 from ..errors import (
     Closed,
@@ -52,11 +56,12 @@ from .message import (
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+    from .._native import _ext_lane as lanes
     from .._native import _ext_refc as extension
-elif ext_refc is None:
+elif ext_refc is None or ext_lane is None:
     raise UnsupportedError("the native engine takes the extension module, which is not installed")
 else:
-    extension = ext_refc
+    extension, lanes = ext_refc, ext_lane
 
 #: C data has no Python types.
 CData = Any
@@ -68,6 +73,7 @@ lib: Final = extension.lib
 FAILED: Final = 2**64 - 4096
 _HEAD: Final = BATCH_HEAD.size
 _LARGEST: Final = layout.PAYLOAD_CAPACITY_CRATE
+_META: Final = Struct("<QQIIHH4x")
 _META_NAMES: Final = ("message_id", "timestamp_ns", "message_type", "sender_pid", "sender_runtime", "flags")
 _SLOT_ROOM: Final = _HEAD + _LARGEST
 _FULL: Final = 2**64 - 1000 - Full.code
@@ -78,9 +84,7 @@ _CHOICES: Final = {"crate": lib.SHMW_DMXP_CHOOSE_CRATE, "document": lib.SHMW_DMX
                    "auto": lib.SHMW_DMXP_CHOOSE_AUTO}
 
 # Bound once: an attribute of lib is looked up on every call otherwise.
-_try_send: Final = lib.shmwpy_dmxp_try_send
 _send: Final = lib.shmwpy_dmxp_send
-_try_receive: Final = lib.shmwpy_dmxp_try_receive
 _receive: Final = lib.shmwpy_dmxp_receive
 
 
@@ -104,9 +108,23 @@ def _refuse(code: int, handle: CData, what: str = "") -> NoReturn:
     raise from_code(code, what)
 
 
+def _lane_of(handle: CData) -> lanes.Lane:
+    """The shortest way into a channel; it holds the channel. That of a null handle refuses every call."""
+    return lanes.Lane(int(ffi.cast("uintptr_t", handle)), handle, Message)
+
+
 def _fields(values: MetaValues) -> dict[str, int]:
     """Values in the order of MetaFields, as cffi fills a struct shmw_dmxp_meta by name."""
     return dict(zip(_META_NAMES, values, strict=True))
+
+
+def _packed(metas: Sequence[MetaFields]) -> bytes:
+    """Metas as an array of struct shmwpy_meta. Senders often repeat one object: it is taken apart once."""
+    held, known = list(metas), dict[int, bytes]()  # held: an id means something only while its object lives
+    for meta in held:
+        if id(meta) not in known:
+            known[id(meta)] = _META.pack(*meta_values(meta))
+    return b"".join([known[id(meta)] for meta in held])
 
 
 class _Cell(NamedTuple):
@@ -166,10 +184,11 @@ class _Hook:
 class NativeChannel(Channel):
     """A channel of the native engine."""
 
-    __slots__ = ("__weakref__", "_batch_pool", "_handle", "_hook", "_pool", "capacity", "id", "payload_capacity")
+    __slots__ = ("__weakref__", "_batch_pool", "_handle", "_hook", "_lane", "_pool", "capacity", "id", "payload_capacity")
 
     def __init__(self, handle: CData, channel: int, capacity: int, payload_capacity: int) -> None:
         self._handle = handle
+        self._lane = _lane_of(handle)
         self._pool: list[_Cell] = []
         self._batch_pool: list[_BatchCell] = []
         self._hook: _Hook | None = None
@@ -179,28 +198,34 @@ class NativeChannel(Channel):
 
     def _detach(self) -> None:
         self._handle = ffi.NULL
+        self._lane = _lane_of(ffi.NULL)
 
     # Producers ------------------------------------------------------------------------------------------------------
 
     def try_send(self, data: ReadableBuffer, *, message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
                  sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int | None:
-        given = timestamp_ns or message_type or sender_pid or sender_runtime or flags or message_id is not ID_POSITION
-        if not given and type(data) is bytes:  # the shortest way for the most frequent call
-            word = _try_send(self._handle, data, len(data))
-            if word < FAILED:
-                return word
-            if word != _FULL:
-                self._not_sent(word, len(data))
-            return None
-        return self._send(data, 0, (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
+        if type(data) is not bytes:
+            return self._send(data, 0, (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
+        try:
+            if timestamp_ns or message_type or sender_pid or sender_runtime or flags or message_id is not ID_POSITION:
+                position = self._lane.send(data, message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)
+            else:
+                position = self._lane.send(data)
+        except (OverflowError, TypeError):
+            check_meta((message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags))
+            raise
+        if position is not None and position < 0:
+            self._not_sent(position + 2**64, len(data))
+        return position
 
     def send(self, data: ReadableBuffer, timeout: float | None = None, *,
              message_id: int = ID_POSITION, timestamp_ns: int = 0, message_type: int = 0,
              sender_pid: int = 0, sender_runtime: int = 0, flags: int = 0) -> int:
-        values = (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)
-        position = self._send(data, 0, values)
+        position = self.try_send(data, message_id=message_id, timestamp_ns=timestamp_ns, message_type=message_type,
+                                 sender_pid=sender_pid, sender_runtime=sender_runtime, flags=flags)
         if position is not None:
             return position
+        values = (message_id, timestamp_ns, message_type, sender_pid, sender_runtime, flags)
         deadline = Deadline(timeout)
         while True:  # in slices, so that Python's signal handlers run
             last = deadline.expired()
@@ -237,8 +262,8 @@ class NativeChannel(Channel):
         if set(map(type, items)) != {bytes}:
             payloads = [bytes(contiguous(item)) for item in items]
         lengths = list(map(len, payloads))
-        given = ffi.NULL if metas is None else ffi.new("struct shmw_dmxp_meta[]", [_fields(meta_values(meta)) for meta in metas])
-        word = lib.shmwpy_dmxp_send_batch(self._handle, b"".join(payloads), lengths, len(lengths), given)
+        given = b"" if metas is None else _packed(metas)
+        word = lib.shmwpy_dmxp_send_batch(self._handle, b"".join(payloads), lengths, len(lengths), given, len(given))
         if word < FAILED:
             return word
         self._not_sent(word, max(lengths))
@@ -255,18 +280,16 @@ class NativeChannel(Channel):
     # Consumers ------------------------------------------------------------------------------------------------------
 
     def try_receive(self, *, max_size: int | None = None) -> Message | None:
-        pool = self._pool
-        cell = pool.pop() if pool else _new_cell()
-        buffer, view = cell
-        try:
-            word = _try_receive(self._handle, buffer, _LARGEST if max_size is None else min(max_size, _LARGEST))
-            if word < FAILED:
-                return Message(view[_HEAD:_HEAD + word], view[:_HEAD])
-            if word != _EMPTY:
-                self._not_received(word, buffer)
-            return None
-        finally:
-            pool.append(cell)
+        found = self._lane.receive(_LARGEST if max_size is None else min(max_size, _LARGEST))
+        if found is None or type(found) is Message:
+            return found
+        return self._not_taken(cast(int, found), max_size)
+
+    def _not_taken(self, code: int, max_size: int | None) -> Message | None:
+        """Say why. A message that is too long is still there: the slower call says how long it is."""
+        if code == TooSmallError.code:
+            return self._receive_once(0, 0, max_size)
+        _refuse(_code(code + 2**64), self._handle)
 
     def receive(self, timeout: float | None = None, *, spin: float = DEFAULT_SPIN, max_size: int | None = None) -> Message:
         message = self.try_receive(max_size=max_size)
