@@ -14,7 +14,7 @@ import pytest
 import shmwire
 from conftest import Raw, finish, run_python
 from shmwire import dmxp
-from shmwire.dmxp import layout, native, reader
+from shmwire.dmxp import layout, native_channel, reader
 
 WAITERS = layout.CHANNEL_WAITERS_OFFSET
 
@@ -140,7 +140,7 @@ def test_removal_wakes(segment: dmxp.Segment, channel: dmxp.Channel) -> None:
 
 def test_wake_is_passed_on(channel: dmxp.Channel, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
     """[dmxp.wait.pass-on]: one wake for two messages reaches both sleepers well before their sleep of a second ends."""
-    monkeypatch.setattr(native, "SLICE_NS", layout.WAIT_SLICE_NS)
+    monkeypatch.setattr(native_channel, "SLICE_NS", layout.WAIT_SLICE_NS)
     monkeypatch.setattr(reader, "SLICE_NS", layout.WAIT_SLICE_NS)
     taken: list[float] = []
 
