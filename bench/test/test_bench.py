@@ -88,7 +88,8 @@ def test_targets_are_met_missed_or_not_measured() -> None:
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(BENCH / "run.py"), *args], capture_output=True, text=True, timeout=120, check=False)
+    argv = [sys.executable, str(BENCH / "run.py"), *args]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_command_writes_its_three_forms(tmp_path: Path) -> None:
