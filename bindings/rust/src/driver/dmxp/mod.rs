@@ -4,7 +4,7 @@
 mod live;
 mod read;
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
 use serde_json::{json, Map, Value};
@@ -85,8 +85,8 @@ impl Handle {
 
     fn channel(&mut self, request: &Request<'_>) -> Result<&Channel, Failure> {
         let id = channel_id(request)?;
-        if !self.channels.contains_key(&id) {
-            self.channels.insert(id, self.segment.attach(id)?);
+        if let Entry::Vacant(place) = self.channels.entry(id) {
+            place.insert(self.segment.attach(id)?);
         }
         Ok(&self.channels[&id])
     }
