@@ -17,7 +17,7 @@ from shmwire_conform.transcript import Transcript
 
 SIGNAL_AT = 128 + 24
 
-# Answers everything, except: close waits 0.3 s, inspect changes channel[0].signal, call wakes one sleeper on it.
+# Answers everything, except: close waits 0.3 s, inspect changes channel[0].signal and answers 0.2 s later, call wakes one sleeper on it.
 BODY = """
 import ctypes, mmap
 def word():
@@ -35,6 +35,7 @@ def reply(ask):
         time.sleep(0.3)
     if ask['cmd'] == 'inspect':
         word().value += 1
+        time.sleep(0.2)
         return {'ok': {'fields': {}}}
     if ask['cmd'] == 'call':
         ctypes.CDLL(None).syscall(202 if os.uname().machine == 'x86_64' else 98, ctypes.byref(word()), 1, 1, None, None, 0)
