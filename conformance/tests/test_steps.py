@@ -17,7 +17,8 @@ from shmwire_conform.transcript import Transcript
 
 SIGNAL_AT = 128 + 24
 
-# Answers everything, except: close waits 0.3 s, inspect changes channel[0].signal and answers 0.2 s later, call wakes one sleeper on it.
+# Answers everything, except: close waits 0.3 s, inspect changes channel[0].signal and answers 0.2 s later, call wakes one
+# sleeper on it.
 BODY = """
 import ctypes, mmap
 def word():
