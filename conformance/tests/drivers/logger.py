@@ -252,10 +252,6 @@ class Reader(Segment):
         if self.chunk < 0 and not self.begin():
             return None
         while True:
-            if self.row(self.chunk)[::2] != (True, self.row_seen[2]):
-                if not self.lapped():
-                    return None
-                continue
             if self.cursor + 4 > self.size:
                 if not self.wrap():
                     return None
@@ -264,6 +260,10 @@ class Reader(Segment):
                 row = self.row(self.chunk + 1)
                 if row[0] and self.row_seen[2] < row[2] <= self.next - 1 and self.row_seen[1] < row[1] <= self.cursor:
                     self.chunk, self.row_seen = self.chunk + 1, row
+            if self.row(self.chunk)[::2] != (True, self.row_seen[2]):
+                if not self.lapped():
+                    return None
+                continue
             length = self.length(self.cursor)
             if length == 0 or (length == 1 and not self.wrap()):
                 return None
