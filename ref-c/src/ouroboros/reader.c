@@ -73,10 +73,10 @@ static int adopt(shmw_ouroboros_reader *reader)
         const struct shmw_ouroboros_row row = shmw_ouroboros_load_row(&reader->segment, reader->chunk + 1);
         if (!row.committed || row.token <= reader->token || row.token > reader->next - 1)
             break;
-        if (!shmw_ouroboros_offset_possible(&reader->segment, row.offset))
-            return SHMW_CORRUPT; /* [ouroboros.read.row-offset] */
         if (row.offset <= reader->offset || row.offset > reader->cursor)
             break;
+        if (!shmw_ouroboros_offset_possible(&reader->segment, row.offset))
+            return SHMW_CORRUPT; /* [ouroboros.read.row-offset] */
         reader->chunk++;
         reader->token = row.token;
         reader->offset = row.offset;

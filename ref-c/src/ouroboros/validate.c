@@ -38,20 +38,18 @@ static const char *walk_chunk(const struct shmw_ouroboros_segment *segment, uint
         cursor = shmw_ouroboros_after(cursor, length);
         entries++;
     }
-    if (cursor == row->offset && row->token != 0)
+    if (entries == row->token && row->token != 0)
         return "a committed chunk holds no entry";
     return followed ? "a chunk ends before the next one begins" : NULL;
 }
 
 static const char *check_row(const struct shmw_ouroboros_segment *segment, uint32_t chunk, const struct shmw_ouroboros_row *row)
 {
-    if (row->offset == 0 && !row->committed)
-        return NULL;
+    if (!row->committed)
+        return NULL; /* it leads nowhere, whatever it says */
     if (!shmw_ouroboros_offset_possible(segment, row->offset))
         return "a row's offset is impossible"; /* [ouroboros.read.row-offset] */
-    if (chunk == 0 && row->offset != segment->data_offset)
-        return "chunk 0 does not begin at the data offset";
-    return row->committed ? walk_chunk(segment, chunk, row) : NULL;
+    return walk_chunk(segment, chunk, row);
 }
 
 /* A finding counts if the row is still what it was when the look began: otherwise the writer was at work there. */
