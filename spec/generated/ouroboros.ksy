@@ -31,11 +31,14 @@ types:
         if: 'chunk_count <= _root._io.size / 16 and 16 <= _root._io.size - 16 * chunk_count'
         pos: '16'
         size: 16
-        type: row
+        type: row(_index)
         repeat: expr
         repeat-expr: 'chunk_count'
   row:
     doc: 'Row i of the chunk table, at 16 + 16 i. Describes chunk i of the current lap, or nothing.'
+    params:
+      - id: index
+        type: s4
     seq:
       - id: offset
         type: u8
@@ -44,15 +47,34 @@ types:
         type: u8
         doc: 'entries written before the chunk''s first one, since the segment was made. Atomic: store release, load acquire.'
     instances:
-      entry:
+      committed:
+        value: '(offset >> 63) != 0'
+      position:
+        value: 'offset & 9223372036854775807'
+      entries:
         io: _root._io
-        if: ' <= _root._io.size / 4 and offset <= _root._io.size - 4 * '
-        pos: 'offset'
-        size: 4
+        if: 'committed and position % 4 == 0 and position <= _root._io.size - 4'
+        pos: 'position'
         type: entry
+        repeat: until
+        repeat-until: 'not _.whole or _root._io.pos > _root._io.size - 4 or (index + 1 < _root.header.rows.size and _root.header.rows[index + 1].committed and _root.header.rows[index + 1].position == _root._io.pos)'
   entry:
     doc: 'An entry, at any 4-aligned offset of the data area; the next one begins at align4(offset + length).'
     seq:
       - id: header
         type: u4
         doc: 'length in bytes, this header included, in bits 0 to 30; bit 31 ENTRY_COMMITTED. The payload follows. Atomic: store release, load acquire.'
+      - id: payload
+        if: whole
+        size: 'length - 4'
+        doc: 'length - 4 bytes.'
+      - id: pad
+        size: '(_io.size - _io.pos < (4 - _io.pos % 4) % 4) ? (_io.size - _io.pos) : ((4 - _io.pos % 4) % 4)'
+        doc: 'up to the next multiple of 4; never read.'
+    instances:
+      committed:
+        value: '(header >> 31) != 0'
+      length:
+        value: 'header & 2147483647'
+      whole:
+        value: 'committed and length >= 5 and length - 4 <= _io.size - _io.pos'

@@ -101,11 +101,11 @@ DMXP = [
 ]
 THREE = "ROWS=3 CELLS=12 TARGET=4 MSGS=9 LONG_AT=8"
 OUROBOROS = [
-    ouroboros("killed-one-chunk", "KILL ROWS=1 CELLS=5 MSGS=4", "", "1 chunk; the writer may die anywhere, another one resumes"),
+    ouroboros("killed-one-chunk", "KILL ROWS=1 CELLS=5 MSGS=4 LONG_AT=3", "", "1 chunk; the writer may die anywhere, another one resumes"),
     ouroboros("drift", "MSGS=5", "", "2 chunks, entries of 2 and 5 cells in any order, a reader of any start"),
     ouroboros("killed", "KILL ROWS=2 CELLS=4 TARGET=2 LONG=4 MSGS=3", "", "2 chunks, laps from the second entry on, a death"),
     ouroboros("killed-three-chunks", "KILL ROWS=3 CELLS=9 TARGET=3 LONG_AT=6 MSGS=7", "", "3 chunks, one long entry, a death"),
-    ouroboros("one-chunk", "ROWS=1 CELLS=5 MSGS=5", "", "a chunk that wraps into itself"),
+    ouroboros("one-chunk", "ROWS=1 CELLS=5 MSGS=4", "", "a chunk that wraps into itself"),
     ouroboros("two-readers", "READERS=2 ROWS=1 CELLS=3 MSGS=2 LONG_AT=0", "", "two readers and a lap with each entry"),
     ouroboros("three-chunks", THREE, "", "2 laps; the long entry covers a chunk and a half"),
     ouroboros("implicit-wrap", "CELLS=8 TARGET=4 MSGS=8 LONG_AT=0", "", "entries that fill the segment to its last cell"),
