@@ -120,6 +120,7 @@ class Writer(Segment):
         super().__init__(fd, 0, writable=True)
         self.target = target or (self.size - TABLE - ROW * self.rows) // self.rows
         self.chunk, self.begin, self.cursor, self.count, self.committed = 0, self.base, self.base, 0, True
+        self.due = False  # the next entry begins chunk 0, whatever its size
         if not fresh:
             self.resume()
 
@@ -131,24 +132,46 @@ class Writer(Segment):
         os.pwrite(fd, struct.pack("<Q", MAGIC), 0)
         return Writer(fd, target, fresh=True)
 
+    def walk(self, at: int) -> tuple[int, list[int], bool]:
+        """Where a walk from an offset ends, the offsets that it passed, and whether that is the wrap."""
+        passed = []
+        while at + 4 <= self.size:
+            length = self.length(at)
+            if length <= 1:
+                return at, passed, length == 1
+            passed.append(at)
+            at = align(at + length)
+        return at, passed, True
+
     def resume(self) -> None:
-        """A chunk 0 that began holds nothing that anybody was given, so it is begun again; others go on as they are."""
+        """The cases of section 4, in their order."""
+        committed, offset, token = self.row(0)
         found = self.best()
-        if found is None:
-            self.count = self.row(0)[2]
-            self.begin_chunk(0, self.base)
+        if not committed and offset:
+            at, passed, wrapped = self.walk(self.checked((False, offset, token)))
+            if not wrapped:
+                self.chunk, self.begin, self.cursor, self.committed = 0, offset, at, False
+                self.count = token + len(passed)
+                if passed:
+                    self.commit_row()
+                return
+            self.count, self.cursor, self.due = token + len(passed), at, True
+            if found is not None and found[1][1] in passed:
+                self.count = found[1][2] + len(self.walk(found[1][1])[1])
             return
+        if found is None:
+            raise Refused("CORRUPT")
         self.chunk, (_, self.begin, self.count) = found
         self.cursor = self.checked(found[1])
-        while self.cursor + 4 <= self.size:
+        while True:
             self.adopt()
-            length = self.length(self.cursor)
-            if length <= 1:
-                break
+            if self.cursor + 4 > self.size or (length := self.length(self.cursor)) == 1:
+                self.due = True
+                return
+            if length == 0:
+                return
             self.cursor, self.count = align(self.cursor + length), self.count + 1
             self.commit_row()
-        if self.row(0)[1:] == (self.base, self.count) and not self.row(0)[0]:
-            self.begin_chunk(0, self.base)
 
     def adopt(self) -> None:
         following = self.row(self.chunk + 1) if self.chunk + 1 < self.rows else (True, 0, 0)
@@ -184,8 +207,9 @@ class Writer(Segment):
             raise Refused("INVALID_ARGUMENT")
         if self.base + length > self.size:
             raise Refused("TOO_LARGE")
-        if self.cursor + length > self.size:
+        if self.due or self.cursor + length > self.size:
             self.put_word(self.cursor, C32 | 1)
+            self.due = False
             self.begin_chunk(0, self.base)
         elif self.cursor - self.begin >= self.target and self.chunk + 1 < self.rows:
             self.begin_chunk(self.chunk + 1, self.cursor)
@@ -359,7 +383,7 @@ class Driver:
     def write(self, ask: dict[str, Any]) -> dict[str, Any]:
         writer = self.handles[ask["h"]]
         if not isinstance(writer, Writer):
-            raise Refused("PERMISSION")
+            raise Refused("UNSUPPORTED")
         return {"results": [{"st": "ok", "seq": str(writer.write(asked(item["data"])))} for item in ask["items"]]}
 
     def read(self, ask: dict[str, Any]) -> dict[str, Any]:
