@@ -101,7 +101,7 @@ DMXP = [
 ]
 THREE = "ROWS=3 CELLS=12 TARGET=4 MSGS=9 LONG_AT=8"
 OUROBOROS = [
-    ouroboros("killed-one-chunk", "KILL ROWS=1 CELLS=5 MSGS=4 LONG_AT=3", "", "1 chunk; the writer may die anywhere, another one resumes"),
+    ouroboros("killed-one-chunk", "KILL ROWS=1 CELLS=5 MSGS=4 LONG_AT=3", "", "1 chunk; a death, and another writer"),
     ouroboros("drift", "MSGS=5", "", "2 chunks, entries of 2 and 5 cells in any order, a reader of any start"),
     ouroboros("killed", "KILL ROWS=2 CELLS=4 TARGET=2 LONG=4 MSGS=3", "", "2 chunks, laps from the second entry on, a death"),
     ouroboros("killed-three-chunks", "KILL ROWS=3 CELLS=9 TARGET=3 LONG_AT=6 MSGS=7", "", "3 chunks, one long entry, a death"),
