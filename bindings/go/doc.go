@@ -25,9 +25,9 @@
 //
 // # Errors
 //
-// Every error carries a code of the closed registry; test with errors.Is(err, shmwire.ErrFull). EMPTY, FULL, TIMEOUT and
-// CLOSED are answers rather than faults, and are returned as errors all the same, without allocation. A deadline of
-// a context gives an error that is both ErrTimeout and context.DeadlineExceeded; a cancelled context gives
+// Every error carries a code of the closed registry; test with errors.Is(err, shmwire.ErrFull). EMPTY, FULL, TIMEOUT
+// and CLOSED are answers rather than faults, and are returned as errors all the same, without allocation. A deadline
+// of a context gives an error that is both ErrTimeout and context.DeadlineExceeded; a cancelled context gives
 // context.Canceled.
 //
 // # Goroutines and processes
@@ -42,7 +42,8 @@
 //
 // # Memory order
 //
-// The specification asks for acquire, release and, in two places, sequentially consistent operations and stand-alone
-// fences. Package sync/atomic is sequentially consistent throughout and thus at least as strong; for the fences see
-// Fence in internal/shm. All unsafe code is in internal/shm.
+// The specification asks for acquire, release and, in one place, sequentially consistent operations and stand-alone
+// fences. Package sync/atomic is sequentially consistent throughout and thus at least as strong. Package internal/shm
+// has what it lacks: fences, and on amd64 a release store that does not wait, three instructions of assembly. All
+// unsafe code is there, too; there is no cgo.
 package shmwire

@@ -32,7 +32,8 @@ func Path(locator string) (string, error) {
 	return shmDirectory + name, nil
 }
 
-// Unlink removes a segment's name. Those who have the segment mapped keep it. ErrNotFound, ErrInvalidName, ErrPermission.
+// Unlink removes a segment's name. Those who have the segment mapped keep it. ErrNotFound, ErrInvalidName,
+// ErrPermission.
 func Unlink(locator string) error {
 	path, err := Path(locator)
 	if err != nil {

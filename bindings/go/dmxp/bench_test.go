@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkSendReceive is the cost of both calls on one goroutine, without contention; bench/ measures between processes.
+// BenchmarkSendReceive is the cost of both calls on one goroutine, without contention; bench/ measures between
+// processes.
 func BenchmarkSendReceive(b *testing.B) {
 	for _, counted := range []bool{false, true} {
 		for _, size := range []int{64, 1024} {

@@ -64,7 +64,9 @@ func TestMessageBytes(t *testing.T) {
 		segment, name := testSegment(t, WithPayloadLayout(layout.number))
 		c := addChannel(t, segment, 5, WithCapacity(2))
 		before := bytesOf(t, name)
-		meta := Meta{MessageID: 77, ExplicitID: true, TimestampNS: 1<<63 + 5, MessageType: 1 << 31, SenderPID: 4242, Flags: 0x7fff}
+		meta := Meta{
+			MessageID: 77, ExplicitID: true, TimestampNS: 1<<63 + 5, MessageType: 1 << 31, SenderPID: 4242, Flags: 0x7fff,
+		}
 		if _, err := c.TrySend([]byte("payload"), &meta); err != nil {
 			t.Fatal(err)
 		}

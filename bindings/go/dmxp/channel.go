@@ -18,6 +18,7 @@ type Channel struct {
 	capacity   uint64
 	mask       uint64
 	bandOffset uint64
+	removals   uint64 // of the entry, before it was looked at
 	band       []byte
 	counted    bool
 
@@ -45,6 +46,7 @@ type entry struct {
 	retiredCapacity shm.U64
 	tail            shm.U64
 	head            shm.U64
+	removals        shm.U64
 }
 
 // ChannelInfo is a channel as its entry shows it: a snapshot, unchecked.
@@ -54,6 +56,7 @@ type ChannelInfo struct {
 	Capacity        uint64 // slots; 0 = removed or never there
 	BandOffset      uint64 // bytes
 	RetiredCapacity uint64
+	Removals        uint64 // how often a channel of this entry has been removed
 	Head            uint64 // next position to be consumed
 	Tail            uint64 // next position to be produced
 	Signal          uint32
@@ -73,6 +76,7 @@ func (s *Segment) entryAt(id uint32) entry {
 		retiredCapacity: w.Atomic64(at + channelRetiredCapacityOffset),
 		tail:            w.Atomic64(at + channelTailOffset),
 		head:            w.Atomic64(at + channelHeadOffset),
+		removals:        w.Atomic64(at + channelRemovalsOffset),
 	}
 }
 
@@ -105,7 +109,7 @@ func (s *Segment) ChannelInfo(id uint32) (ChannelInfo, error) {
 	info := ChannelInfo{Capacity: e.capacity.Load()} // A1: pairs with R1; capacity before the rest of the entry
 	info.ID, info.Flags = e.id(), e.flags()
 	info.BandOffset, info.RetiredCapacity = e.bandOffset.Load(), e.retiredCapacity.Load()
-	info.Head, info.Tail = e.head.Load(), e.tail.Load()
+	info.Head, info.Tail, info.Removals = e.head.Load(), e.tail.Load(), e.removals.Load()
 	info.Signal, info.Waiters = e.signal.Load(), e.waiters.Load()
 	return info, nil
 }
@@ -117,8 +121,8 @@ func checkID(id uint32) error {
 	return nil
 }
 
-// Attach checks a channel's entry and attaches to it [dmxp.channel.*]. ErrNotFound, ErrBadGeometry, ErrCorrupt. There is
-// nothing to detach: a Channel is ordinary memory and lives no longer than its segment is open.
+// Attach checks a channel's entry and attaches to it [dmxp.channel.*]. ErrNotFound, ErrBadGeometry, ErrCorrupt. There
+// is nothing to detach: a Channel is ordinary memory and lives no longer than its segment is open.
 func (s *Segment) Attach(id uint32, options ...AttachOption) (*Channel, error) {
 	if err := s.readable(); err != nil {
 		return nil, err
@@ -139,6 +143,7 @@ func (s *Segment) Attach(id uint32, options ...AttachOption) (*Channel, error) {
 // checkEntry loads each field of an entry once, checks it, and keeps it.
 func (s *Segment) checkEntry(id uint32) (*Channel, error) {
 	e := s.entryAt(id)
+	removals := e.removals.Load() // A6: pairs with R6; before capacity, so that a removal in between is found later
 	capacity := e.capacity.Load() // A1: pairs with R1; capacity before the rest of the entry [dmxp.channel.absent]
 	bandOffset := e.bandOffset.Load()
 	if capacity == 0 {
@@ -157,7 +162,7 @@ func (s *Segment) checkEntry(id uint32) (*Channel, error) {
 		return nil, shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: head %d, tail %d, capacity %d", id, head, tail, capacity)
 	}
 	channel := &Channel{
-		segment: s, id: id, capacity: capacity, mask: capacity - 1, bandOffset: bandOffset,
+		segment: s, id: id, capacity: capacity, mask: capacity - 1, bandOffset: bandOffset, removals: removals,
 		band: s.window.Bytes(bandOffset, capacity*slotSize), counted: e.flags()&ChannelCountedWaiters != 0, entry: e,
 		place: s.writePlacement(), byMessage: s.choosesByMessage(), runtime: s.runtime, noRuntime: s.zeroRuntime(),
 	}
@@ -172,7 +177,8 @@ func checkBand(id uint32, capacity, bandOffset, size uint64) error {
 	}
 	end, fits := shm.Extent(bandOffset, capacity, slotSize)
 	if bandOffset%bandAlign != 0 || bandOffset < HeaderSize || !fits || end > size {
-		return shmwire.Errorf(shmwire.ErrBadGeometry, "channel %d: band of %d slots at %d in %d bytes", id, capacity, bandOffset, size)
+		return shmwire.Errorf(shmwire.ErrBadGeometry, "channel %d: band of %d slots at %d in %d bytes",
+			id, capacity, bandOffset, size)
 	}
 	return nil
 }
@@ -195,14 +201,14 @@ func (s *Segment) checkOverlap(id uint32, capacity, bandOffset uint64) error {
 	return nil
 }
 
-// cursors is a snapshot in which head did not change while tail was read, and false if tail - head is above capacity in it
-// [dmxp.channel.cursors]. When consumers are so busy that no two looks agree, the channel is alive, and a tail that was
-// read before its head then means an empty one.
+// cursors is a snapshot in which head did not change while tail was read, and false if tail - head is above capacity
+// in it [dmxp.channel.cursors]. When consumers are so busy that no two looks agree, the channel is alive, and a tail
+// that was read before its head then means an empty one.
 func (e entry) cursors(capacity uint64) (head, tail uint64, sound bool) {
-	head = e.head.Load()
+	head = e.head.Load() // A5: pairs with R5; the tail of every position below head
 	for look := 0; look < cursorLooks; look++ {
 		tail = e.tail.Load()
-		again := e.head.Load()
+		again := e.head.Load() // A5
 		if again == head {
 			return head, tail, tail-head <= capacity
 		}
@@ -235,19 +241,25 @@ func (c *Channel) Prefault() {
 	}
 }
 
-// cell is the slot of a position.
-func (c *Channel) cell(position uint64) []byte {
+// slot is the slot of a position.
+func (c *Channel) slot(position uint64) *slot {
 	at := (position & c.mask) * slotSize
-	return c.band[at : at+slotSize : at+slotSize]
+	return (*slot)(c.band[at : at+slotSize])
 }
 
-// removed says whether the channel is no longer the one attached to [dmxp.channel.closed].
-func (c *Channel) removed() bool {
+// closedToProducers says whether the channel is no longer the one attached to [dmxp.channel.closed]. It looks at the
+// line of signal, which producers write anyway.
+func (c *Channel) closedToProducers() bool {
 	return c.entry.capacity.Load() != c.capacity || c.entry.bandOffset.Load() != c.bandOffset // A1: pairs with R1
 }
 
-// CreateChannel makes channel id (0 to 255), under the segment lock, for which it waits [dmxp.channel.lock, .placement, .commit].
-// ErrExists; ErrTooLarge when the segment has no room for the band; ErrInvalidArgument; ErrPermission; ErrSystem.
+// closedToConsumers says the same to consumers and lookers, who look at the line of head and leave the producers
+// theirs.
+func (c *Channel) closedToConsumers() bool { return c.entry.removals.Load() != c.removals }
+
+// CreateChannel makes channel id (0 to 255), under the segment lock, for which it waits [dmxp.channel.lock,
+// .placement, .commit]. ErrExists; ErrTooLarge when the segment has no room for the band; ErrInvalidArgument;
+// ErrPermission; ErrSystem.
 func (s *Segment) CreateChannel(id uint32, options ...ChannelOption) error {
 	config := channelConfig{capacity: DefaultCapacity}
 	for _, option := range options {
@@ -278,6 +290,10 @@ func (s *Segment) createLocked(id uint32, config *channelConfig) error {
 	if e.capacity.Load() != 0 {
 		return shmwire.Errorf(shmwire.ErrExists, "channel %d", id)
 	}
+	first, fits := e.firstPosition(config.capacity)
+	if !fits {
+		return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: no positions are left above %d", id, e.tail.Load())
+	}
 	start, err := s.freeBand()
 	if err != nil {
 		return err
@@ -293,11 +309,12 @@ func (s *Segment) createLocked(id uint32, config *channelConfig) error {
 	if config.counted {
 		flags = ChannelCountedWaiters
 	}
-	s.writeEntry(id, start, config.capacity, flags)
+	s.writeEntry(id, start, config.capacity, flags, first)
 	return nil
 }
 
-// freeBand is the first aligned byte after every live and every retired band [dmxp.channel.placement]. The caller holds the lock.
+// freeBand is the first aligned byte after every live and every retired band [dmxp.channel.placement]. The caller
+// holds the lock.
 func (s *Segment) freeBand() (uint64, error) {
 	free := HeaderSize
 	for id := uint32(0); id < MaxChannels; id++ {
@@ -320,19 +337,29 @@ func (s *Segment) freeBand() (uint64, error) {
 	return (free + bandAlign - 1) &^ (bandAlign - 1), nil
 }
 
-// writeEntry fills the entry and the band's sequences, and commits. signal and waiters stay: sleepers of a removed channel of the
-// same index are still counted there until they wake.
-func (s *Segment) writeEntry(id uint32, start, capacity uint64, flags uint32) {
+// firstPosition is where both cursors of a new channel start: above every position that the entry's channels have
+// had, so that positions never come again [dmxp.channel.start]. False when none is left.
+func (e entry) firstPosition(capacity uint64) (uint64, bool) {
+	used, fits := shm.Extent(e.tail.Load(), e.retiredCapacity.Load(), 1)
+	first := (used + capacity - 1) &^ (capacity - 1)
+	return first, fits && first >= used
+}
+
+// writeEntry fills the entry and the band's sequences, and commits. signal and waiters stay: sleepers of a removed
+// channel of the same index are still counted there until they wake.
+func (s *Segment) writeEntry(id uint32, start, capacity uint64, flags uint32, first uint64) {
+	for i := uint64(0); i < capacity; i++ {
+		s.window.PutU64(start+i*slotSize+slotSequenceOffset, first+i)
+	}
 	e := s.entryAt(id)
 	s.window.PutU32(e.offset+channelChannelIDOffset, id)
 	s.window.PutU32(e.offset+channelFlagsOffset, flags)
+	e.tail.Store(first)
+	e.head.Store(first)
+	// The new band before the end of the retired one: whoever dies in between leaves an entry that keeps the room
+	// below.
 	e.bandOffset.Store(start)
 	e.retiredCapacity.Store(0)
-	e.tail.Store(0)
-	e.head.Store(0)
-	for i := uint64(0); i < capacity; i++ {
-		s.window.PutU64(start+i*slotSize+slotSequenceOffset, i)
-	}
 	s.storeCount(s.liveCount() + 1)
 	// R1: pairs with A1; entry and sequences before capacity [dmxp.channel.commit].
 	e.capacity.Store(capacity)
@@ -358,10 +385,11 @@ func (s *Segment) RemoveChannel(id uint32) error {
 		return shmwire.Errorf(shmwire.ErrNotFound, "channel %d", id)
 	}
 	e.retiredCapacity.Store(capacity)
-	e.capacity.Store(0) // R1: pairs with A1; retired_capacity before capacity 0
-	e.signal.Add(1)     // R4: pairs with A4; removal before the signal
-	shm.Wake(e.signal, everySleeper)
+	e.capacity.Store(0)                     // R1: pairs with A1; retired_capacity before capacity 0
+	e.removals.Store(e.removals.Load() + 1) // R6: pairs with A6; capacity 0 before removals. Only the lock's holder writes it
 	s.storeCount(s.liveCount())
+	e.signal.Add(1) // R4, S5: pairs with A4; the removal before the signal
+	shm.Wake(e.signal, everySleeper)
 	return nil
 }
 

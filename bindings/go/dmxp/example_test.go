@@ -53,7 +53,8 @@ func Example() {
 	// true
 }
 
-// Batches cost one claim and one wake for all of their messages, and buffers of the caller's keep the hot path free of allocation.
+// Batches cost one claim and one wake for all of their messages, and buffers of the caller's keep the hot path free
+// of allocation.
 func ExampleChannel_SendBatch() {
 	_, channel, done := exampleChannel()
 	defer done()

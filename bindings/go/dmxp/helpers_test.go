@@ -64,12 +64,13 @@ func reopen(t testing.TB, name string, options ...OpenOption) *Segment {
 	return segment
 }
 
-// heapSegment is a segment in ordinary memory, which the race detector can see. Its channel table is made without the lock.
+// heapSegment is a segment in ordinary memory, which the race detector can see. Its channel table is made without the
+// lock.
 func heapSegment(capacity uint64, flags uint32) *Segment {
 	window := shm.WindowOf(int(HeaderSize + capacity*slotSize))
 	writeHeader(window, LayoutCrate)
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
-	segment.writeEntry(0, HeaderSize, capacity, flags)
+	segment.writeEntry(0, HeaderSize, capacity, flags, 0)
 	return segment
 }
 

@@ -23,7 +23,7 @@ func sampleSegment(t testing.TB) *Segment {
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
 	band := HeaderSize
 	for id, capacity := range []uint64{4, 2, 4} {
-		segment.writeEntry(uint32(id), band, capacity, 0)
+		segment.writeEntry(uint32(id), band, capacity, 0, 0)
 		band = (band + capacity*slotSize + bandAlign - 1) &^ (bandAlign - 1)
 		c, err := segment.Attach(uint32(id))
 		if err != nil {
@@ -44,8 +44,8 @@ func sampleSegment(t testing.TB) *Segment {
 	return segment
 }
 
-// useAll does everything to a segment that a program can do; it returns because nothing in a segment may make it hang, and every
-// error must be one of the registry.
+// useAll does everything to a segment that a program can do; it returns because nothing in a segment may make it
+// hang, and every error must be one of the registry.
 func useAll(t testing.TB, segment *Segment) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Microsecond)
@@ -91,15 +91,15 @@ func useAll(t testing.TB, segment *Segment) {
 
 // interesting values for one word.
 var interesting = []uint64{
-	0, 1, 2, 3, 4, 5, 7, 8, 960, 961, 1024, 1025, 1040, 1088, 98304, 98432, 98560, 1 << 20, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32,
-	1<<53 + 1, 1<<63 - 1, 1 << 63, ^uint64(0) - 1087, ^uint64(0) - 3, ^uint64(0),
+	0, 1, 2, 3, 4, 5, 7, 8, 960, 961, 1024, 1025, 1040, 1088, 98304, 98432, 98560, 1 << 20, 1<<31 - 1, 1 << 31,
+	1<<32 - 1, 1 << 32, 1<<53 + 1, 1<<63 - 1, 1 << 63, ^uint64(0) - 1087, ^uint64(0) - 3, ^uint64(0),
 }
 
 // targets are the offsets of the words that mean something.
 func targets() []uint64 {
 	offsets := []uint64{0, 8, 16, 20}
 	for id := uint64(0); id < 4; id++ {
-		for _, field := range []uint64{0, 4, 8, 16, 24, 28, 32, 128, 256} {
+		for _, field := range []uint64{0, 4, 8, 16, 24, 28, 32, 128, 256, 264} {
 			offsets = append(offsets, 128+id*384+field)
 		}
 	}
@@ -239,7 +239,7 @@ func TestBadLengthIsReleased(t *testing.T) {
 		c.segment.window.PutU32(HeaderSize+slotPayloadLenOffset, 1025)
 		var m Message
 		expectCode(t, c.TryReceiveInto(make([]byte, buffer), &m), shmwire.ErrCorrupt)
-		if s := shm.Load64(c.cell(0), slotSequenceOffset); s != 4 {
+		if s := c.slot(0).sequence().Load(); s != 4 {
 			t.Errorf("sequence %d, expected 4", s)
 		}
 		mustReceive(t, c, "good")

@@ -62,8 +62,8 @@ func (r RuntimeOption) applyOpen(c *openConfig)     { c.runtime = uint16(r) }
 // WithRuntime sets the sender_runtime of messages sent through the handle. 0 and the default are RuntimeGo.
 func WithRuntime(runtime uint16) RuntimeOption { return RuntimeOption(runtime) }
 
-// WithSize sets the segment's bytes: HeaderSize or more. 0 and the default are DefaultSize. Storage is taken as channels are
-// made, not at once.
+// WithSize sets the segment's bytes: HeaderSize or more. 0 and the default are DefaultSize. Storage is taken as
+// channels are made, not at once.
 func WithSize(bytes uint64) CreateOption {
 	return createFunc(func(c *createConfig) { c.size = bytes })
 }
@@ -98,14 +98,14 @@ func WithCapacity(slots uint64) ChannelOption {
 	return func(c *channelConfig) { c.capacity = slots }
 }
 
-// WithCountedWaiters is the promise that every consumer counts itself in waiters (no crate consumers): producers then skip
-// needless wakes, which makes sending several times as fast.
+// WithCountedWaiters is the promise that every consumer counts itself in waiters (no crate consumers): producers then
+// skip needless wakes, which makes sending several times as fast.
 func WithCountedWaiters() ChannelOption {
 	return func(c *channelConfig) { c.counted = true }
 }
 
-// WithSpin is how long Receive polls before its first sleep. The default is 0; 5 µs is a good value where latency matters more
-// than idle processor time.
+// WithSpin is how long Receive polls before its first sleep. The default is 0; 5 µs is a good value where latency
+// matters more than idle processor time.
 func WithSpin(limit time.Duration) AttachOption {
 	return func(c *Channel) { c.spin = limit }
 }

@@ -136,7 +136,8 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("two bytes: %d, %v", n, err)
 	}
 	n, err = c.ReceiveBatch(make([]byte, 64), messages)
-	if err != nil || n != 2 || string(messages[0].Payload) != "bc" || messages[0].Meta.MessageType != 9 || messages[1].Position != 2 {
+	if err != nil || n != 2 || string(messages[0].Payload) != "bc" || messages[0].Meta.MessageType != 9 ||
+		messages[1].Position != 2 {
 		t.Fatalf("%d, %v, %+v", n, err, messages[:2])
 	}
 	_, err = c.ReceiveBatch(make([]byte, 64), messages)
@@ -145,6 +146,19 @@ func TestBatch(t *testing.T) {
 	if err != nil || info.Signal != 3 {
 		t.Errorf("signal %d, %v", info.Signal, err)
 	}
+}
+
+func TestClaimAfterRecovery(t *testing.T) {
+	c, _ := newQueue(t, 4)
+	claim, err := c.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.segment.Recover(true); err != nil {
+		t.Fatal(err)
+	}
+	expectCode(t, claim.Commit(1, nil), shmwire.ErrOutOfOrder)
+	expectCode(t, claim.Abandon(), shmwire.ErrOutOfOrder)
 }
 
 func TestClaim(t *testing.T) {
@@ -231,16 +245,10 @@ func TestRemove(t *testing.T) {
 	expectCode(t, err, shmwire.ErrNotFound)
 	expectCode(t, segment.RemoveChannel(1), shmwire.ErrNotFound)
 	entry := bytesOf(t, name)[128+384:]
-	if u64at(entry, 8) != 0 || u64at(entry, 32) != 4 || u32at(entry, 24) != 1 {
-		t.Error("capacity, retired_capacity or signal")
+	if u64at(entry, 8) != 0 || u64at(entry, 32) != 4 || u32at(entry, 24) != 1 || u64at(entry, 264) != 1 {
+		t.Error("capacity, retired_capacity, signal or removals")
 	}
-	anew := addChannel(t, segment, 1, WithCapacity(4)) // the same capacity in another band
-	if anew.bandOffset <= old.bandOffset {
-		t.Errorf("the band of %d slots at %d was used again", 4, anew.bandOffset)
-	}
-	_, err = old.TrySend(nil, nil)
-	expectCode(t, err, shmwire.ErrClosed)
-	mustSend(t, anew, "anew")
+	addChannel(t, segment, 1, WithCapacity(2))
 	expectCode(t, segment.CreateChannel(1), shmwire.ErrExists)
 	expectCode(t, segment.CreateChannel(2, WithCapacity(1<<40)), shmwire.ErrTooLarge)
 	expectCode(t, segment.CreateChannel(2, WithCapacity(3)), shmwire.ErrInvalidArgument)
@@ -249,6 +257,47 @@ func TestRemove(t *testing.T) {
 	if err != nil || len(ids) != 1 || ids[0] != 1 {
 		t.Errorf("channels %v, %v", ids, err)
 	}
+}
+
+// An entry made anew has a new band and new positions, so that a participant of the old channel can neither take nor
+// send anything there [dmxp.channel.start, .placement, .closed].
+func TestRecreate(t *testing.T) {
+	segment, name := testSegment(t)
+	old := addChannel(t, segment, 0, WithCapacity(4))
+	for _, text := range []string{"a", "b", "c", "d"} {
+		mustSend(t, old, text)
+	}
+	mustReceive(t, old, "a")
+	mustSend(t, old, "e")
+	if err := segment.RemoveChannel(0); err != nil {
+		t.Fatal(err)
+	}
+	anew := addChannel(t, segment, 0, WithCapacity(8))
+	raw := bytesOf(t, name)
+	// tail 5 + 4 retired slots, up to the next multiple of 8
+	if u64at(raw, 128+128) != 16 || u64at(raw, 128+256) != 16 || u64at(raw, 128+16) != 102784 || u64at(raw, 102784+3*1088) != 19 {
+		t.Error("tail, head, band_offset or the sequence of slot 3")
+	}
+	before := bytesOf(t, name)
+	_, err := old.TrySend(nil, nil)
+	expectCode(t, err, shmwire.ErrClosed)
+	_, err = old.TryReceive()
+	expectCode(t, err, shmwire.ErrClosed)
+	expectCode(t, old.Peek().Next(nil, &Message{}), shmwire.ErrClosed)
+	if !bytes.Equal(bytesOf(t, name), before) {
+		t.Error("a participant of the old channel changed the new one")
+	}
+	if p := mustSend(t, anew, "new"); p != 16 {
+		t.Errorf("position %d", p)
+	}
+	_, err = old.TryReceive()
+	expectCode(t, err, shmwire.ErrClosed)
+	mustReceive(t, anew, "new")
+	if err := segment.RemoveChannel(0); err != nil {
+		t.Fatal(err)
+	}
+	anew.entry.tail.Store(1<<64 - 6)
+	expectCode(t, segment.CreateChannel(0, WithCapacity(2)), shmwire.ErrCorrupt)
 }
 
 // The hot path allocates nothing, sleeping included.

@@ -18,9 +18,9 @@ func (c *Channel) TryReceive() (Message, error) {
 	return message, err
 }
 
-// TryReceiveInto takes one message into buffer, or answers ErrEmpty at once. It allocates nothing. ErrTooSmall (a *shmwire.Error with
-// the size in Needed) leaves the message in place; ErrCorrupt for an impossible length has released the slot; ErrClosed,
-// ErrPermission.
+// TryReceiveInto takes one message into buffer, or answers ErrEmpty at once. It allocates nothing. ErrTooSmall (a
+// *shmwire.Error with the size in Needed) leaves the message in place; ErrCorrupt for an impossible length has
+// released the slot; ErrClosed, ErrPermission.
 func (c *Channel) TryReceiveInto(buffer []byte, message *Message) error {
 	if err := c.segment.writable(); err != nil {
 		return err
@@ -33,9 +33,9 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 	head := c.entry.head
 	h := head.Load()
 	for {
-		cell := c.cell(h)
+		slot := c.slot(h)
 		// A2: pairs with R2; sequence before meta and payload.
-		if s := shm.Load64(cell, slotSequenceOffset); s != h+1 {
+		if s := slot.sequence().Load(); s != h+1 {
 			if err := c.notPublished(h, s); err != nil {
 				return err
 			}
@@ -44,19 +44,23 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 		}
 		// A buffer for the longest payload needs no look at the length before the claim.
 		if uint64(len(buffer)) < c.maxPayload {
-			needed := c.tooSmall(cell, len(buffer))
-			if needed > 0 && head.Load() == h {
-				message.Payload = nil
-				return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: needed} // [dmxp.consume.too-small]
+			needed := c.tooSmall(slot, len(buffer))
+			if needed > 0 {
+				shm.Fence() // with F6: a length of a later lap comes with a later head
+				if head.Load() == h {
+					message.Payload = nil
+					return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: needed} // [dmxp.consume.too-small]
+				}
 			}
 		}
-		if !head.CompareAndSwap(h, h+1) { // [dmxp.consume.claim]
+		// R5: pairs with A5; the tail behind this position before head [dmxp.consume.claim]
+		if !head.CompareAndSwap(h, h+1) {
 			h = head.Load()
 			continue
 		}
-		delivered, err := c.deliver(cell, h, buffer, message)
+		delivered, err := c.deliver(slot, h, buffer, message)
 		// R3: pairs with A3; the last access to the slot before its release [dmxp.consume.release].
-		shm.Store64(cell, slotSequenceOffset, h+c.capacity)
+		slot.sequence().StoreRelease(h + c.capacity)
 		if delivered || err != nil {
 			return err
 		}
@@ -64,36 +68,63 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 	}
 }
 
-// notPublished answers for position h, whose slot has sequence s: nil when head has moved on and the caller is to look again
+// notPublished answers for position h, whose slot has sequence s: nil when the caller is to look again
 // [dmxp.consume.empty, .impossible, dmxp.channel.closed].
 func (c *Channel) notPublished(h, s uint64) error {
 	if !c.unpublished(h, s) {
 		if c.entry.head.Load() != h {
 			return nil
 		}
-		return c.impossible(h, s)
+		return c.impossible(h, s, c.closedToConsumers())
 	}
-	if c.removed() {
+	if c.changesSoon(h, s) {
+		return nil
+	}
+	if c.closedToConsumers() {
 		return shmwire.ErrClosed
 	}
 	return shmwire.ErrEmpty
 }
 
-// tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise 0. Another
-// consumer may have taken the message meanwhile: the caller looks at head again.
-func (c *Channel) tooSmall(cell []byte, room int) int {
-	place, length := c.payloadOf(cell)
-	if isTombstone(cell) || length > place.capacity || length <= uint64(room) {
+// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer
+// of the lap before.
+func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
+
+// looksBeforeEmpty is how often to look at an empty slot again: some 60 ns, about what a message on its way takes.
+const looksBeforeEmpty = 4
+
+// arrivesSoon gives the producer of a position that much time to publish it.
+func (c *Channel) arrivesSoon(position uint64) bool {
+	s := c.slot(position).sequence().Load()
+	return c.unpublished(position, s) && c.changesSoon(position, s)
+}
+
+func (c *Channel) changesSoon(h, s uint64) bool {
+	for look := 0; look < looksBeforeEmpty; look++ {
+		shm.Pause()
+		if c.slot(h).sequence().Load() != s {
+			return true
+		}
+	}
+	return false
+}
+
+// tooSmall is the size that a published message needs, if that is more than room and the message is sound; otherwise
+// 0. Another consumer may have taken the message meanwhile: the caller looks at head again.
+func (c *Channel) tooSmall(slot *slot, room int) int {
+	place, length := c.payloadOf(slot)
+	if isTombstone(slot) || length > place.capacity || length <= uint64(room) {
 		return 0
 	}
 	return int(length)
 }
 
 // deliver copies a taken slot out, unless its length is impossible or it is a tombstone.
-func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *Message) (bool, error) {
-	place, length := c.payloadOf(cell)
-	tombstone := isTombstone(cell)
-	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of ours.
+func (c *Channel) deliver(slot *slot, position uint64, buffer []byte, message *Message) (bool, error) {
+	place, length := c.payloadOf(slot)
+	tombstone := isTombstone(slot)
+	// The buffer was large enough for a sound length before the claim: anything else is someone's store to a slot of
+	// ours.
 	if length > place.capacity || length > uint64(len(buffer)) && !tombstone { // [dmxp.consume.payload-len]
 		message.Payload = nil
 		return false, c.badLength(position, length)
@@ -101,10 +132,10 @@ func (c *Channel) deliver(cell []byte, position uint64, buffer []byte, message *
 	if tombstone { // [dmxp.consume.tombstone]
 		return false, nil
 	}
-	copy(buffer, cell[place.offset:place.offset+length])
+	copy(buffer, slot[place.offset:place.offset+length])
 	message.Payload = buffer[:length]
 	message.Position, message.ChannelID = position, c.id
-	getMeta(cell, &message.Meta)
+	getMeta(slot, &message.Meta)
 	return true, nil
 }
 
@@ -119,20 +150,23 @@ func (c *Channel) Receive(ctx context.Context) (Message, error) {
 	return message, err
 }
 
-// ReceiveInto takes one message into buffer, sleeping until there is one or ctx is done [dmxp.wait.*]. It looks at least once, and
-// once more after the deadline: then ErrTimeout (and context.DeadlineExceeded). A cancelled context gives its error within
-// 20 ms, the longest single sleep under a context that can be cancelled. Otherwise the errors of TryReceiveInto. It
-// allocates nothing of its own.
+// ReceiveInto takes one message into buffer, sleeping until there is one or ctx is done [dmxp.wait.*]. It looks at
+// least once, and once more after the deadline: then ErrTimeout (and context.DeadlineExceeded). A cancelled context
+// gives its error within 20 ms, the longest single sleep under a context that can be cancelled. Otherwise the errors
+// of TryReceiveInto. It allocates nothing of its own.
 func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Message) error {
 	err := c.TryReceiveInto(buffer, message)
 	if err != shmwire.ErrEmpty {
 		return err
 	}
 	c.poll(ctx)
-	for {
+	for slept := false; ; slept = true {
 		signal := c.entry.signal.Load() // A4: pairs with R4; signal before the look [dmxp.wait.load-first]
 		done := contextDone(ctx)        // before the look, which is the last one then [dmxp.wait.timeout]
 		if err := c.take(buffer, message); err != shmwire.ErrEmpty {
+			if slept {
+				c.passOn()
+			}
 			return err
 		}
 		if done != nil {
@@ -147,8 +181,8 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 
 const pollsPerClock = 64
 
-// poll watches the slot of head, for as long as the caller wants to spin, until there is something to take or to complain about. It
-// keeps off the entry's first line, which producers write.
+// poll watches the slot of head, for as long as the caller wants to spin, until there is something to take or to
+// complain about. It keeps off the entry's first line, which producers write.
 func (c *Channel) poll(ctx context.Context) {
 	if c.spin <= 0 {
 		return
@@ -156,7 +190,7 @@ func (c *Channel) poll(ctx context.Context) {
 	for end := time.Now().Add(c.spin); time.Now().Before(end) && ctx.Err() == nil; runtime.Gosched() {
 		for i := 0; i < pollsPerClock; i++ {
 			h := c.entry.head.Load()
-			if s := shm.Load64(c.cell(h), slotSequenceOffset); !c.unpublished(h, s) {
+			if s := c.slot(h).sequence().Load(); !c.unpublished(h, s) {
 				return
 			}
 			shm.Pause()
@@ -164,14 +198,20 @@ func (c *Channel) poll(ctx context.Context) {
 	}
 }
 
-// unpublished says whether sequence s means that the slot of position h waits for its producer, or for the consumer of the lap before.
-func (c *Channel) unpublished(h, s uint64) bool { return s == h || s == h-c.capacity+1 }
+// passOn wakes one more sleeper when the next position is published: the wake that ended our sleep may have been
+// meant for two messages, of which the later one was published first [dmxp.wait.pass-on].
+func (c *Channel) passOn() {
+	h := c.entry.head.Load()
+	if c.slot(h).sequence().Load() == h+1 { // A2: pairs with R2
+		shm.Wake(c.entry.signal, 1)
+	}
+}
 
 // cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
 const cancelSlice = 20 * time.Millisecond
 
-// sleep waits for a signal other than the one given, at most waitSliceNS [dmxp.wait.slice] and until ctx is done, counted among
-// the waiters all the while [dmxp.wait.count].
+// sleep waits for a signal other than the one given, at most waitSliceNS [dmxp.wait.slice] and until ctx is done,
+// counted among the waiters all the while [dmxp.wait.count].
 func (c *Channel) sleep(ctx context.Context, signal uint32) {
 	c.entry.waiters.Add(1) // S5: counted before the second look at signal
 	// S5: pairs with the producer's load of waiters; either it sees the count or this sees its signal.
@@ -198,8 +238,8 @@ func (c *Channel) sleep(ctx context.Context, signal uint32) {
 // errDeadline is both shmwire.ErrTimeout and context.DeadlineExceeded.
 var errDeadline = &shmwire.Error{Code: shmwire.ErrTimeout, Cause: context.DeadlineExceeded}
 
-// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own timer needs a
-// free thread to fire.
+// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own
+// timer needs a free thread to fire.
 func contextDone(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
@@ -214,8 +254,9 @@ func contextDone(ctx context.Context) error {
 	return err
 }
 
-// ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other, claimed
-// together; it answers how many. ErrEmpty; ErrTooSmall when not even the first fits; the other errors of TryReceiveInto.
+// ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other,
+// claimed together; it answers how many. For a batch that is not full it waits some 60 ns for one message more.
+// ErrEmpty; ErrTooSmall when not even the first fits; the other errors of TryReceiveInto.
 func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	if err := c.segment.writable(); err != nil {
 		return 0, err
@@ -226,14 +267,18 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	for {
 		h := c.entry.head.Load()
 		count := c.run(h, buffer, messages)
+		if count > 0 && count < len(messages) && c.arrivesSoon(h+uint64(count)) {
+			count = c.run(h, buffer, messages) // a fuller batch, and the producer's lines left alone meanwhile
+		}
 		if count == 0 {
-			// The first is not there, not sound, a tombstone or too long: the single call knows which.
+			// The first is not there, a tombstone, too long or not sound: the single call knows which.
 			if err := c.take(buffer, &messages[0]); err != nil {
 				return 0, err
 			}
 			return 1, nil
 		}
-		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) { // [dmxp.consume.claim], for each of the run
+		// R5: pairs with A5 [dmxp.consume.claim], for each of the run
+		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) {
 			continue
 		}
 		for i := 0; i < count; i++ {
@@ -243,8 +288,8 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	}
 }
 
-// run finds the published messages from position h on that fit, and gives each its part of the buffer. Until the claim that follows,
-// others may take them: what it finds holds only if head is still h then.
+// run finds the published messages from position h on that fit, and gives each its part of the buffer. Until the
+// claim that follows, others may take them: what it finds holds only if head is still h then.
 func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 	used := uint64(0)
 	for i := range messages {
@@ -252,12 +297,12 @@ func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 		if uint64(i) == c.capacity {
 			return i
 		}
-		cell := c.cell(p)
-		if shm.Load64(cell, slotSequenceOffset) != p+1 { // A2: pairs with R2; sequence before meta and payload
+		slot := c.slot(p)
+		if slot.sequence().Load() != p+1 { // A2: pairs with R2; sequence before meta and payload
 			return i
 		}
-		place, length := c.payloadOf(cell)
-		if isTombstone(cell) || length > place.capacity || length > uint64(len(buffer))-used {
+		place, length := c.payloadOf(slot)
+		if isTombstone(slot) || length > place.capacity || length > uint64(len(buffer))-used {
 			return i
 		}
 		messages[i].Payload = buffer[used : used+length : used+length]
@@ -268,11 +313,11 @@ func (c *Channel) run(h uint64, buffer []byte, messages []Message) int {
 
 // copyOut copies a taken slot of a run into the memory that run gave it, and releases the slot.
 func (c *Channel) copyOut(position uint64, message *Message) {
-	cell := c.cell(position)
-	place, _ := c.payloadOf(cell)
-	copy(message.Payload, cell[place.offset:place.offset+place.capacity])
+	slot := c.slot(position)
+	place, _ := c.payloadOf(slot)
+	copy(message.Payload, slot[place.offset:place.offset+place.capacity])
 	message.Position, message.ChannelID = position, c.id
-	getMeta(cell, &message.Meta)
+	getMeta(slot, &message.Meta)
 	// R3: pairs with A3; the last access to the slot before its release.
-	shm.Store64(cell, slotSequenceOffset, position+c.capacity)
+	slot.sequence().StoreRelease(position + c.capacity)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 
 	"shmwire"
-	"shmwire/internal/shm"
 )
 
 // Recovery says what Recover repaired.
@@ -18,9 +17,10 @@ type Recovery struct {
 	CountRepaired bool   // channel_count was wrong
 }
 
-// Recover repairs what dead processes left [dmxp.recover.*], under the segment lock, for which it waits. allDead is the
-// operator's word that nobody else uses the segment; without it, ErrBusy when another process maps the segment or when that cannot
-// be told. ErrBadGeometry or ErrCorrupt, with nothing changed, when a channel's entry is unsound; ErrPermission.
+// Recover repairs what dead processes left [dmxp.recover.*], under the segment lock, for which it waits. allDead is
+// the operator's word that nobody else uses the segment; without it, ErrBusy when another process maps the segment or
+// when that cannot be told. ErrBadGeometry or ErrCorrupt, with nothing changed, when a channel's entry is unsound;
+// ErrPermission.
 func (s *Segment) Recover(allDead bool) (Recovery, error) {
 	if err := s.writable(); err != nil {
 		return Recovery{}, err
@@ -88,24 +88,24 @@ func (c *Channel) releaseTaken(head uint64) (released uint64) {
 		lap = head
 	}
 	for p := head - lap; p != head; p++ {
-		cell := c.cell(p)
-		if shm.Load64(cell, slotSequenceOffset) == p+1 { // A2: pairs with R2
-			shm.Store64(cell, slotSequenceOffset, p+c.capacity) // R3: pairs with A3
+		slot := c.slot(p)
+		if slot.sequence().Load() == p+1 { // A2: pairs with R2
+			slot.sequence().StoreRelease(p + c.capacity) // R3: pairs with A3
 			released++
 		}
 	}
 	return released
 }
 
-// buryClaimed turns claimed positions into tombstones [dmxp.recover.producer]. The rest of their meta stays as it was left, for
-// whoever looks into the accident.
+// buryClaimed turns claimed positions into tombstones [dmxp.recover.producer]. The rest of their meta stays as it was
+// left, for whoever looks into the accident.
 func (c *Channel) buryClaimed(head, tail uint64) (buried uint64) {
 	for p := head; p != tail; p++ {
-		cell := c.cell(p)
-		if shm.Load64(cell, slotSequenceOffset) == p { // A3: pairs with R3
-			binary.LittleEndian.PutUint16(cell[slotFlagsOffset:], MessageTombstone)
-			binary.LittleEndian.PutUint32(cell[slotPayloadLenOffset:], 0)
-			c.publish(cell, p)
+		slot := c.slot(p)
+		if slot.sequence().Load() == p { // A3: pairs with R3
+			binary.LittleEndian.PutUint16(slot[slotFlagsOffset:], MessageTombstone)
+			binary.LittleEndian.PutUint32(slot[slotPayloadLenOffset:], 0)
+			c.publish(slot, p)
 			buried++
 		}
 	}

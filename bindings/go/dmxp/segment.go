@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Package dmxp is profile dmxp: up to 256 bounded multi-producer multi-consumer queues in one segment, with each message
-// delivered once. Specification: spec/dmxp.md. Rule ids in brackets name the rules that a piece of code implements.
+// Package dmxp is profile dmxp: up to 256 bounded multi-producer multi-consumer queues in one segment, with each
+// message delivered once. Specification: spec/dmxp.md. Rule ids in brackets name the rules that a piece of code
+// implements.
 package dmxp
 
 import (
@@ -37,7 +38,8 @@ type SegmentInfo struct {
 const readyPoll = time.Millisecond
 
 // Create makes a segment and attaches to it. shmwire.ErrExists when the name is taken, and then nothing is touched
-// [dmxp.segment.create]; ErrInvalidArgument, ErrInvalidName, ErrPermission, ErrSystem. A failed call leaves nothing behind.
+// [dmxp.segment.create]; ErrInvalidArgument, ErrInvalidName, ErrPermission, ErrSystem. A failed call leaves nothing
+// behind.
 func Create(name string, options ...CreateOption) (*Segment, error) {
 	config := createConfig{}
 	for _, option := range options {
@@ -153,8 +155,8 @@ func newSegment(mapping *shm.Mapping, layout uint32, choice PayloadChoice, runti
 	}
 }
 
-// Close unmaps the segment; it never removes or changes it. No other call on the segment or its channels may be under way;
-// later ones answer ErrClosed, as does a second Close.
+// Close unmaps the segment; it never removes or changes it. No other call on the segment or its channels may be under
+// way; later ones answer ErrClosed, as does a second Close.
 func (s *Segment) Close() error {
 	if !s.closed.Set() {
 		return shmwire.ErrClosed
@@ -205,7 +207,8 @@ var (
 	documentLayout = placement{payloadOffsetDocument, PayloadCapacityDocument}
 )
 
-// writePlacement is that of the header, or of the caller's choice where the header says 0 [dmxp.layout.declared, .unspecified].
+// writePlacement is that of the header, or of the caller's choice where the header says 0 [dmxp.layout.declared,
+// .unspecified].
 func (s *Segment) writePlacement() placement {
 	if s.layout == LayoutDocument || s.layout == LayoutUnspecified && s.choice == ChooseDocument {
 		return documentLayout

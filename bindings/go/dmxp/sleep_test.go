@@ -144,6 +144,41 @@ func sendWakes(t *testing.T, flags uint32) bool {
 	return <-woken == shm.Signalled
 }
 
+// Two messages, the later one published first: its wake finds nothing, and the wake of the earlier one is for both
+// [dmxp.wait.pass-on].
+func TestPassOn(t *testing.T) {
+	c, _ := newQueue(t, 4)
+	first, err := c.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	for i := 0; i < 2; i++ {
+		go func() { _, err := c.Receive(context.Background()); done <- err }()
+	}
+	waitersOf(t, c, 2)
+	if err := second.Commit(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // the one that this woke is asleep again
+	began := time.Now()
+	if err := first.Commit(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 2; i++ {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(began); took > 600*time.Millisecond { // without it the other one sleeps out its slice
+		t.Errorf("both were awake after %v", took)
+	}
+}
+
 func TestRemovalWakes(t *testing.T) {
 	c, _ := newQueue(t, 2)
 	done := make(chan error)

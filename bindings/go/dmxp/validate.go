@@ -9,9 +9,9 @@ import (
 	"shmwire/internal/shm"
 )
 
-// Validate checks everything that a reader can check without consuming: header, every entry, overlaps, and that every slot is in a
-// state that the cursors permit. It answers the first finding. On a live segment a slot is wrong only if it is so while both cursors
-// stand still.
+// Validate checks everything that a reader can check without consuming: header, every entry, overlaps, and that every
+// slot is in a state that the cursors permit. It answers the first finding. On a live segment a slot is wrong only if
+// it is so while both cursors stand still.
 func (s *Segment) Validate() error {
 	if err := s.readable(); err != nil {
 		return err
@@ -27,7 +27,7 @@ func (s *Segment) Validate() error {
 		if err != nil {
 			return err
 		}
-		if err := c.checkSlots(); err != nil && !c.removed() {
+		if err := c.checkSlots(); err != nil && !c.closedToConsumers() {
 			return err
 		}
 	}
@@ -55,10 +55,11 @@ func (c *Channel) checkSlots() error {
 
 const slotLooks = 16 // a slot that changes under as many looks is in use, and so alive
 
-// checkSlot compares a slot with cursors: with next, the position from tail on that the slot is for, and the one a lap before.
+// checkSlot compares a slot with cursors: with next, the position from tail on that the slot is for, and the one a
+// lap before.
 func (c *Channel) checkSlot(index, head, tail uint64) error {
-	cell := c.cell(index)
-	s := shm.Load64(cell, slotSequenceOffset) // A2: pairs with R2; A3: pairs with R3
+	slot := c.slot(index)
+	s := slot.sequence().Load() // A2: pairs with R2; A3: pairs with R3
 	next := tail + (index-tail)&c.mask
 	owner := next - c.capacity
 	unread := owner-head < tail-head
@@ -66,14 +67,15 @@ func (c *Channel) checkSlot(index, head, tail uint64) error {
 		return nil // claimed; free, or taken and not released
 	}
 	if !unread || s != owner+1 {
-		return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d in slot %d, head %d, tail %d", c.id, s, index, head, tail)
+		return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d in slot %d, head %d, tail %d",
+			c.id, s, index, head, tail)
 	}
-	place, length := c.payloadOf(cell)
+	place, length := c.payloadOf(slot)
 	if length <= place.capacity {
 		return nil
 	}
 	shm.Fence() // pairs with F6; the length before the second look at the sequence
-	if shm.Load64(cell, slotSequenceOffset) != s {
+	if slot.sequence().Load() != s {
 		return nil
 	}
 	return c.badLength(owner, length)

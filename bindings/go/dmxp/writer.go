@@ -11,8 +11,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// TrySend sends one message and answers its position, or ErrFull at once. meta may be nil. ErrTooLarge, ErrClosed, ErrCorrupt,
-// ErrPermission, ErrInvalidArgument (flags bit 15).
+// TrySend sends one message and answers its position, or ErrFull at once. meta may be nil. ErrTooLarge, ErrClosed,
+// ErrCorrupt, ErrPermission, ErrInvalidArgument (flags bit 15).
 func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 	if err := c.segment.writable(); err != nil {
 		return 0, err
@@ -29,9 +29,9 @@ func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 	return position, nil
 }
 
-// Send is TrySend that waits for room until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its deadline, or
-// the context's error. The format has no word to sleep on for room, so Send polls: it yields first and then sleeps,
-// up to 1 ms at a time.
+// Send is TrySend that waits for room until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its
+// deadline, or the context's error. The format has no word to sleep on for room, so Send polls: it yields first and
+// then sleeps, up to 1 ms at a time.
 func (c *Channel) Send(ctx context.Context, data []byte, meta *Meta) (uint64, error) {
 	for round := 0; ; round++ {
 		done := contextDone(ctx)
@@ -120,13 +120,13 @@ func stamp(meta *Meta) uint64 {
 func (c *Channel) claim(count uint64) (uint64, error) {
 	tail := c.entry.tail
 retry:
-	if c.removed() {
+	if c.closedToProducers() {
 		return 0, shmwire.ErrClosed
 	}
 	p := tail.Load()
 	for i := uint64(0); i < count; i++ {
 		// A3: pairs with R3; the consumer's last access before its release of the slot.
-		s := shm.Load64(c.cell(p+i), slotSequenceOffset)
+		s := c.slot(p + i).sequence().Load()
 		if s == p+i {
 			continue
 		}
@@ -136,7 +136,7 @@ retry:
 		if tail.Load() != p {
 			goto retry
 		}
-		return 0, c.impossible(p+i, s)
+		return 0, c.impossible(p+i, s, c.closedToProducers())
 	}
 	if !tail.CompareAndSwap(p, p+count) {
 		goto retry
@@ -145,16 +145,16 @@ retry:
 	return p, nil
 }
 
-// heldBefore says whether sequence s means that the slot still belongs to the position one lap before p: claimed (or free for it,
-// which looks the same) or published.
+// heldBefore says whether sequence s means that the slot still belongs to the position one lap before p: claimed (or
+// free for it, which looks the same) or published.
 func (c *Channel) heldBefore(p, s uint64) bool {
 	return s == p-c.capacity || s == p-c.capacity+1
 }
 
-// impossible is the answer to a sequence that no rule can produce [dmxp.consume.impossible], unless the channel was removed
-// and its index given to another, whose cursors then disagree with this band.
-func (c *Channel) impossible(position, sequence uint64) error {
-	if c.removed() {
+// impossible is the answer to a sequence that no rule can produce [dmxp.consume.impossible], unless the channel was
+// removed and its index given to another, whose cursors then disagree with this band.
+func (c *Channel) impossible(position, sequence uint64, closed bool) error {
+	if closed {
 		return shmwire.ErrClosed
 	}
 	return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d at position %d", c.id, sequence, position)
@@ -162,15 +162,15 @@ func (c *Channel) impossible(position, sequence uint64) error {
 
 // fill writes meta and payload to a claimed slot and publishes it.
 func (c *Channel) fill(position uint64, data []byte, meta *Meta, clock uint64) {
-	cell := c.cell(position)
-	c.putMeta(cell, position, uint32(len(data)), meta, clock)
-	copy(cell[c.place.offset:c.place.offset+c.place.capacity], data)
-	c.publish(cell, position)
+	slot := c.slot(position)
+	c.putMeta(slot, position, uint32(len(data)), meta, clock)
+	copy(slot[c.place.offset:c.place.offset+c.place.capacity], data)
+	slot.sequence().StoreRelease(position + 1) // R2, as in publish; here without another call
 }
 
-func (c *Channel) publish(cell []byte, position uint64) {
+func (c *Channel) publish(slot *slot, position uint64) {
 	// R2: pairs with A2; meta and payload before sequence [dmxp.produce.publish]
-	shm.Store64(cell, slotSequenceOffset, position+1)
+	slot.sequence().StoreRelease(position + 1)
 }
 
 // wake tells sleepers of count publications [dmxp.wait.signal, .wake].
@@ -190,8 +190,8 @@ type Claim struct {
 	channel  *Channel
 }
 
-// Claim takes the next slot to be filled in place. Commit or abandon it: consumers stop there until then. ErrFull, ErrClosed,
-// ErrCorrupt, ErrPermission.
+// Claim takes the next slot to be filled in place. Commit or abandon it: consumers stop there until then. ErrFull,
+// ErrClosed, ErrCorrupt, ErrPermission.
 func (c *Channel) Claim() (Claim, error) {
 	if err := c.segment.writable(); err != nil {
 		return Claim{}, err
@@ -200,54 +200,58 @@ func (c *Channel) Claim() (Claim, error) {
 	if err != nil {
 		return Claim{}, err
 	}
-	cell := c.cell(position)
+	slot := c.slot(position)
 	end := c.place.offset + c.place.capacity
-	return Claim{Payload: cell[c.place.offset:end:end], Position: position, channel: c}, nil
+	return Claim{Payload: slot[c.place.offset:end:end], Position: position, channel: c}, nil
 }
 
-// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a negative length,
-// flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon.
+// Commit publishes the first length bytes of the payload area. meta may be nil. ErrTooLarge and ErrInvalidArgument (a
+// negative length, flags bit 15) leave the claim as it is; ErrOutOfOrder after Commit or Abandon, or when a recovery
+// has ended the claim.
 func (k *Claim) Commit(length int, meta *Meta) error {
-	c := k.channel
-	if c == nil {
-		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
+	if err := k.check(); err != nil {
+		return err
 	}
 	if length < 0 {
 		return shmwire.Errorf(shmwire.ErrInvalidArgument, "length %d", length)
 	}
-	if err := c.segment.writable(); err != nil {
-		return err
-	}
+	c := k.channel
 	if !c.sound(length, meta) {
 		return c.unsound(length)
 	}
-	cell := c.cell(k.Position)
-	c.putMeta(cell, k.Position, uint32(length), meta, stamp(meta))
-	c.publish(cell, k.Position)
+	slot := c.slot(k.Position)
+	c.putMeta(slot, k.Position, uint32(length), meta, stamp(meta))
+	c.publish(slot, k.Position)
 	c.wake(1)
 	*k = Claim{Position: k.Position}
 	return nil
 }
 
-// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder after
-// Commit or Abandon.
+// Abandon publishes the position as a tombstone, which consumers pass over [dmxp.produce.abandon]. ErrOutOfOrder as
+// Commit.
 func (k *Claim) Abandon() error {
-	c := k.channel
-	if c == nil {
-		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
-	}
-	if err := c.segment.writable(); err != nil {
+	if err := k.check(); err != nil {
 		return err
 	}
-	c.bury(k.Position)
+	c := k.channel
+	slot := c.slot(k.Position)
+	c.putMeta(slot, k.Position, 0, &Meta{Flags: MessageTombstone}, now())
+	c.publish(slot, k.Position)
 	c.wake(1)
 	*k = Claim{Position: k.Position}
 	return nil
 }
 
-// bury publishes a claimed position as a tombstone.
-func (c *Channel) bury(position uint64) {
-	cell := c.cell(position)
-	c.putMeta(cell, position, 0, &Meta{Flags: MessageTombstone}, now())
-	c.publish(cell, position)
+// check says whether the slot is still the caller's.
+func (k *Claim) check() error {
+	if k.channel == nil {
+		return shmwire.Errorf(shmwire.ErrOutOfOrder, "nothing is claimed")
+	}
+	if err := k.channel.segment.writable(); err != nil {
+		return err
+	}
+	if s := k.channel.slot(k.Position).sequence().Load(); s != k.Position {
+		return shmwire.Errorf(shmwire.ErrOutOfOrder, "position %d is no longer claimed", k.Position)
+	}
+	return nil
 }

@@ -135,7 +135,7 @@ func inspectChannel(fields map[string]string, id uint32, channel dmxp.ChannelInf
 	for name, value := range map[string]uint64{
 		"channel_id": uint64(channel.ID), "flags": uint64(channel.Flags), "capacity": channel.Capacity,
 		"band_offset": channel.BandOffset, "signal": uint64(channel.Signal), "waiters": uint64(channel.Waiters),
-		"retired_capacity": channel.RetiredCapacity, "tail": channel.Tail, "head": channel.Head,
+		"retired_capacity": channel.RetiredCapacity, "removals": channel.Removals, "tail": channel.Tail, "head": channel.Head,
 	} {
 		fields[fmt.Sprintf("channel[%d].%s", id, name)] = decimal(value)
 	}
@@ -151,8 +151,8 @@ type dmxpMeta struct {
 	Flags         *integer `json:"flags"`
 }
 
-// meta is what a message carries, and how often it takes the injected clock: 0 times or once. ahead is how many messages before it
-// in the same batch take it.
+// meta is what a message carries, and how often it takes the injected clock: 0 times or once. ahead is how many
+// messages before it in the same batch take it.
 func (m *dmxpMeta) meta(in *injection, ahead int) (*dmxp.Meta, int, error) {
 	if m == nil {
 		m = &dmxpMeta{}

@@ -52,25 +52,26 @@ func (s *dmxpSession) read(body []byte) (object, error) {
 		delete(s.pending, c.ID())
 		return nil, err
 	}
-	fallback := uint64(c.MaxPayload())
-	if request.Mode == "batch" {
-		fallback *= most
-	}
-	size, err := request.Buffer.within("buffer", longestPattern, fallback)
+	size, err := request.Buffer.within("buffer", longestPattern, uint64(c.MaxPayload())*most)
 	if err != nil {
 		return nil, err
 	}
-	buffer := make([]byte, size)
+	return s.readMode(c, &request, make([]byte, size), int(most), limit)
+}
+
+// readMode reads in one of the four modes. Only batch can use a buffer for more than one message.
+func (s *dmxpSession) readMode(c *dmxp.Channel, request *dmxpRead, buffer []byte, most int,
+	limit time.Duration) (object, error) {
 	switch request.Mode {
 	case "try":
-		return s.collect(c, int(most), func(m *dmxp.Message, _ int) error { return c.TryReceiveInto(buffer, m) })
+		return s.collect(c, most, func(m *dmxp.Message, _ int) error { return c.TryReceiveInto(buffer, m) })
 	case "peek":
 		look := c.Peek()
-		return s.collect(c, int(most), func(m *dmxp.Message, _ int) error { return look.Next(buffer, m) })
+		return s.collect(c, most, func(m *dmxp.Message, _ int) error { return look.Next(buffer, m) })
 	case "batch":
-		return readBatch(c, buffer, int(most))
+		return readBatch(c, buffer, most)
 	case "block":
-		return s.readBlocking(c, buffer, int(most), limit, request.OnSleep)
+		return s.readBlocking(c, buffer, most, limit, request.OnSleep)
 	}
 	return nil, bad("mode %q", request.Mode)
 }
@@ -99,7 +100,8 @@ func (s *dmxpSession) collect(c *dmxp.Channel, most int, next func(m *dmxp.Messa
 	return object{"st": "ok", "items": items}, nil
 }
 
-func (s *dmxpSession) readBlocking(c *dmxp.Channel, buffer []byte, most int, limit time.Duration, sleep *dmxpSleep) (object, error) {
+func (s *dmxpSession) readBlocking(c *dmxp.Channel, buffer []byte, most int, limit time.Duration,
+	sleep *dmxpSleep) (object, error) {
 	var sendErr error
 	if sleep != nil {
 		end, err := s.sendOnSleep(sleep, &sendErr)

@@ -65,8 +65,10 @@ func TestManners(t *testing.T) {
 	replies := talk(t,
 		`{"id":1,"cmd":"hello","proto":[1],"surplus":{"a":[1]}}`, `{"id":2,"cmd":"hello","proto":[2]}`, `{"id":3,"cmd":"dance"}`,
 		`not json`, `{"id":5,"cmd":"open","profile":"dmxp","seg":"%s","mode":"ro"}`,
-		`{"id":6,"cmd":"open","profile":"nope","seg":"%s","mode":"ro"}`, `{"id":7,"cmd":"open","profile":"dmxp","seg":"%s","mode":"up"}`,
-		`{"id":8,"cmd":"read","h":9,"channel":0}`, `{"id":9,"cmd":"write"}`, `{"id":10,"cmd":"commit","c":"1"}`, `{"id":11,"cmd":"go"}`,
+		`{"id":6,"cmd":"open","profile":"nope","seg":"%s","mode":"ro"}`,
+		`{"id":7,"cmd":"open","profile":"dmxp","seg":"%s","mode":"up"}`,
+		`{"id":8,"cmd":"read","h":9,"channel":0}`, `{"id":9,"cmd":"write"}`, `{"id":10,"cmd":"commit","c":"1"}`,
+		`{"id":11,"cmd":"go"}`,
 		`{"id":12,"cmd":"inject","pid":-1}`, `{"id":13,"cmd":"bye"}`, `{"id":14,"cmd":"hello"}`)
 	for i, want := range map[int]string{
 		1: "UNSUPPORTED", 2: "UNKNOWN_COMMAND", 3: "BAD_REQUEST", 4: "NOT_FOUND", 5: "UNSUPPORTED", 6: "BAD_REQUEST",
@@ -85,16 +87,18 @@ func TestManners(t *testing.T) {
 
 // message is an item of a read reply.
 func message(data, pos, id, timestamp string, kind, flags int) string {
-	return fmt.Sprintf(`{"data":{"hex":"%s"},"meta":{"flags":%d,"message_id":"%s","message_type":%d,"sender_pid":7,"sender_runtime":9,`+
-		`"timestamp_ns":"%s"},"pos":"%s"}`, data, flags, id, kind, timestamp, pos)
+	return fmt.Sprintf(`{"data":{"hex":"%s"},"meta":{"flags":%d,"message_id":"%s","message_type":%d,"sender_pid":7,`+
+		`"sender_runtime":9,"timestamp_ns":"%s"},"pos":"%s"}`, data, flags, id, kind, timestamp, pos)
 }
 
 func TestWriteRead(t *testing.T) {
 	const most = "18446744073709551615"
-	replies := talk(t, createLine, channelLine, `{"id":3,"cmd":"inject","clock_ns":"1000","clock_step_ns":10,"pid":7,"runtime":9}`,
+	replies := talk(t, createLine, channelLine,
+		`{"id":3,"cmd":"inject","clock_ns":"1000","clock_step_ns":10,"pid":7,"runtime":9}`,
 		`{"id":4,"cmd":"write","h":1,"channel":0,"mode":"try","items":[{"data":{"hex":"0aff"}},`+
 			`{"data":{"hex":""},"meta":{"message_id":"`+most+`","timestamp_ns":2000,"message_type":5,"flags":3}}]}`,
-		`{"id":5,"cmd":"write","h":1,"channel":0,"mode":"batch","items":[{"data":{"pat":1,"seed":7,"len":3}},{"data":{"hex":"01"}}]}`,
+		`{"id":5,"cmd":"write","h":1,"channel":0,`+
+			`"mode":"batch","items":[{"data":{"pat":1,"seed":7,"len":3}},{"data":{"hex":"01"}}]}`,
 		`{"id":6,"cmd":"write","h":1,"channel":0,"mode":"try","items":[{"data":{"hex":"02"}},{"data":{"hex":"03"}}]}`,
 		`{"id":7,"cmd":"write","h":1,"channel":0,"mode":"block","timeout_ms":1,"items":[{"data":{"hex":"02"}}]}`,
 		`{"id":8,"cmd":"read","h":1,"channel":0,"mode":"try","max":2,"buffer":1}`,
@@ -102,7 +106,8 @@ func TestWriteRead(t *testing.T) {
 		`{"id":10,"cmd":"read","h":1,"channel":0,"mode":"batch","max":8}`,
 		`{"id":11,"cmd":"read","h":1,"channel":0,"mode":"batch","max":8}`,
 		`{"id":12,"cmd":"read","h":1,"channel":0,"mode":"block","timeout_ms":5,"max":8}`,
-		`{"id":13,"cmd":"write","h":1,"channel":0,"mode":"try","items":[{"data":{"hex":"02"}},{"data":{"pat":1,"seed":1,"len":1025}}]}`,
+		`{"id":13,"cmd":"write","h":1,"channel":0,`+
+			`"mode":"try","items":[{"data":{"hex":"02"}},{"data":{"pat":1,"seed":1,"len":1025}}]}`,
 		`{"id":14,"cmd":"read","h":1,"channel":0,"mode":"peek","max":8}`,
 		`{"id":15,"cmd":"read","h":1,"channel":0,"mode":"block","timeout_ms":5000,"max":2,`+
 			`"on_sleep":{"seg":"%s","channel":0,"data":{"hex":"0b"}}}`)
@@ -114,8 +119,10 @@ func TestWriteRead(t *testing.T) {
 	if needed := replies[7]["err"].(map[string]any)["needed"]; needed != "2" {
 		t.Errorf("needed %v", needed)
 	}
-	expect(t, replies[8], `{"items":[`+message("0aff", "0", "0", "1000", 0, 0)+`,`+message("", "1", most, "2000", 5, 3)+`],"st":"ok"}`)
-	expect(t, replies[9], `{"items":[`+message("d9eafb", "2", "2", "1010", 0, 0)+`,`+message("01", "3", "3", "1020", 0, 0)+`],"st":"ok"}`)
+	expect(t, replies[8], `{"items":[`+message("0aff", "0", "0", "1000", 0, 0)+`,`+
+		message("", "1", most, "2000", 5, 3)+`],"st":"ok"}`)
+	expect(t, replies[9], `{"items":[`+message("d9eafb", "2", "2", "1010", 0, 0)+`,`+
+		message("01", "3", "3", "1020", 0, 0)+`],"st":"ok"}`)
 	expect(t, replies[10], `{"items":[],"st":"empty"}`)
 	expect(t, replies[11], `{"items":[],"st":"timeout"}`)
 	expect(t, replies[12], "TOO_LARGE")
@@ -136,8 +143,9 @@ func TestSleepHook(t *testing.T) {
 
 // Replies above 4,096 bytes carry a digest.
 func TestBytes(t *testing.T) {
-	if reply := bytesReply(make([]byte, 4097)); reply["len"] != "4097" || len(reply["sha256"].(string)) != 64 || len(reply["head"].(string)) != 64 {
-		t.Errorf("%v", reply)
+	long := bytesReply(make([]byte, 4097))
+	if long["len"] != "4097" || len(long["sha256"].(string)) != 64 || len(long["head"].(string)) != 64 {
+		t.Errorf("%v", long)
 	}
 	if reply := bytesReply(make([]byte, 4096)); len(reply["hex"].(string)) != 8192 {
 		t.Error("4,096 bytes are still hex digits")
@@ -150,14 +158,18 @@ func TestBytes(t *testing.T) {
 func TestClaims(t *testing.T) {
 	replies := talk(t, createLine, channelLine, `{"id":3,"cmd":"claim","h":1,"channel":0}`,
 		`{"id":4,"cmd":"commit","c":2,"data":{"pat":1,"seed":0,"len":1025}}`, `{"id":5,"cmd":"commit","c":2,"data":{"hex":"aa"}}`,
-		`{"id":6,"cmd":"commit","c":2,"data":{"hex":"aa"}}`, `{"id":7,"cmd":"claim","h":1,"channel":0}`, `{"id":8,"cmd":"abandon","c":3}`,
+		`{"id":6,"cmd":"commit","c":2,"data":{"hex":"aa"}}`, `{"id":7,"cmd":"claim","h":1,"channel":0}`,
+		`{"id":8,"cmd":"abandon","c":3}`,
 		`{"id":9,"cmd":"claim","h":1,"channel":0}`, `{"id":10,"cmd":"close","h":1}`, `{"id":11,"cmd":"abandon","c":4}`,
 		`{"id":12,"cmd":"open","profile":"dmxp","seg":"%s","mode":"rw"}`,
-		`{"id":13,"cmd":"call","h":5,"verb":"dmxp.recover","args":{"all_dead":true}}`, `{"id":14,"cmd":"call","h":5,"verb":"dmxp.validate"}`,
+		`{"id":13,"cmd":"call","h":5,"verb":"dmxp.recover","args":{"all_dead":true}}`,
+		`{"id":14,"cmd":"call","h":5,"verb":"dmxp.validate"}`,
 		`{"id":15,"cmd":"call","h":5,"verb":"dmxp.channel_remove","args":{"channel":0}}`,
-		`{"id":16,"cmd":"call","h":5,"verb":"dmxp.channels"}`, `{"id":17,"cmd":"seek","h":5,"to":"0"}`, `{"id":18,"cmd":"call","h":5,"verb":"x"}`)
+		`{"id":16,"cmd":"call","h":5,"verb":"dmxp.channels"}`, `{"id":17,"cmd":"seek","h":5,"to":"0"}`,
+		`{"id":18,"cmd":"call","h":5,"verb":"x"}`)
 	for i, want := range map[int]string{
-		2: `{"c":2,"capacity":"1024","pos":"0","st":"ok"}`, 3: "TOO_LARGE", 4: "{}", 5: "BAD_REQUEST", 7: "{}", 9: "{}", 10: "BAD_REQUEST",
+		2: `{"c":2,"capacity":"1024","pos":"0","st":"ok"}`, 3: "TOO_LARGE", 4: "{}", 5: "BAD_REQUEST", 7: "{}", 9: "{}",
+		10: "BAD_REQUEST",
 		12: `{"count_repaired":false,"possibly_lost":"0","tombstones":"1","waiters_reset":"0"}`, 13: "{}", 14: "{}",
 		15: `{"channels":[]}`, 16: "UNSUPPORTED", 17: "UNSUPPORTED",
 	} {
@@ -176,10 +188,10 @@ func TestTruncation(t *testing.T) {
 	var out bytes.Buffer
 	done := make(chan error)
 	go func() { done <- serve(reader, &out) }()
-	lines := []string{
+	lines := []string{ // the third one's segment says that the second is done
 		fmt.Sprintf(`{"id":1,"cmd":"open","profile":"dmxp","seg":"%s","mode":"rw"}`, seg),
 		`{"id":2,"cmd":"write","h":1,"channel":0,"mode":"try","items":[{"data":{"hex":"aa"}}]}`,
-		fmt.Sprintf(`{"id":3,"cmd":"create","profile":"dmxp","seg":"%s-2","options":{"size":131072}}`, seg), // says that 2 is done
+		fmt.Sprintf(`{"id":3,"cmd":"create","profile":"dmxp","seg":"%s-2","options":{"size":131072}}`, seg),
 	}
 	fmt.Fprintln(writer, strings.Join(lines, "\n"))
 	for {
@@ -198,7 +210,8 @@ func TestTruncation(t *testing.T) {
 		t.Fatal(err)
 	}
 	replies := strings.Split(strings.TrimSpace(out.String()), "\n")
-	for i, want := range []string{`"ok":{"h":1}`, `"st":"ok"`, `"ok":{"h":2}`, `"TRUNCATED"`, `"TRUNCATED"`, `"header.version":"1"`} {
+	for i, want := range []string{`"ok":{"h":1}`, `"st":"ok"`, `"ok":{"h":2}`, `"TRUNCATED"`, `"TRUNCATED"`,
+		`"header.version":"1"`} {
 		if !strings.Contains(replies[i], want) {
 			t.Errorf("%s: no %s", replies[i], want)
 		}
@@ -210,15 +223,20 @@ func TestLive(t *testing.T) {
 	seg := filepath.Join(t.TempDir(), "segment")
 	history := seg + ".history"
 	replies := talkOver(t, seg, createLine, channelLine,
-		`{"id":3,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"write","actor":6,"count":2,"sizes":[24,31],"seed":5,"limit_ms":2000}`,
-		`{"id":4,"cmd":"go"}`, `{"id":5,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"write","count":1,"sizes":[23],"limit_ms":1}`,
+		`{"id":3,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,`+
+			`"role":"write","actor":6,"count":2,"sizes":[24,31],"seed":5,"limit_ms":2000}`,
+		`{"id":4,"cmd":"go"}`,
+		`{"id":5,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"write","count":1,"sizes":[23],"limit_ms":1}`,
 		`{"id":6,"cmd":"write","h":1,"channel":0,"mode":"batch","items":[{"data":{"hex":""},"meta":{"message_type":4294967295}},`+
 			`{"data":{"hex":""},"meta":{"message_type":4294967295}}]}`,
-		`{"id":7,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"write","batch":3,"count":3,"sizes":[24],"limit_ms":1}`,
+		`{"id":7,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,`+
+			`"role":"write","batch":3,"count":3,"sizes":[24],"limit_ms":1}`,
 		`{"id":8,"cmd":"go"}`,
-		`{"id":9,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"read","batch":4,"wait":"block","limit_ms":2000,"history":"`+history+`"}`,
+		`{"id":9,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,`+
+			`"role":"read","batch":4,"wait":"block","limit_ms":2000,"history":"`+history+`"}`,
 		`{"id":10,"cmd":"go"}`,
-		`{"id":11,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"read","wait":"block","limit_ms":2000}`, `{"id":12,"cmd":"go"}`)
+		`{"id":11,"cmd":"arm","profile":"dmxp","seg":"%s","channel":0,"role":"read","wait":"block","limit_ms":2000}`,
+		`{"id":12,"cmd":"go"}`)
 	for i, want := range map[int]string{
 		3: `{"full":0,"sent":2}`, 4: "BAD_REQUEST", 9: `{"corrupt":0,"empty":0,"ended":true,"received":2,"torn":0}`,
 		11: `{"corrupt":0,"empty":0,"ended":true,"received":0,"torn":0}`,

@@ -145,7 +145,9 @@ func bytesReply(raw []byte) object {
 		return object{"hex": hex.EncodeToString(raw)}
 	}
 	sum := sha256.Sum256(raw)
-	return object{"len": strconv.Itoa(len(raw)), "sha256": hex.EncodeToString(sum[:]), "head": hex.EncodeToString(raw[:headBytes])}
+	return object{
+		"len": strconv.Itoa(len(raw)), "sha256": hex.EncodeToString(sum[:]), "head": hex.EncodeToString(raw[:headBytes]),
+	}
 }
 
 // status is the `st` of an answer that is not an error, and false for errors.

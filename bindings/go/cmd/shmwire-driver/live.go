@@ -229,7 +229,8 @@ func livePattern(base, j uint64) byte { return byte(31*base + 17*j + 101*(j>>8))
 // whole says whether a payload is what its head says.
 func whole(payload []byte) bool {
 	le := binary.LittleEndian
-	if len(payload) < payloadHead || le.Uint32(payload) != payloadMagic || uint64(le.Uint32(payload[16:])) != uint64(len(payload)) {
+	if len(payload) < payloadHead || le.Uint32(payload) != payloadMagic ||
+		uint64(le.Uint32(payload[16:])) != uint64(len(payload)) {
 		return false
 	}
 	base := uint64(le.Uint32(payload[4:])) + le.Uint64(payload[8:]) + uint64(le.Uint32(payload[20:]))
@@ -278,7 +279,8 @@ func (a *actor) readAll(deadline time.Time, wait time.Duration) (object, error) 
 	return object{"received": t.received, "torn": t.torn, "empty": t.empty, "corrupt": t.corrupt, "ended": t.ended}, nil
 }
 
-// takeAll judges and records what one call returned. A batch can hold the END of another reader too: that one goes back.
+// takeAll judges and records what one call returned. A batch can hold the END of another reader too: that one goes
+// back.
 func (a *actor) takeAll(messages []liveMessage, t *tally, deadline time.Time) error {
 	for i := range messages {
 		m := &messages[i]

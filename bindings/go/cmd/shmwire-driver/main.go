@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
-// Command shmwire-driver puts the Go implementation behind the driver protocol (spec/driver-protocol.md): one JSON object per line on
-// standard input, one per line on standard output. Each profile is a file; see profile.go for what it provides.
+// Command shmwire-driver puts the Go implementation behind the driver protocol (spec/driver-protocol.md): one JSON
+// object per line on standard input, one per line on standard output. Each profile is a file; see profile.go for what
+// it provides.
 package main
 
 import (
@@ -72,7 +73,8 @@ type envelope struct {
 	Cmd string          `json:"cmd"`
 }
 
-// answer handles one request. A fault in it, from a segment that was truncated under its mapping, is an error like any other.
+// answer handles one request. A fault in it, from a segment that was truncated under its mapping, is an error like
+// any other.
 func (d *driver) answer(line []byte) object {
 	var head envelope
 	if err := decode(line, &head); err != nil {

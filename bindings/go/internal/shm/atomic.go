@@ -3,11 +3,11 @@
 // Package shm is the ground that all profiles stand on: mappings, atomics on mapped words, bounds-checked bytes, and
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
-// Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything here but
-// Store64 is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the call
-// sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses through Window are
-// ordered by the atomics around them: Go neither reorders them across an atomic when it compiles, nor does the
-// machine beyond what acquire and release permit.
+// Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
+// here but Store64 is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
+// call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
+// through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
+// nor does the machine beyond what acquire and release permit.
 package shm
 
 import (
@@ -41,12 +41,11 @@ func (w U64) Store(v uint64) { atomic.StoreUint64(w.p, v) }
 // CompareAndSwap has both orders.
 func (w U64) CompareAndSwap(old, new uint64) bool { return atomic.CompareAndSwapUint64(w.p, old, new) }
 
-// Load64 is an acquire load of the word at b[off]. It panics if the word is not inside b or not 8-aligned.
-func Load64(b []byte, off uint64) uint64 { return atomic.LoadUint64(word64(b, off)) }
+// StoreRelease is a release store, and not a sequentially consistent one as Store is.
+func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
 
-// Store64 is a release store to the word at b[off], and not sequentially consistent. It panics if the word is not inside b or
-// not 8-aligned.
-func Store64(b []byte, off, v uint64) { storeRelease(word64(b, off), v) }
+// Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
+func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
 
 // word64 checks bounds and alignment: amd64 would do a misaligned atomic, slowly, and other machines would fault.
 func word64(b []byte, off uint64) *uint64 {
@@ -72,8 +71,8 @@ func misaligned() { panic("shm: atomic word is not aligned") }
 const totalStoreOrder = runtime.GOARCH == "amd64" || runtime.GOARCH == "386"
 
 // Fence orders what comes before it in the program before what comes after it, as a release or an acquire fence does
-// (F6 and its partner). sync/atomic has no fence. Between an atomic read-modify-write and plain stores (release), or between
-// plain loads and an atomic load (acquire), where the profiles use it:
+// (F6 and its partner). sync/atomic has no fence. Between an atomic read-modify-write and plain stores (release), or
+// between plain loads and an atomic load (acquire), where the profiles use it:
 //   - amd64 keeps these orders by itself, and Go does not move memory operations across an atomic when it compiles;
 //   - elsewhere a read-modify-write on a private word does it. On arm64 without LSE that is LDAXR/STLXR: the
 //     load half keeps later accesses behind it, the store half keeps earlier ones before it, and an LDAR or

@@ -4,9 +4,9 @@
 
 package shm
 
-// storeRelease is a release store and no more. sync/atomic's store is sequentially consistent, for which amd64 needs an exchange: that
-// waits until every earlier store is visible, which in a batch costs more than all the rest. The compiler moves nothing across a call
-// of a function that it cannot see into.
+// storeRelease is a release store and no more. sync/atomic's store is sequentially consistent, for which amd64 needs
+// an exchange: that waits until every earlier store is visible, which in a batch costs more than all the rest. The
+// compiler moves nothing across a call of a function that it cannot see into.
 //
 //go:noescape
 func storeRelease(p *uint64, v uint64)

@@ -22,8 +22,9 @@ type Mapping struct {
 
 const maxInt = uint64(^uint(0) >> 1)
 
-// Create makes the file exclusively, size bytes of zeros, of which the first reserve bytes are backed by storage, and maps it. On
-// failure nothing is left behind. ErrExists, ErrInvalidName, ErrPermission, ErrInvalidArgument, ErrSystem.
+// Create makes the file exclusively, size bytes of zeros, of which the first reserve bytes are backed by storage, and
+// maps it. On failure nothing is left behind. ErrExists, ErrInvalidName, ErrPermission, ErrInvalidArgument,
+// ErrSystem.
 func Create(locator string, size, reserve uint64, mode uint32) (*Mapping, error) {
 	if !LittleEndian() {
 		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "big-endian machine")
@@ -140,8 +141,8 @@ func (m *Mapping) Close() error {
 	return nil
 }
 
-// Reserve has the file system back [off, off+n) with storage, so that a full one is an error here and not a fault later. File
-// systems that cannot do it are let pass.
+// Reserve has the file system back [off, off+n) with storage, so that a full one is an error here and not a fault
+// later. File systems that cannot do it are let pass.
 func (m *Mapping) Reserve(off, n uint64) error {
 	if n == 0 {
 		return nil
@@ -157,7 +158,8 @@ func (m *Mapping) Reserve(off, n uint64) error {
 	}
 }
 
-// Prefault maps the pages of [off, off+n), writable where the mapping is. Kernels before 5.14 cannot, which is no error.
+// Prefault maps the pages of [off, off+n), writable where the mapping is. Kernels before 5.14 cannot, which is no
+// error.
 func (m *Mapping) Prefault(off, n uint64) {
 	page := uint64(unix.Getpagesize())
 	start := off &^ (page - 1)

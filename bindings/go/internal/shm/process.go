@@ -14,8 +14,8 @@ import (
 	"shmwire"
 )
 
-// Exclusive answers ErrBusy when another process maps the file, or when the maps of one cannot be seen. Processes in other pid
-// namespaces cannot be seen from here.
+// Exclusive answers ErrBusy when another process maps the file, or when the maps of one cannot be seen. Processes in
+// other pid namespaces cannot be seen from here.
 func (m *Mapping) Exclusive() error { return m.exclusiveIn("/proc") }
 
 // exclusiveIn looks into a process table at another place.
@@ -68,8 +68,8 @@ func checkProcess(path, file string) error {
 	return nil
 }
 
-// identity is the file's device and inode as the process table shows them for this very mapping: on some file systems stat has
-// another device for the same file.
+// identity is the file's device and inode as the process table shows them for this very mapping: on some file systems
+// stat has another device for the same file.
 func (m *Mapping) identity(path string) (string, error) {
 	maps, err := os.ReadFile(path)
 	if err != nil {

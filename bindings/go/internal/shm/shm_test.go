@@ -29,7 +29,8 @@ func TestWindow(t *testing.T) {
 	w := WindowOf(32)
 	w.PutU64(8, 0x0807060504030201)
 	w.PutU32(16, 0xfffefdfc)
-	if w.Bytes(8, 1)[0] != 1 || w.U32(12) != 0x08070605 || w.Atomic64(8).Load() != 0x0807060504030201 || w.Bytes(16, 1)[0] != 0xfc {
+	if w.Bytes(8, 1)[0] != 1 || w.U32(12) != 0x08070605 || w.Atomic64(8).Load() != 0x0807060504030201 ||
+		w.Bytes(16, 1)[0] != 0xfc {
 		t.Error("words are not little-endian")
 	}
 	if cap(w.Bytes(0, 4)) != 4 {
@@ -42,9 +43,8 @@ func TestWindow(t *testing.T) {
 		"atomic past the end":    func() { w.Atomic64(25) },
 		"misaligned 64-bit":      func() { w.Atomic64(4) },
 		"misaligned 32-bit":      func() { w.Atomic32(2) },
-		"misaligned load":        func() { Load64(w.Bytes(4, 12), 0) },
-		"load past the end":      func() { Load64(w.Bytes(0, 8), 8) },
-		"misaligned store":       func() { Store64(w.Bytes(1, 16), 0, 1) },
+		"misaligned word":        func() { Word64(w.Bytes(4, 12), 0) },
+		"word past the end":      func() { Word64(w.Bytes(0, 8), 8) },
 		"plain write at the end": func() { w.PutU64(25, 0) },
 	} {
 		expectPanic(t, what, f)
@@ -62,8 +62,8 @@ func TestAtomics(t *testing.T) {
 	if half.Add(2) != 1 || half.Load() != 1 || w.U32(12) != 0 {
 		t.Error("add does not wrap at 32 bits")
 	}
-	Store64(w.Bytes(0, 8), 0, 7)
-	if word.Load() != 7 || Load64(w.Bytes(0, 16), 0) != 7 {
+	Word64(w.Bytes(0, 8), 0).StoreRelease(7)
+	if word.Load() != 7 || Word64(w.Bytes(0, 16), 0).Load() != 7 {
 		t.Error("load and store")
 	}
 	Fence()
@@ -318,7 +318,7 @@ func TestTruncatedUnderGuard(t *testing.T) {
 		"plain load":  func() error { sink += m.U32(8192); return nil },
 		"copy":        func() error { copy(make([]byte, 64), m.Bytes(8192, 64)); return nil },
 		"plain store": func() error { m.PutU32(8192, 1); return nil },
-		"atomic load": func() error { sink += uint32(Load64(m.Bytes(8192, 8), 0)); return nil },
+		"atomic load": func() error { sink += uint32(Word64(m.Bytes(8192, 8), 0).Load()); return nil },
 	} {
 		if err := shmwire.Guard(f); !errors.Is(err, shmwire.ErrTruncated) {
 			t.Errorf("%s: %v", what, err)
