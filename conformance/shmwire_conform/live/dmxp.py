@@ -27,6 +27,7 @@ from .observer import BatchOrder
 CHANNEL = 0
 LEAST_PAYLOAD = history.HEAD.size
 LIMIT_MS = 15_000  # a run that takes so long makes no progress; a healthy one takes less than a second
+CALIBRATION: dict[str, Any] = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
 _AT_ONCE = 512  # messages of one read request when the runner drains a channel
 
 
@@ -71,6 +72,19 @@ class Shape:
         extras += ["counted waiters"] if self.counted_waiters else []
         shape = f"{count} messages, {self.writers} writers, {self.readers} readers, capacity {self.capacity}, {self.wait}"
         return ", ".join([shape, *extras])
+
+
+def mixes(able: list[str]) -> list[tuple[str, ...]]:
+    """One mix: everybody writes and reads at once."""
+    return [tuple(able)]
+
+
+def casting(shape: Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Who writes and who reads. A mix has one of each driver, at least two of each role."""
+    if shape.plan == "mix":
+        everyone = list(names) if len(names) > 1 else list(names) * 2
+        return everyone, everyone
+    return [names[0]] * shape.writers, [names[-1]] * shape.readers
 
 
 def bytes_needed(shape: Shape, channels: int = 1) -> int:

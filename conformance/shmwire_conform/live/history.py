@@ -13,7 +13,7 @@ MAGIC = 0x57524853
 MESSAGE_TYPE = 1
 END_TYPE = 0xFFFF_FFFF
 HEAD = struct.Struct("<IIQII")  # magic, actor, sequence, length, seed
-RECORD = struct.Struct("<IIQQIIII")  # actor, message_type, sequence, position, length, sender_pid, crc, 0
+RECORD = struct.Struct("<IIQQIIII")  # actor, message_type, sequence, position, length, sender_pid, crc, skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Record:
     length: int
     sender_pid: int
     crc: int
+    skipped: int = 0  # only in profiles whose readers can be overtaken
 
 
 @functools.cache
@@ -52,7 +53,7 @@ def parse(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     whole = len(data) // RECORD.size * RECORD.size
-    return [Record(a, t, s, p, n, pid, crc) for a, t, s, p, n, pid, crc, _ in RECORD.iter_unpack(data[:whole])]
+    return [Record(*values) for values in RECORD.iter_unpack(data[:whole])]
 
 
 def of_payload(data: bytes, position: int, message_type: int, sender_pid: int) -> Record:

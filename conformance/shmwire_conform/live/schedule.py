@@ -15,6 +15,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..cases import Case, Corpus
 from ..errors import Finding, HarnessError, UsageError
@@ -23,7 +24,7 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_kill
+from . import dmxp, dmxp_kill, ouroboros
 from .cast import Cast, demand
 from .observer import Commit
 
@@ -31,7 +32,7 @@ TARGET_S = 0.25  # what a run should take, as far as the number of messages deci
 LEAST_COUNT = 240
 CALIBRATION_S = 0.05
 COMMIT_CHANNELS = 24
-_PROFILES = {"dmxp"}
+_PROFILES: dict[str, Any] = {"dmxp": dmxp, "ouroboros": ouroboros}  # modules with the same functions
 
 
 def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Selection, into: Plan) -> list[Unit]:
@@ -47,7 +48,8 @@ def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Sel
 
 
 def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, tier: str) -> None:
-    shape = dmxp.Shape.of(case.raw["live"])
+    module = _PROFILES[case.profile]
+    shape = module.Shape.of(case.raw["live"])
     needs = frozenset(case.needs)
     role = frozenset({case.cls}) | needs
     if shape.plan == "commit":
@@ -59,8 +61,7 @@ def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, t
         for name in names:
             if name not in able:
                 own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
-        if able:
-            own.units.append(Unit(case, "live", case.cls, tuple(able)))
+        own.units += [Unit(case, "live", case.cls, mix) for mix in module.mixes(able) if mix]
         return
     whole: Demands = {"A": role, "B": role}
     for pair in pairs(names, tier if shape.plan == "pair" else "quick"):
@@ -78,33 +79,33 @@ class Live:
     def __init__(self, runner: Runner, seed: int) -> None:
         self._runner = runner
         self._seed = seed
-        self._rates: dict[str, float] = {}
+        self._rates: dict[tuple[str, str], float] = {}
 
     # -- speed ---------------------------------------------------------------------------------------------------------
 
-    def rate(self, name: str) -> float:
+    def rate(self, profile: str, name: str) -> float:
         """Messages a second of one writer and one reader of a driver, measured once."""
-        if name not in self._rates:
+        if (profile, name) not in self._rates:
             count, seconds = 500, 0.0
             while seconds < CALIBRATION_S and count <= 256_000:
-                seconds = self._measure(name, count)
+                seconds = self._measure(profile, name, count)
                 count *= 4
-            self._rates[name] = count / 4 / max(seconds, 1e-4)
-        return self._rates[name]
+            self._rates[profile, name] = count / 4 / max(seconds, 1e-4)
+        return self._rates[profile, name]
 
-    def _measure(self, name: str, count: int) -> float:
-        raw = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
-        shape, cast = dmxp.Shape.of(raw), self._new_cast(Transcript("calibration", {}))
+    def _measure(self, profile: str, name: str, count: int) -> float:
+        module = _PROFILES[profile]
+        shape, cast = module.Shape.of(module.CALIBRATION), self._new_cast(Transcript("calibration", {}))
         clean = False
         try:
-            locator = self._prepare(cast, shape, [name], [name], count, 1)
+            locator = self._prepare(cast, module, shape, [name], [name], count, 1)
             path = self._runner.segments.file_of(locator)
             cast.arm()
             begun = time.monotonic()
             cast.go()
             cast.collect(cast.writers)
             seconds = time.monotonic() - begun
-            dmxp.end_readers(cast, locator, path)
+            module.end_readers(cast, locator, path)
             cast.reset()
             clean = True
             return seconds
@@ -112,9 +113,9 @@ class Live:
             cast.release(clean=clean)
             self._tidy(cast)
 
-    def count_for(self, shape: dmxp.Shape, names: tuple[str, ...]) -> int:
+    def count_for(self, profile: str, shape: Any, names: tuple[str, ...]) -> int:
         """Messages of one writer: the shape's number, fewer if a driver is slow, whole batches."""
-        slowest = min(self.rate(name) for name in set(names))
+        slowest = min(self.rate(profile, name) for name in set(names))
         total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S)))
         each = max(1, total // shape.writers)
         return -(-each // shape.write_batch) * shape.write_batch
@@ -130,24 +131,25 @@ class Live:
     def _prepare(
         self,
         cast: Cast,
-        shape: dmxp.Shape,
+        module: Any,
+        shape: Any,
         writers: list[str],
         readers: list[str],
         count: int,
         seed: int,
-        limit_ms: int = dmxp.LIMIT_MS,
+        limit_ms: int = 0,
     ) -> str:
         """Processes, segment and plans of all actors. Actor numbers start at 1 so that zeros in memory are nobody's."""
-        segments = self._runner.segments
+        segments, limit_ms = self._runner.segments, limit_ms or module.LIMIT_MS
         creator = self._take(writers[0])
         cast.helper(creator, f"creator:{writers[0]}")
-        locator = dmxp.make_segment(creator, segments, shape)
+        locator = module.make_segment(creator, segments, shape)
         cast.locator = locator
         for index, name in enumerate(writers):
-            plan_ = dmxp.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)
+            plan_ = module.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)
             cast.add(f"w{index}:{name}", self._take(name), plan_, None)
         for index, name in enumerate(readers):
-            plan_ = dmxp.plan_of(shape, "read", 1000 + index, locator, 0, seed, limit_ms)
+            plan_ = module.plan_of(shape, "read", 1000 + index, locator, count, seed, limit_ms)
             cast.add(f"r{index}:{name}", self._take(name), plan_, Path(segments.path()))
         return locator
 
@@ -189,23 +191,25 @@ class Live:
         return result
 
     def _perform(self, unit: Unit, cast: Cast, rng: random.Random) -> dict[str, object]:
-        shape = dmxp.Shape.of(unit.case.raw["live"])
+        profile = unit.case.profile
+        module = _PROFILES[profile]
+        shape = module.Shape.of(unit.case.raw["live"])
         if shape.plan == "commit":
             return self._commit(unit, cast, shape)
-        writers, readers = _casting(shape, unit.drivers)
+        writers, readers = module.casting(shape, unit.drivers)
         seed = rng.randrange(1, 1 << 32)
-        count = self.count_for(shape, unit.drivers)
+        count = self.count_for(profile, shape, unit.drivers)
         if shape.plan.startswith("kill"):
-            locator = self._prepare(cast, shape, writers, readers, count, seed, dmxp_kill.LIMIT_MS)
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed, dmxp_kill.LIMIT_MS)
             if shape.plan == "kill-writers":
                 cast.helper(self._take(writers[0]), f"claimer:{writers[0]}")
             recoverer = cast.helper(self._take(readers[0]), f"recoverer:{readers[0]}")
-            expected = count * shape.writers / min(self.rate(name) for name in set(unit.drivers))
+            expected = count * shape.writers / min(self.rate(profile, name) for name in set(unit.drivers))
             when = dmxp_kill.moments(rng, expected)
             outcome = dmxp_kill.run(cast, self._runner.segments, locator, shape, when, recoverer)
         else:
-            locator = self._prepare(cast, shape, writers, readers, count, seed)
-            outcome = dmxp.run_to_end(cast, self._runner.segments, locator, shape, rng)
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed)
+            outcome = module.run_to_end(cast, self._runner.segments, locator, shape, rng)
         summary = shape.describe(count * shape.writers)
         return {"count": count * shape.writers, "seed": seed, "summary": f"{summary}{'; ' if outcome else ''}{outcome}"}
 
@@ -228,14 +232,6 @@ class Live:
         observer.require()
         demand(creator.request({"cmd": "reset"}), creator.role, "reset")
         return {"summary": f"{observer.looks} channels of {shape.capacity} slots seen at the moment of their commit"}
-
-
-def _casting(shape: dmxp.Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Who writes and who reads. A mix has one of each driver, at least two of each role."""
-    if shape.plan == "mix":
-        everyone = list(names) if len(names) > 1 else list(names) * 2
-        return everyone, everyone
-    return [names[0]] * shape.writers, [names[-1]] * shape.readers
 
 
 def _refuse_sanitizer_reports(cast: Cast) -> None:
