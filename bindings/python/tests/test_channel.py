@@ -42,6 +42,39 @@ def test_placement_above_live_and_retired(segment: dmxp.Segment, raw: Raw) -> No
     assert segment.channels() == [0, 1]
 
 
+def test_positions_never_come_again(segment: dmxp.Segment, channel: dmxp.Channel, raw: Raw) -> None:
+    """[dmxp.channel.start, dmxp.channel.remove]"""
+    channel.send_batch([b"a", b"b"])
+    for times in (1, 2):
+        segment.remove_channel(0)
+        assert raw.u64(raw.entry(0, layout.CHANNEL_REMOVALS_OFFSET)) == times
+        segment.create_channel(0, 8)
+    info = segment.channel_info(0)  # tail 2 + 4 retired slots: 8; 8 + 8 retired: 16
+    assert (info.head, info.tail, info.removals, info.retired_capacity) == (16, 16, 2, 0)
+    assert [raw.u64(raw.slot(i, band=info.band_offset)) for i in range(8)] == list(range(16, 24))
+    assert segment.channel(0).send(b"x") == 16
+    segment.validate()
+
+
+def test_no_positions_left(segment: dmxp.Segment, channel: dmxp.Channel, raw: Raw) -> None:
+    segment.remove_channel(0)
+    raw.poke_u64(raw.entry(0, layout.CHANNEL_TAIL_OFFSET), 2**64 - 3)
+    before = raw.bytes()
+    with pytest.raises(shmwire.CorruptError):
+        segment.create_channel(0, 4)
+    assert raw.bytes() == before
+
+
+def test_consumers_look_at_removals_producers_at_the_entry(segment: dmxp.Segment, channel: dmxp.Channel, raw: Raw) -> None:
+    """[dmxp.channel.closed]"""
+    raw.poke_u64(raw.entry(0, layout.CHANNEL_REMOVALS_OFFSET), 1)
+    assert channel.try_send(b"x") == 0
+    assert channel.receive(1).payload == b"x"
+    with pytest.raises(shmwire.Closed):
+        channel.try_receive()
+    assert segment.channel(0).try_receive() is None
+
+
 def test_refusals(segment: dmxp.Segment, channel: dmxp.Channel, raw: Raw) -> None:
     before = raw.bytes()
     with pytest.raises(shmwire.ExistsError):

@@ -198,6 +198,19 @@ def test_live_actors(engine: dmxp.Engine, name: str, tmp_path: Path, batch: int,
         (3, 1, i, (24, 25, 300, 1024)[i % 4]) for i in range(300)]
 
 
+def test_nothing_is_stored_behind_the_fault(client: Client, name: str, raw: Raw) -> None:
+    """The payload's page is gone, that of the sequence is not: the message must not be published."""
+    handle = client.ok("create", profile="dmxp", seg=name, options={"size": 106496})["h"]
+    client.ok("call", h=handle, verb="dmxp.channel_create", args={"channel": 0, "capacity": 4})
+    client.ok("write", h=handle, channel=0, mode="try", items=[{"data": {"hex": "00"}}] * 3)
+    os.truncate(raw.path, 102400)
+    long = [{"data": {"pat": 1, "seed": 3, "len": 1000}}]
+    assert client.code("write", h=handle, channel=0, mode="try", items=long) == "TRUNCATED"
+    assert raw.u64(raw.entry(0, layout.CHANNEL_TAIL_OFFSET)) == 4
+    assert raw.u64(raw.slot(3)) == 3
+    assert client.ok("hello", proto=[1])["proto"] == 1
+
+
 def test_live_payload() -> None:
     from shmwire.driver_live import is_whole, make_payload
     payload = make_payload(3, 70000, 9, 40, 1024)

@@ -123,6 +123,16 @@ def test_validate_finds_impossible_lengths(segment: dmxp.Segment, channel: dmxp.
     segment.validate()  # nobody will read it again
 
 
+def test_validate_ignores_what_nobody_has_written_yet(segment: dmxp.Segment, channel: dmxp.Channel, raw: Raw) -> None:
+    channel.send(b"a")
+    claim = channel.claim()
+    for index in (1, 2):  # claimed; free
+        raw.poke_u32(raw.slot(index, layout.SLOT_PAYLOAD_LEN_OFFSET), 5000)
+    segment.validate()
+    claim.commit(0)
+    segment.validate()
+
+
 def test_validate_finds_a_broken_header(segment: dmxp.Segment, raw: Raw) -> None:
     raw.poke_u32(layout.HEADER_VERSION_OFFSET, 2)
     with pytest.raises(shmwire.BadVersionError):

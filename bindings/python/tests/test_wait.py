@@ -14,7 +14,7 @@ import pytest
 import shmwire
 from conftest import Raw, finish, run_python
 from shmwire import dmxp
-from shmwire.dmxp import layout
+from shmwire.dmxp import layout, native_channel, reader
 
 WAITERS = layout.CHANNEL_WAITERS_OFFSET
 
@@ -47,6 +47,66 @@ def sleeper(name: str, engine: str, raw: Raw) -> subprocess.Popen[str]:
     return other
 
 
+class Asleep:
+    """A thread in one plain FUTEX_WAIT of ten seconds on signal: only a wake ends it, no look at the queue does."""
+
+    def __init__(self, name: str, raw: Raw) -> None:
+        self._segment = dmxp.open(name, engine="python")
+        self._raw = raw
+        self._thread = threading.Thread(target=self._sleep)
+        self._thread.start()
+        time.sleep(0.2)  # it has to be inside
+
+    def _sleep(self) -> None:
+        signal_ = self._raw.entry(0, layout.CHANNEL_SIGNAL_OFFSET)
+        self._segment._table.words.futex_wait(signal_, 0, 10_000_000_000)  # type: ignore[attr-defined]
+
+    def woken(self) -> bool:
+        """Has it been woken within a second?"""
+        self._thread.join(1)
+        return not self._thread.is_alive()
+
+    def end(self, segment: dmxp.Segment) -> None:
+        """Let it go, by a wake of our own."""
+        words = self._segment._table.words  # type: ignore[attr-defined]
+        while self._thread.is_alive():
+            words.futex_wake(self._raw.entry(0, layout.CHANNEL_SIGNAL_OFFSET), 1)
+            self._thread.join(0.01)
+
+
+def test_every_publication_wakes(segment: dmxp.Segment, channel: dmxp.Channel, name: str, raw: Raw) -> None:
+    """[dmxp.wait.wake, dmxp.channel.remove]: send, batch, commit, abandon and removal"""
+    def commit() -> None:
+        with channel.claim() as claim:
+            claim.commit(0)
+
+    for wake in (lambda: channel.send(b"x"), lambda: channel.send_batch([b"x"]), commit, lambda: channel.claim().abandon(),
+                 lambda: segment.remove_channel(0)):
+        raw.poke_u32(raw.entry(0, layout.CHANNEL_SIGNAL_OFFSET), 0)
+        sleeper_ = Asleep(name, raw)
+        wake()
+        woken = sleeper_.woken()
+        sleeper_.end(segment)
+        assert woken
+
+
+def test_counted_waiters_save_the_wake(segment: dmxp.Segment, name: str, raw: Raw) -> None:
+    """[dmxp.wait.wake]: nobody is counted, so nobody is woken; with one counted, somebody is"""
+    channel = segment.create_channel(0, 4, counted_waiters=True)
+    sleeper_ = Asleep(name, raw)
+    channel.send(b"x")
+    woken = sleeper_.woken()
+    sleeper_.end(segment)
+    assert not woken
+    raw.poke_u32(raw.entry(0, layout.CHANNEL_SIGNAL_OFFSET), 0)
+    raw.poke_u32(raw.entry(0, WAITERS), 1)
+    sleeper_ = Asleep(name, raw)
+    channel.send(b"x")
+    woken = sleeper_.woken()
+    sleeper_.end(segment)
+    assert woken
+
+
 @pytest.mark.parametrize("counted", [False, True])
 def test_wakes_another_process(engine: dmxp.Engine, segment: dmxp.Segment, name: str, raw: Raw, counted: bool) -> None:
     """[dmxp.wait.shared, dmxp.wait.wake, dmxp.wait.count]"""
@@ -76,6 +136,31 @@ def test_removal_wakes(segment: dmxp.Segment, channel: dmxp.Channel) -> None:
     with pytest.raises(shmwire.Closed):
         channel.receive(10, spin=0)
     timer.join()
+
+
+def test_wake_is_passed_on(channel: dmxp.Channel, raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[dmxp.wait.pass-on]: one wake for two messages reaches both sleepers well before their sleep of a second ends."""
+    monkeypatch.setattr(native_channel, "SLICE_NS", layout.WAIT_SLICE_NS)
+    monkeypatch.setattr(reader, "SLICE_NS", layout.WAIT_SLICE_NS)
+    taken: list[float] = []
+
+    def take() -> None:
+        channel.receive(10, spin=0)
+        taken.append(time.monotonic())
+
+    threads = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: raw.u32(raw.entry(0, WAITERS)) == 2)
+    first = channel.claim()
+    second = channel.claim()
+    second.commit(0)  # wakes one, which finds nothing: position 0 is not there yet
+    time.sleep(0.05)
+    began = time.monotonic()
+    first.commit(0)  # wakes one for two messages
+    for thread in threads:
+        thread.join(10)
+    assert max(taken) - began < 0.5
 
 
 def test_timeout(channel: dmxp.Channel, raw: Raw) -> None:

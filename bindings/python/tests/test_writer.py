@@ -13,7 +13,7 @@ import pytest
 import shmwire
 from conftest import Raw, finish, run_python
 from shmwire import dmxp
-from shmwire.dmxp import layout
+from shmwire.dmxp import layout, writer
 
 META: dmxp.MetaFields = {"message_id": 77, "timestamp_ns": 1_700_000_000_000_000_000, "message_type": 5, "sender_pid": 4242,
                          "sender_runtime": 1, "flags": 3}
@@ -174,6 +174,26 @@ def test_large_batch(engine: dmxp.Engine, name: str) -> None:
         assert channel.send_batch(payloads) == 0
         assert channel.receive_batch(200).payloads() == payloads[:200]
         assert channel.receive_batch(200).payloads() == payloads[200:]
+
+
+def test_interrupted_between_claim_and_publication(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The python engine can be interrupted anywhere: what it claimed and did not publish becomes a tombstone."""
+    calls = iter([KeyboardInterrupt(), None, None])
+
+    def clock() -> int:
+        error = next(calls)
+        if error is not None:
+            raise error
+        return 5
+
+    with dmxp.create(name, 1 << 18, engine="python") as segment:
+        channel = segment.create_channel(0, 4)
+        monkeypatch.setattr(writer.time, "time_ns", clock)
+        with pytest.raises(KeyboardInterrupt):
+            channel.send_batch([b"a", b"b"])
+        assert (segment.channel_info(0).tail, segment.channel_info(0).signal) == (2, 2)
+        channel.send(b"goes on", timestamp_ns=1)
+        assert channel.receive(1).payload == b"goes on"
 
 
 def test_claim(channel: dmxp.Channel, raw: Raw) -> None:

@@ -3,7 +3,7 @@
 
 `_ext_atomic` holds the atomic primitives that the python engine needs to take part in a live segment, and the SIGBUS guard
 of the driver; it contains nothing of the C implementation. `_ext_refc` holds the C implementation, compiled in from its
-sources, and the thin calls of the native engine.
+sources, and the thin calls of the native engine; the module `_ext_lane` lies in the same library (lane.h).
 """
 
 from __future__ import annotations
@@ -70,13 +70,11 @@ void shmw_dmxp_set_sleep_hook(shmw_dmxp_channel *channel, shmw_dmxp_sleep_hook h
 int shmw_dmxp_recover(shmw_dmxp_segment *segment, bool all_dead, struct shmw_dmxp_recovery *report);
 
 struct shmwpy_head { uint32_t length; uint32_t offset; ...; };
-uint64_t shmwpy_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t length);
 uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, uint64_t timeout_ns, uint64_t message_id,
                           uint64_t timestamp_ns, uint32_t message_type, uint32_t sender_pid, uint16_t sender_runtime,
                           uint16_t flags);
 uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
-                                const struct shmw_dmxp_meta *metas);
-uint64_t shmwpy_dmxp_try_receive(shmw_dmxp_channel *channel, char *buffer, size_t size);
+                                const char *packed, size_t packed_size);
 uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns);
 uint64_t shmwpy_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, char *buffer, size_t size);
 uint64_t shmwpy_dmxp_receive_batch(shmw_dmxp_channel *channel, struct shmwpy_head *heads, char *blob, size_t size,
@@ -102,10 +100,10 @@ def refc_builder() -> FFI:
     """
     builder = FFI()
     builder.cdef(REF_C_CDEF)
-    builder.set_source("shmwire._native._ext_refc", '#include "dmxp_calls.h"\n',
+    builder.set_source("shmwire._native._ext_refc", '#include "dmxp_calls.h"\n#include "lane.h"\n',
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
-                       define_macros=[("_GNU_SOURCE", "1")], extra_compile_args=FLAGS,
-                       extra_link_args=["-Wl,-Bsymbolic"])
+                       define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
+                       extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])
     return builder
 
 

@@ -55,13 +55,6 @@ static void shmwpy_put_head(struct shmwpy_head *head, const struct shmw_dmxp_mes
 
 /* Sending ---------------------------------------------------------------------------------------------------------- */
 
-static uint64_t shmwpy_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t length)
-{
-    uint64_t position;
-    const int rc = shmw_dmxp_try_send(channel, data, length, NULL, &position);
-    return rc == SHMW_OK ? position : shmwpy_fold(rc);
-}
-
 static uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, uint64_t timeout_ns, uint64_t message_id,
                                  uint64_t timestamp_ns, uint32_t message_type, uint32_t sender_pid, uint16_t sender_runtime,
                                  uint16_t flags)
@@ -78,10 +71,21 @@ static uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, s
     return rc == SHMW_OK ? position : shmwpy_fold(rc);
 }
 
-/* The payloads lie one behind the other in blob. metas may be NULL, else it has one entry per item. */
+/* What Python packs for each message of a batch. */
+_Static_assert(sizeof(struct shmw_dmxp_meta) == 32 && offsetof(struct shmw_dmxp_meta, message_id) == 0 &&
+                   offsetof(struct shmw_dmxp_meta, timestamp_ns) == 8 && offsetof(struct shmw_dmxp_meta, message_type) == 16 &&
+                   offsetof(struct shmw_dmxp_meta, sender_pid) == 20 && offsetof(struct shmw_dmxp_meta, sender_runtime) == 24 &&
+                   offsetof(struct shmw_dmxp_meta, flags) == 26,
+               "_META of native.py");
+
+/* The payloads lie one behind the other in blob; packed is empty, or one struct shmw_dmxp_meta per item. */
 static uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
-                                       const struct shmw_dmxp_meta *metas)
+                                       const char *packed, size_t packed_size)
 {
+    /* The data of a bytes object is aligned to 8 bytes wherever CPython runs; elsewhere this would be refused. */
+    const struct shmw_dmxp_meta *metas = packed_size > 0 ? (const struct shmw_dmxp_meta *)(const void *)packed : NULL;
+    if ((uintptr_t)metas % _Alignof(struct shmw_dmxp_meta) != 0 || (metas != NULL && packed_size != count * sizeof(*metas)))
+        return shmwpy_fold(SHMW_INVALID_ARGUMENT);
     if (count == 0)
         return shmwpy_fold(SHMW_INVALID_ARGUMENT);
     struct shmw_dmxp_item on_stack[SHMWPY_ITEMS_ON_STACK];
@@ -115,13 +119,6 @@ static uint64_t shmwpy_dmxp_received(int rc, char *buffer, const struct shmw_dmx
     shmwpy_put_head(&head, message);
     memcpy(buffer, &head, sizeof(head));
     return rc == SHMW_OK ? message->length : shmwpy_fold(rc);
-}
-
-static uint64_t shmwpy_dmxp_try_receive(shmw_dmxp_channel *channel, char *buffer, size_t size)
-{
-    struct shmw_dmxp_message message;
-    message.offset = 0;
-    return shmwpy_dmxp_received(shmw_dmxp_try_receive(channel, buffer + sizeof(struct shmwpy_head), size, &message), buffer, &message);
 }
 
 static uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns)

@@ -158,7 +158,7 @@ def first_position(table: Table, channel: int, capacity: int) -> int:
     used = table.words.load_u64(entry + layout.CHANNEL_TAIL_OFFSET, RELAXED)
     used += table.words.load_u64(entry + layout.CHANNEL_RETIRED_CAPACITY_OFFSET, RELAXED)
     start = -(-used // capacity) * capacity
-    if start + capacity > U64:
+    if start > U64:
         raise CorruptError(f"channel {channel}: no entry comes as far as position {used} in its life")
     return start
 

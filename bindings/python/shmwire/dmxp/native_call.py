@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""Profile dmxp, native engine: how calls into the C implementation are made and their answers taken apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+
+from .._native import ext_lane, ext_refc
+from ..errors import Closed, Empty, Full, Timeout, UnsupportedError, from_code
+from . import layout
+from .message import BATCH_HEAD, Message, MetaFields, MetaValues, meta_values
+
+if TYPE_CHECKING:
+    from .._native import _ext_lane as lanes
+    from .._native import _ext_refc as extension
+elif ext_refc is None or ext_lane is None:
+    raise UnsupportedError("the native engine takes the extension module, which is not installed")
+else:
+    extension, lanes = ext_refc, ext_lane
+
+#: C data has no Python types.
+CData = Any
+
+ffi: Final = extension.ffi
+lib: Final = extension.lib
+
+#: From here on the word that a call returns is no value but 2^64 + error, or 2^64 - 1000 - result (_native/dmxp_calls.h).
+FAILED: Final = 2**64 - 4096
+FULL_WORD: Final = 2**64 - 1000 - Full.code
+EMPTY_WORD: Final = 2**64 - 1000 - Empty.code
+TIMEOUT_WORD: Final = 2**64 - 1000 - Timeout.code
+
+HEAD_SIZE: Final = BATCH_HEAD.size
+LARGEST: Final = layout.PAYLOAD_CAPACITY_CRATE
+_META: Final = Struct("<QQIIHH4x")
+_META_NAMES: Final = ("message_id", "timestamp_ns", "message_type", "sender_pid", "sender_runtime", "flags")
+
+
+def code_of(word: int) -> int:
+    """The code of the registry in a word from FAILED on."""
+    negative = word - 2**64
+    return -1000 - negative if negative <= -1000 else negative
+
+
+def check(code: int, handle: CData, what: str = "") -> None:
+    """Nothing for OK, else the exception. A null handle is one that has been closed."""
+    if code != 0:
+        refuse(code, handle, what)
+
+
+def refuse(code: int, handle: CData, what: str = "") -> NoReturn:
+    if handle == ffi.NULL:
+        raise Closed("the segment has been closed")
+    if not what and from_code(code).name == "SYSTEM" and ffi.errno:
+        what = os.strerror(ffi.errno)
+    raise from_code(code, what)
+
+
+def lane_of(handle: CData) -> lanes.Lane:
+    """The shortest way into a channel; it holds the channel. That of a null handle refuses every call."""
+    return lanes.Lane(int(ffi.cast("uintptr_t", handle)), handle, Message)
+
+
+def meta_fields(values: MetaValues) -> dict[str, int]:
+    """Values in the order of MetaFields, as cffi fills a struct shmw_dmxp_meta by name."""
+    return dict(zip(_META_NAMES, values, strict=True))
+
+
+def packed_metas(metas: Sequence[MetaFields]) -> bytes:
+    """Metas as an array of struct shmw_dmxp_meta. Senders often repeat one object: it is taken apart once."""
+    held = list(metas)  # an id means something only while its object lives
+    keys = list(map(id, held))
+    packed = {key: _META.pack(*meta_values(meta)) for key, meta in dict(zip(keys, held, strict=True)).items()}
+    if len(packed) == 1:
+        return packed[keys[0]] * len(keys)
+    return b"".join([packed[key] for key in keys])
+
+
+class Cell(NamedTuple):
+    """Room for one received message: a head, then the payload."""
+
+    buffer: CData
+    view: Any
+
+
+def new_cell() -> Cell:
+    buffer = ffi.new("char[]", HEAD_SIZE + LARGEST)
+    return Cell(buffer, ffi.buffer(buffer))
+
+
+class BatchCell(NamedTuple):
+    """Room for `limit` messages received together."""
+
+    limit: int
+    messages: CData
+    heads: CData
+    blob: CData
+    heads_view: Any
+    blob_view: Any
+
+
+def new_batch_cell(limit: int) -> BatchCell:
+    heads, blob = ffi.new("struct shmwpy_head[]", limit), ffi.new("char[]", limit * LARGEST)
+    return BatchCell(limit, ffi.new("struct shmw_dmxp_message[]", limit), heads, blob, ffi.buffer(heads), ffi.buffer(blob))
