@@ -108,9 +108,10 @@ def write_jsonl(path: Path, rows: dict[Key, Row], about: dict[str, Any]) -> None
         base = base_row(rows, row)
         found = ratio(row, base) if base else None
         lines.append(json.dumps({
-            "kind": "row", "peer": row.peer, "measure": row.measure, "size": row.size, "unit": "ns" if row.measure == "roundtrip" else "1/s",
-            "median": row.value, "values": row.values, "p99_ns": row.p99, "noisy": row.noisy, "absent": row.absent,
-            "reference": reference_of(row.measure), "ratio": found[0] if found else None, "ratio_range": found[1:] if found else None}))
+            "kind": "row", "peer": row.peer, "measure": row.measure, "size": row.size,
+            "unit": "ns" if row.measure == "roundtrip" else "1/s", "median": row.value, "values": row.values, "p99_ns": row.p99,
+            "noisy": row.noisy, "absent": row.absent, "reference": reference_of(row.measure),
+            "ratio": found[0] if found else None, "ratio_range": found[1:] if found else None}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from measure import Absent, Failed, Peer, calibrate, quiet_measure  # noqa: E402
-from report import Key, Row, table, target_lines, write_jsonl, write_svg  # noqa: E402
+from measure import Absent, Failed, Peer, calibrate, quiet_measure
+from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = {"ff", "pingpong"}
@@ -56,7 +56,8 @@ def calibrate_all(jobs: list[tuple[Peer, str, int]], seconds: float, rows: dict[
     return counts
 
 
-def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict[Key, Row], pingpong: Peer, seed: int, times: int) -> None:
+def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict[Key, Row], pingpong: Peer, seed: int,
+           times: int) -> None:
     order = random.Random(seed)
     for number in range(times):
         order.shuffle(jobs)

@@ -13,7 +13,8 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent
 DATA = ("fixtures", "spec", "conformance/schemas", "conformance/drivers", "conformance/skeleton")
-SKIP = shutil.ignore_patterns("__pycache__", "*.pyc", "generate*", "emit", "models")
+SOURCES_ONLY = ("gen", "gen.py", "generate.py", "rules.*", "emit", "lint", "litmus", "models", "test")
+SKIP = shutil.ignore_patterns("__pycache__", "*.pyc", *SOURCES_ONLY)
 
 
 class BuildWithData(build_py):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -206,8 +208,14 @@ def _dispatch(args: argparse.Namespace, quick: list[str] | None) -> int:
     return {"list": _list, "explain": _explain, "export": _export, "freeze": _freeze}[args.command](args)
 
 
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit status; the console script passes it to the system."""
+    """Returns the exit status; the console script passes it to the system. SIGTERM cleans up like an interrupt."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     words = sys.argv[1:] if argv is None else argv
     quick = None
     if "--" in words:

@@ -91,6 +91,9 @@ def execute(options: Options, progress: Progress) -> Run:
         results = runner.run_all(plan.units, options.jobs, lambda result: progress(result, len(plan.units), total))
         if live_units:
             results += live.run_all(runner, live_units, options.seed, lambda result: progress(result, total, total))
+    except BaseException:
+        pool.kill()
+        raise
     finally:
         left = pool.close()
         names_left = segments.leftovers()

@@ -71,6 +71,13 @@ class Pool:
         else:
             process.kill()
 
+    def kill(self) -> None:
+        """End every driver at once: the run was interrupted, and an actor in full swing would not hear bye."""
+        with self._lock:
+            processes, self._all, self._idle = self._all, [], {}
+        for process in processes:
+            process.kill()
+
     def close(self) -> list[int]:
         """Dismiss every driver; returns pids that were still there when they should not have been."""
         with self._lock:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,23 @@ def test_pytest_plugin(tmp_path: Path) -> None:
     assert "dmxp/golden/one-message[read-late] FAILED" in done.stdout
     assert "rules: dmxp.peek.readonly, dmxp.layout.declared" in done.stdout and "write-exact not claimed" in done.stdout
     assert "shmwire classes" in done.stdout
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+    """SIGTERM while a driver is deep in a request: the driver goes, and so do the segments."""
+    note = "open('pid', 'w').write(str(os.getpid()))\n"
+    body = f"{note}def reply(ask):\n    if ask['cmd'] == 'open':\n        time.sleep(60)\n    return {{'ok': {{}}}}"
+    config = script(tmp_path, body)
+    argv = [sys.executable, "-m", "shmwire_conform", "run", "--case", "dmxp/golden/one-message", "--", *config.command]
+    run = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    prefix = f"shmw-conf-{run.pid}-"
+    limit = time.monotonic() + 10
+    while time.monotonic() < limit and not any(path.iterdir() for path in Path("/dev/shm").glob(f"{prefix}*") if path.is_dir()):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    run.terminate()
+    _, errors = run.communicate(timeout=10)
+    assert run.returncode == 130 and b"interrupted" in errors
+    assert not list(Path("/dev/shm").glob(f"{prefix}*"))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text(encoding="ascii")), 0)

@@ -85,9 +85,9 @@ class Cast:
         for actor in self.actors:
             demand(actor.process.receive(), actor.label, "arm")
 
-    def go(self) -> None:
-        """Readers first, so that no writer runs alone for long."""
-        for actor in [*self.readers, *self.writers]:
+    def go(self, actors: list[Actor] | None = None) -> None:
+        """Start these actors, or all of them: readers first, so that no writer runs alone for long."""
+        for actor in actors if actors is not None else [*self.readers, *self.writers]:
             actor.process.send({"cmd": "go", "deadline_ms": actor.plan["limit_ms"] + SLACK_MS})
 
     def collect(self, actors: list[Actor], meanwhile: Callable[[], None] | None = None) -> None:

@@ -26,7 +26,8 @@ from .observer import BatchOrder
 
 CHANNEL = 0
 LEAST_PAYLOAD = history.HEAD.size
-LIMIT_MS = 15_000  # a run that takes so long makes no progress; a healthy one takes less than a second
+LIMIT_MS = 12_000  # a run that takes so long makes no progress; a healthy one takes less than a second
+END_S = 3.0  # in which a channel that nobody writes to any more must have room for END
 CALIBRATION: dict[str, Any] = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
 _AT_ONCE = 512  # messages of one read request when the runner drains a channel
 
@@ -48,6 +49,9 @@ class Shape:
     payload_layout: int
     counted_waiters: bool
     one_cpu: bool
+    phased: bool  # readers start when the writers are done: nothing but actors of one kind compete
+    rounds: int  # so many times in all, each time on a fresh segment
+    limit_ms: int
     observe: tuple[str, ...]
 
     @staticmethod
@@ -56,7 +60,8 @@ class Shape:
             raw["plan"], raw["writers"], raw["readers"], int(raw["capacity"]), raw.get("count", 24_000),
             tuple(raw.get("sizes", [24, 25, 63, 64, 65, "max"])), raw.get("wait", "spin"), raw.get("write_batch", 1),
             raw.get("read_batch", 1), raw.get("stutter_us", 0), raw.get("payload_layout", 2), raw.get("counted_waiters", False),
-            raw.get("one_cpu", False), tuple(raw.get("observe", [])),
+            raw.get("one_cpu", False), raw.get("phased", False), raw.get("rounds", 1), raw.get("limit_ms", LIMIT_MS),
+            tuple(raw.get("observe", [])),
         )  # fmt: skip
 
     def lengths(self) -> list[int]:
@@ -69,6 +74,8 @@ class Shape:
         extras = [f"batches {self.write_batch}/{self.read_batch}"] if self.write_batch > 1 or self.read_batch > 1 else []
         extras += ["stutter"] if self.stutter_us else []
         extras += ["one CPU"] if self.one_cpu else []
+        extras += ["filled, then drained"] if self.phased else []
+        extras += [f"{self.rounds} rounds"] if self.rounds > 1 else []
         extras += ["counted waiters"] if self.counted_waiters else []
         shape = f"{count} messages, {self.writers} writers, {self.readers} readers, capacity {self.capacity}, {self.wait}"
         return ", ".join([shape, *extras])
@@ -127,9 +134,9 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
         cast.pin({rng.choice(sorted(os.sched_getaffinity(0)))})
     observer = BatchOrder(path, CHANNEL, shape.write_batch) if "batch-order" in shape.observe else None
     try:
-        cast.go()
+        cast.go(cast.writers if shape.phased else None)
         cast.collect(cast.writers)
-        ends = end_readers(cast, locator, path)
+        ends = end_readers(cast, locator, path, shape.phased)
     finally:
         if shape.one_cpu:
             cast.pin(os.sched_getaffinity(0))
@@ -142,28 +149,30 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
     return f"{observer.looks} batches watched while they were published" if observer is not None else ""
 
 
-def end_readers(cast: Cast, locator: str, path: Any) -> int:
+def end_readers(cast: Cast, locator: str, path: Any, start: bool = False) -> int:
     """Send one END per reader, and more if a batch swallowed some of them; returns how many were sent."""
     sender = cast.writers[0]
     request = {"cmd": "open", "profile": "dmxp", "seg": locator, "mode": "rw"}
     handle = demand(sender.process.request(request), sender.label, "open")["h"]
-    sent, limit = 0, time.monotonic() + LIMIT_MS / 1000
+    sent = 0
 
     def send() -> None:
         nonlocal sent
         waiting = len(cast.pending())
         head, tail = cursors(path)
         if waiting and (sent == 0 or head == tail):
-            sent += _send_ends(sender, handle, waiting, limit)
+            sent += _send_ends(sender, handle, waiting)
 
     send()
+    if start:
+        cast.go(cast.readers)
     cast.collect(cast.readers, send)
     return sent
 
 
-def _send_ends(sender: Actor, handle: int, count: int, limit: float) -> int:
+def _send_ends(sender: Actor, handle: int, count: int) -> int:
     item = {"data": {"hex": ""}, "meta": {"message_type": END_TYPE}}
-    sent = 0
+    sent, limit = 0, time.monotonic() + END_S
     while sent < count:
         request = {"cmd": "write", "h": handle, "channel": CHANNEL, "mode": "try", "items": [item]}
         state = demand(sender.process.request(request), sender.label, "write of END")["results"][0]["st"]
@@ -198,7 +207,8 @@ def grade(cast: Cast, shape: Shape, content: bytes, ends: int) -> None:
         mine = history.parse(reader.history) if reader.history else []
         grade_reader(reader, mine)
         if not reader.summary or not reader.summary.get("ended"):
-            raise Finding(f"{reader.label} was not done after {LIMIT_MS} ms: it received {len(mine)} messages", on=reader.label)
+            what = f"was not done after {shape.limit_ms} ms: it received {len(mine)} messages"
+            raise Finding(f"{reader.label} {what}", on=reader.label)
         records += mine
     for writer in cast.writers:
         if writer.count("sent") != writer.plan["count"]:

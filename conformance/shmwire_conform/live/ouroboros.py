@@ -20,7 +20,7 @@ from . import history
 from .cast import Actor, Cast, demand
 from .history import Record
 
-LIMIT_MS = 15_000  # a run that takes so long makes no progress; a healthy one takes less than a second
+LIMIT_MS = 12_000  # a run that takes so long makes no progress; a healthy one takes less than a second
 READERS_FROM = 1000  # number of the first reader
 CALIBRATION: dict[str, Any] = {"plan": "pair", "readers": 1, "chunk_count": 4, "chunk_target_size": "65536", "sizes": [64]}
 
@@ -42,6 +42,8 @@ class Shape:
     slow_us: tuple[int, ...]  # of reader i: slow_us[i mod n]
     starts: tuple[str, ...]
     one_cpu: bool
+    rounds: int  # so many times in all, each time on a fresh segment
+    limit_ms: int
     writers: int = 1
 
     @staticmethod
@@ -50,7 +52,7 @@ class Shape:
             raw["plan"], raw["readers"], raw["chunk_count"], int(raw["chunk_target_size"]), raw.get("count", 24_000),
             tuple(raw.get("sizes", [24, 25, 26, 27, 28, 61])), raw.get("wait", "spin"), raw.get("write_batch", 1),
             raw.get("read_batch", 1), raw.get("stutter_us", 0), tuple(raw.get("slow_us", [0])),
-            tuple(raw.get("from", ["auto"])), raw.get("one_cpu", False),
+            tuple(raw.get("from", ["auto"])), raw.get("one_cpu", False), raw.get("rounds", 1), raw.get("limit_ms", LIMIT_MS),
         )  # fmt: skip
 
     def lengths(self) -> list[int]:

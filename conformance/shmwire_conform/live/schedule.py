@@ -98,7 +98,7 @@ class Live:
         shape, cast = module.Shape.of(module.CALIBRATION), self._new_cast(Transcript("calibration", {}))
         clean = False
         try:
-            locator = self._prepare(cast, module, shape, [name], [name], count, 1)
+            locator = self._prepare(cast, module, shape, [name], [name], count, 1, shape.limit_ms)
             path = self._runner.segments.file_of(locator)
             cast.arm()
             begun = time.monotonic()
@@ -116,7 +116,7 @@ class Live:
     def count_for(self, profile: str, shape: Any, names: tuple[str, ...]) -> int:
         """Messages of one writer: the shape's number, fewer if a driver is slow, whole batches."""
         slowest = min(self.rate(profile, name) for name in set(names))
-        total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S)))
+        total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S / shape.rounds)))
         each = max(1, total // shape.writers)
         return -(-each // shape.write_batch) * shape.write_batch
 
@@ -137,10 +137,10 @@ class Live:
         readers: list[str],
         count: int,
         seed: int,
-        limit_ms: int = 0,
+        limit_ms: int,
     ) -> str:
         """Processes, segment and plans of all actors. Actor numbers start at 1 so that zeros in memory are nobody's."""
-        segments, limit_ms = self._runner.segments, limit_ms or module.LIMIT_MS
+        segments = self._runner.segments
         creator = self._take(writers[0])
         cast.helper(creator, f"creator:{writers[0]}")
         locator = module.make_segment(creator, segments, shape)
@@ -166,13 +166,11 @@ class Live:
         rng = random.Random(self._seed ^ salt)
         params = {"flow": "live", "seed": self._seed, "drivers": list(unit.drivers)}
         described = {str(i): self._runner.configs[name].describe() for i, name in enumerate(unit.drivers)}
-        cast = self._new_cast(Transcript(unit.case.id, described, params))
-        begun, clean = time.monotonic(), False
+        transcript, begun = Transcript(unit.case.id, described, params), time.monotonic()
         try:
             result = Result(unit, "PASS", blame=sorted(set(unit.drivers)))
-            result.details = self._perform(unit, cast, rng)
-            _refuse_sanitizer_reports(cast)
-            clean = True
+            for _ in range(_PROFILES[unit.case.profile].Shape.of(unit.case.raw["live"]).rounds):
+                result.details = self._round(unit, transcript, rng)
         except Finding as found:
             guilty = found.on.rpartition(":")[2]
             blame = [guilty] if guilty in unit.drivers else sorted(set(unit.drivers))
@@ -181,14 +179,23 @@ class Live:
             result = Result(unit, "HARNESS-ERROR", str(error))
         except Exception:
             result = Result(unit, "HARNESS-ERROR", traceback.format_exc(limit=-6))
-        finally:
-            cast.release(clean=clean)
-            self._tidy(cast)
         if len(unit.drivers) == 2:
             result.details["pair"] = list(unit.drivers)
         result.seconds = time.monotonic() - begun
-        self._runner.keep_transcript(result, cast.transcript)
+        self._runner.keep_transcript(result, transcript)
         return result
+
+    def _round(self, unit: Unit, transcript: Transcript, rng: random.Random) -> dict[str, object]:
+        """Once through the plan, with a cast and a segment of its own."""
+        cast, clean = self._new_cast(transcript), False
+        try:
+            details = self._perform(unit, cast, rng)
+            _refuse_sanitizer_reports(cast)
+            clean = True
+            return details
+        finally:
+            cast.release(clean=clean)
+            self._tidy(cast)
 
     def _perform(self, unit: Unit, cast: Cast, rng: random.Random) -> dict[str, object]:
         profile = unit.case.profile
@@ -208,7 +215,7 @@ class Live:
             when = dmxp_kill.moments(rng, expected)
             outcome = dmxp_kill.run(cast, self._runner.segments, locator, shape, when, recoverer)
         else:
-            locator = self._prepare(cast, module, shape, writers, readers, count, seed)
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed, shape.limit_ms)
             outcome = module.run_to_end(cast, self._runner.segments, locator, shape, rng)
         summary = shape.describe(count * shape.writers)
         return {"count": count * shape.writers, "seed": seed, "summary": f"{summary}{'; ' if outcome else ''}{outcome}"}
