@@ -80,8 +80,8 @@ struct log_walk log_walk(const struct view *view, uint64_t offset, uint64_t limi
         left = shmw_end_of(0, view->size, MOST_LAPS);
     walked = view;
     while (left > 0) { /* each entry moves the offset on, and none passes the end of the segment */
-        walk.stop = log_look(view, walk.end, &walk.length);
-        if (walk.stop != LOOK_ENTRY || walk.end >= limit)
+        walk.stop = walk.end < limit ? log_look(view, walk.end, &walk.length) : LOOK_LIMIT;
+        if (walk.stop != LOOK_ENTRY)
             break;
         walk.end = log_after(walk.end, walk.length);
         walk.entries++;

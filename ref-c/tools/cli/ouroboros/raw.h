@@ -43,6 +43,7 @@ enum log_look {
     LOOK_WRAP,
     LOOK_END,    /* fewer than 4 bytes to the end of the segment */
     LOOK_BROKEN, /* a committed header with an impossible length, which *length has */
+    LOOK_LIMIT,  /* log_walk: came to its limit, or past it */
     LOOK_SPENT,  /* log_walk: gave up, see there */
 };
 enum log_look log_look(const struct view *view, uint64_t offset, uint32_t *length);
@@ -50,7 +51,7 @@ enum log_look log_look(const struct view *view, uint64_t offset, uint32_t *lengt
 /* Where the entry after that one begins. */
 uint64_t log_after(uint64_t offset, uint32_t length);
 
-/* The committed entries from offset on, up to limit at most. A hostile table sends us over the same bytes for each of its rows:
+/* The committed entries from offset on that begin below limit. A hostile table sends us over the same bytes for each of its rows:
  * when the walks over a view have covered MOST_LAPS times its size, further ones stop where they begin. */
 #define MOST_LAPS 64
 struct log_walk {
