@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,14 @@ from .history import Record
 LIMIT_MS = 12_000  # a run that takes so long makes no progress; a healthy one takes less than a second
 READERS_FROM = 1000  # number of the first reader
 CALIBRATION: dict[str, Any] = {"plan": "pair", "readers": 1, "chunk_count": 4, "chunk_target_size": "65536", "sizes": [64]}
+Origin = Callable[[int], tuple[Actor, int]]  # sequence of an entry -> who wrote it, as which message
 
 
 @dataclass(frozen=True)
 class Shape:
     """The `live` block of a case, with defaults."""
 
-    plan: str  # pair, mix
+    plan: str  # pair, mix, kill-writer
     readers: int
     chunk_count: int
     chunk_target: int
@@ -72,8 +74,8 @@ def mixes(able: list[str]) -> list[tuple[str, ...]]:
 
 
 def casting(shape: Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Who writes and who reads."""
-    readers = names if shape.plan == "mix" else names[-1:]
+    """Who writes and who reads. In a pair the second reads alone; elsewhere all take turns."""
+    readers = names[-1:] if shape.plan == "pair" else names
     return [names[0]], [readers[i % len(readers)] for i in range(shape.readers)]
 
 
@@ -87,6 +89,14 @@ def make_segment(creator: DriverProcess, segments: Segments, shape: Shape) -> st
     return locator
 
 
+def goal_of(shape: Shape, count: int) -> int:
+    """The last sequence that there will be. Where a writer dies the next one writes at least as much as the first was to write, and
+    nobody may know how many entries the last lap of the dead one had."""
+    if shape.plan != "kill-writer":
+        return count
+    return 2 * count + 2 * shape.chunk_count * shape.chunk_target * len(shape.sizes) // sum(shape.sizes)
+
+
 def plan_of(shape: Shape, role: str, number: int, locator: str, count: int, seed: int, limit_ms: int) -> dict[str, Any]:
     """The `arm` request of one actor."""
     plan = {
@@ -96,7 +106,7 @@ def plan_of(shape: Shape, role: str, number: int, locator: str, count: int, seed
     }  # fmt: skip
     if role == "read":
         index = number - READERS_FROM
-        plan |= {"from": shape.starts[index % len(shape.starts)], "slow_us": shape.slow_us[index % len(shape.slow_us)]}
+        plan |= {"count": goal_of(shape, count), "from": shape.starts[index % len(shape.starts)], "slow_us": shape.slow_us[index % len(shape.slow_us)]}
     return plan
 
 
@@ -130,19 +140,30 @@ def grade(cast: Cast, shape: Shape, content: bytes) -> tuple[int, int]:
     received, and how many skipped, by all readers."""
     writer = cast.writers[0]
     count = int(writer.plan["count"])
-    if writer.count("sent") != count:
-        raise Finding(f"{writer.label} sent {writer.count('sent')} of {count}: no progress", on=writer.label)
+    require_sent(writer)
+    figures = grade_readers(cast, shape, count, lambda sequence: (writer, sequence - 1))
+    grade_rest(writer, content, count)
+    return figures
+
+
+def require_sent(writer: Actor) -> None:
+    if writer.count("sent") != writer.plan["count"]:
+        what = f"sent {writer.count('sent')} of {writer.plan['count']}: no progress"
+        raise Finding(f"{writer.label} {what}", on=writer.label)
+
+
+def grade_readers(cast: Cast, shape: Shape, last: int, origin: Origin) -> tuple[int, int]:
+    """What all readers say and wrote down; `last` is the sequence that they must come to."""
     checksums: dict[int, int] = {}
     received = missed = 0
     for reader in cast.readers:
         records = history.parse(reader.history) if reader.history else []
         grade_counts(reader, records)
         grade_order(reader, records)
-        grade_content(reader, writer, shape, records, checksums)
-        grade_end(reader, records, count)
+        grade_content(reader, shape, records, origin, checksums)
+        grade_end(reader, records, last)
         received += len(records)
         missed += sum(record.skipped for record in records)
-    grade_rest(writer, content, count)
     return received, missed
 
 
@@ -173,20 +194,21 @@ def grade_order(reader: Actor, records: list[Record]) -> None:
             raise Finding(f"{reader.label}: entry {record.position} {what}", on=reader.label)
 
 
-def grade_content(reader: Actor, writer: Actor, shape: Shape, records: list[Record], checksums: dict[int, int]) -> None:
-    """Entry n is the writer's message n - 1: its length and CRC, recomputed."""
+def grade_content(reader: Actor, shape: Shape, records: list[Record], origin: Origin, checksums: dict[int, int]) -> None:
+    """Entry n is the message that its writer sent for it: number, length and CRC, recomputed."""
     lengths = shape.lengths()
     for record in records:
-        if record.actor != writer.number or record.sequence != record.position - 1:
+        writer, message = origin(record.position)
+        if record.actor != writer.number or record.sequence != message:
             what = f"message {record.sequence} of writer {record.actor} under sequence {record.position}"
             raise Finding(f"{reader.label}: {what}", on=reader.label)
-        wanted = lengths[record.sequence % len(lengths)]
+        wanted = lengths[message % len(lengths)]
         if record.length != wanted:
             what = f"entry {record.position} has {record.length} bytes, {writer.label} sent {wanted}"
             raise Finding(f"{reader.label}: {what}", on=reader.label)
-        if record.sequence not in checksums:
-            checksums[record.sequence] = history.payload_crc(writer.number, record.sequence, wanted, writer.plan["seed"])
-        if record.crc != checksums[record.sequence]:
+        if record.position not in checksums:
+            checksums[record.position] = history.payload_crc(writer.number, message, wanted, writer.plan["seed"])
+        if record.crc != checksums[record.position]:
             raise Finding(f"{reader.label}: entry {record.position} is not what {writer.label} sent", on=reader.label)
 
 

@@ -2,8 +2,8 @@
 """Which live runs on which drivers, one at a time, each scaled to the slowest driver in it.
 
 A `live` case is a shape: how many writers and readers, of which capacity, waiting how. Plans: "pair" runs it for ordered pairs of
-drivers (writers of one, readers of the other), "mix" once with a writer and a reader of every driver, "kill-writers" and
-"kill-readers" for the pairs of the quick tier, "commit" for each driver alone.
+drivers (writers of one, readers of the other), "mix" with all drivers at once, "kill-…" for the pairs of the quick tier, "commit" for
+each driver alone. What these mean for a profile is up to its modules, which _PROFILES names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import traceback
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,24 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_kill, ouroboros
-from .cast import Cast, demand
-from .observer import Commit
+from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill
+from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
 LEAST_COUNT = 240
 CALIBRATION_S = 0.05
-COMMIT_CHANNELS = 24
-_PROFILES: dict[str, Any] = {"dmxp": dmxp, "ouroboros": ouroboros}  # modules with the same functions
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Modules that have the same functions for every profile: of the plans pair and mix, of kill-…, and of commit, if there is one."""
+
+    runs: Any
+    kills: Any
+    commits: Any = None
+
+
+_PROFILES = {"dmxp": Profile(dmxp, dmxp_kill, dmxp_commit), "ouroboros": Profile(ouroboros, ouroboros_kill)}
 
 
 def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Selection, into: Plan) -> list[Unit]:
@@ -48,7 +58,7 @@ def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Sel
 
 
 def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, tier: str) -> None:
-    module = _PROFILES[case.profile]
+    module = _PROFILES[case.profile].runs
     shape = module.Shape.of(case.raw["live"])
     needs = frozenset(case.needs)
     role = frozenset({case.cls}) | needs
@@ -94,7 +104,7 @@ class Live:
         return self._rates[profile, name]
 
     def _measure(self, profile: str, name: str, count: int) -> float:
-        module = _PROFILES[profile]
+        module = _PROFILES[profile].runs
         shape, cast = module.Shape.of(module.CALIBRATION), self._new_cast(Transcript("calibration", {}))
         clean = False
         try:
@@ -169,7 +179,7 @@ class Live:
         transcript, begun = Transcript(unit.case.id, described, params), time.monotonic()
         try:
             result = Result(unit, "PASS", blame=sorted(set(unit.drivers)))
-            for _ in range(_PROFILES[unit.case.profile].Shape.of(unit.case.raw["live"]).rounds):
+            for _ in range(_PROFILES[unit.case.profile].runs.Shape.of(unit.case.raw["live"]).rounds):
                 result.details = self._round(unit, transcript, rng)
         except Finding as found:
             guilty = found.on.rpartition(":")[2]
@@ -199,46 +209,25 @@ class Live:
 
     def _perform(self, unit: Unit, cast: Cast, rng: random.Random) -> dict[str, object]:
         profile = unit.case.profile
-        module = _PROFILES[profile]
-        shape = module.Shape.of(unit.case.raw["live"])
+        module, kills, commits = (getattr(_PROFILES[profile], part) for part in ("runs", "kills", "commits"))
+        shape, segments = module.Shape.of(unit.case.raw["live"]), self._runner.segments
         if shape.plan == "commit":
-            return self._commit(unit, cast, shape)
+            name = unit.drivers[0]
+            return {"summary": commits.run(cast, segments, shape, cast.helper(self._take(name), f"creator:{name}"))}
         writers, readers = module.casting(shape, unit.drivers)
         seed = rng.randrange(1, 1 << 32)
         count = self.count_for(profile, shape, unit.drivers)
         if shape.plan.startswith("kill"):
-            locator = self._prepare(cast, module, shape, writers, readers, count, seed, dmxp_kill.LIMIT_MS)
-            if shape.plan == "kill-writers":
-                cast.helper(self._take(writers[0]), f"claimer:{writers[0]}")
-            recoverer = cast.helper(self._take(readers[0]), f"recoverer:{readers[0]}")
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed, kills.LIMIT_MS)
+            for role, name in kills.helpers(shape, unit.drivers):
+                cast.helper(self._take(name), f"{role}:{name}")
             expected = count * shape.writers / min(self.rate(profile, name) for name in set(unit.drivers))
-            when = dmxp_kill.moments(rng, expected)
-            outcome = dmxp_kill.run(cast, self._runner.segments, locator, shape, when, recoverer)
+            outcome = kills.run(cast, segments, locator, shape, kills.moments(rng, expected))
         else:
             locator = self._prepare(cast, module, shape, writers, readers, count, seed, shape.limit_ms)
-            outcome = module.run_to_end(cast, self._runner.segments, locator, shape, rng)
+            outcome = module.run_to_end(cast, segments, locator, shape, rng)
         summary = shape.describe(count * shape.writers)
         return {"count": count * shape.writers, "seed": seed, "summary": f"{summary}{'; ' if outcome else ''}{outcome}"}
-
-    def _commit(self, unit: Unit, cast: Cast, shape: dmxp.Shape) -> dict[str, object]:
-        """Create channel after channel while the runner looks at the bytes."""
-        name = unit.drivers[0]
-        creator = cast.helper(self._take(name), f"creator:{name}")
-        cast.locator = self._runner.segments.posix()
-        options = {"size": str(dmxp.bytes_needed(shape, COMMIT_CHANNELS)), "payload_layout": shape.payload_layout}
-        request = {"cmd": "create", "profile": "dmxp", "seg": cast.locator, "options": options}
-        handle = demand(creator.request(request), creator.role, "create")["h"]
-        observer = Commit(self._runner.segments.file_of(cast.locator), COMMIT_CHANNELS, shape.capacity)
-        try:
-            for channel in range(COMMIT_CHANNELS):
-                args = {"channel": channel, "capacity": str(shape.capacity)}
-                call = {"cmd": "call", "h": handle, "verb": "dmxp.channel_create", "args": args}
-                demand(creator.request(call), creator.role, "channel_create")
-        finally:
-            observer.finish(COMMIT_CHANNELS)
-        observer.require()
-        demand(creator.request({"cmd": "reset"}), creator.role, "reset")
-        return {"summary": f"{observer.looks} channels of {shape.capacity} slots seen at the moment of their commit"}
 
 
 def _refuse_sanitizer_reports(cast: Cast) -> None:
