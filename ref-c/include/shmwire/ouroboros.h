@@ -19,7 +19,14 @@
 extern "C" {
 #endif
 
-/* A writer: one thread at a time. A reader: one thread at a time; open one for each thread, they cost a mapping each. */
+/* Threads. A writer: one thread at a time. A reader: one thread at a time; open one for each thread, they cost a mapping each. Readers and
+ * the writer may be in one process. shmw_ouroboros_view_check may be called from any thread while the reader is open.
+ *
+ * Fork. A writer belongs to the process that made it: in a forked child shmw_ouroboros_write answers SHMW_BUSY. But the child shares the
+ * lock with its parent for as long as it has the descriptor, so if the parent is killed, nobody can resume while the child lives. A child
+ * that lives on calls shmw_ouroboros_close_writer, which gives up nothing of its parent's; execve does the same. When the parent closes
+ * its writer, the lock is free at once, whoever shares it. A reader may be used after fork() by parent and child alike: each has its own
+ * cursor from then on. */
 typedef struct shmw_ouroboros_writer shmw_ouroboros_writer;
 typedef struct shmw_ouroboros_reader shmw_ouroboros_reader;
 
@@ -85,11 +92,11 @@ SHMW_API int shmw_ouroboros_create(const char *locator, const struct shmw_ourobo
 SHMW_API int shmw_ouroboros_resume(const char *locator, const struct shmw_ouroboros_resume_options *options,
                                    shmw_ouroboros_writer **out);
 
-/* Give the log up and unmap. The segment stays. NULL is allowed. */
+/* Give the log up and unmap; in a forked child only unmap. The segment stays. NULL is allowed. */
 SHMW_API void shmw_ouroboros_close_writer(shmw_ouroboros_writer *writer);
 
-/* Append one entry of 1 to max_payload bytes. Never waits, never fails for want of room. SHMW_INVALID_ARGUMENT for 0 bytes, SHMW_TOO_LARGE.
- * sequence may be NULL. */
+/* Append one entry of 1 to max_payload bytes. Never waits, never fails for want of room. SHMW_INVALID_ARGUMENT for 0 bytes, SHMW_TOO_LARGE;
+ * SHMW_BUSY in a forked child. sequence may be NULL. */
 SHMW_API int shmw_ouroboros_write(shmw_ouroboros_writer *writer, const void *data, size_t length, uint64_t *sequence);
 
 SHMW_API int shmw_ouroboros_writer_info(const shmw_ouroboros_writer *writer, struct shmw_ouroboros_writer_info *info);
