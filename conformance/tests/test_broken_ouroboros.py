@@ -27,7 +27,9 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("defect", "cases", "verdict", "rule", "words"), BROKEN, ids=[f"{one[0]}-{one[1][17:]}" for one in BROKEN])
+@pytest.mark.parametrize(
+    ("defect", "cases", "verdict", "rule", "words"), BROKEN, ids=[f"{one[0]}-{one[1][17:]}" for one in BROKEN]
+)
 def test_defect_is_caught(defect: str, cases: str, verdict: str, rule: str, words: str) -> None:
     run = run_suite([logger(defect)], cases=(cases,))
     caught = [one for one in run.findings() if rule in one.unit.case.rules]

@@ -19,7 +19,15 @@ from shmwire_conform.live.history import RECORD, Record
 
 SEED, LENGTHS, COUNT = 77, [24, 65], 14
 SHAPE = ouroboros.Shape.of(
-    {"plan": "pair", "readers": 2, "chunk_count": 4, "chunk_target_size": "64", "sizes": LENGTHS, "slow_us": [0, 5], "from": ["latest"]}
+    {
+        "plan": "pair",
+        "readers": 2,
+        "chunk_count": 4,
+        "chunk_target_size": "64",
+        "sizes": LENGTHS,
+        "slow_us": [0, 5],
+        "from": ["latest"],
+    }
 )
 REST = "ouroboros/golden/first-lap"  # 14 entries
 
@@ -75,7 +83,12 @@ def test_a_spoiled_history_is_found(tmp_path: Path, words: str, spoil: Callable[
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("1 torn", {"torn": 1}), ("2 corrupt", {"corrupt": 2}), ("says received 9", {"received": 9}), ("says skipped 3", {"skipped": 3})],
+    [
+        ("1 torn", {"torn": 1}),
+        ("2 corrupt", {"corrupt": 2}),
+        ("says received 9", {"received": 9}),
+        ("says skipped 3", {"skipped": 3}),
+    ],
 )
 def test_counts_must_agree_with_the_history(tmp_path: Path, words: str, said: dict[str, int]) -> None:
     with pytest.raises(Finding, match=words):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The oracle of ouroboros against the fixtures, whose expectations come from operations and not from decoding; and against damage."""
+"""The oracle of ouroboros against the fixtures, whose expectations come from operations and not from decoding, and against
+damage."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def test_enough_cases_are_read() -> None:
     assert sum(len(items) for case in READ for _, items in readings(case)) > 1000
 
 
-@pytest.mark.parametrize("case", [case for case in cases("golden", "captured") if case.cls == "inspect"], ids=lambda case: case.id)
+@pytest.mark.parametrize(
+    "case", [case for case in cases("golden", "captured") if case.cls == "inspect"], ids=lambda case: case.id
+)
 def test_fields_are_those_that_inspect_expects(case: Case) -> None:
     wanted = next(step for step in case.steps("read") if step["cmd"] == "inspect")["expect"]["ok"]["fields"]
     fields = ouroboros.fields(image(case.id))

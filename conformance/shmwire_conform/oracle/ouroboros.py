@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .layout import Block, Field, Finding, Image, Struct, load
 
@@ -258,7 +259,7 @@ def _chains(seg: Segment) -> Iterator[Finding]:
         except Corrupt as corrupt:
             yield corrupt.finding
             return
-    for row, after in zip(rows, rows[1:], strict=False):
+    for row, after in pairwise(rows):
         stop = after.offset if after.index else None  # chunk 0 follows where the walk ends at the wrap
         end, count = _walk(seg, row.offset, stop)
         if row.token + count != after.token or stop not in (None, end):
@@ -279,9 +280,11 @@ def _order(seg: Segment, rows: list[Row]) -> Iterator[Finding]:
             text = f"{row.offset} is below {end}, the end of what was written last"
             yield Finding("ouroboros.write.clear", "", f"row[{row.index}].offset", text)
     lap = [row.token for row in sorted(rows, key=lambda row: row.index)]
-    turns = sum(one > other for one, other in zip(lap, lap[1:], strict=False))
+    turns = sum(one > other for one, other in pairwise(lap))
     if turns > 1 or (turns == 1 and lap[-1] > lap[0]):
-        yield Finding("ouroboros.write.next-chunk", "", "row[0].token", f"tokens {lap} are not those of one lap and the one before")
+        yield Finding(
+            "ouroboros.write.next-chunk", "", "row[0].token", f"tokens {lap} are not those of one lap and the one before"
+        )
 
 
 def findings(data: bytes) -> list[Finding]:

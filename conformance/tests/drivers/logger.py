@@ -451,10 +451,8 @@ def answer(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
         return {"err": {"code": "TOO_SMALL", "needed": str(error)}}
     except Refused as error:
         return {"err": {"code": str(error)}}
-    except FileExistsError:
-        return {"err": {"code": "EXISTS"}}
-    except FileNotFoundError:
-        return {"err": {"code": "NOT_FOUND"}}
+    except (FileExistsError, FileNotFoundError) as error:
+        return {"err": {"code": "EXISTS" if isinstance(error, FileExistsError) else "NOT_FOUND"}}
     except (KeyError, TypeError, ValueError) as error:
         return {"err": {"code": "BAD_REQUEST", "detail": repr(error)}}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Defects for logger.py: each is what an implementer of ouroboros got wrong, the source system included, as small as it can be."""
+"""Defects for logger.py: each is what an implementer of ouroboros, or the source system, got wrong, as small as it can be."""
 
 from __future__ import annotations
 
