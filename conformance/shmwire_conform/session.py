@@ -172,7 +172,10 @@ class Session:
         if command == "read":
             request.setdefault("max", 1)
         if command == "call":
-            request["args"] = {**step.get("args", {}), **({"v": self._views[role].find(step["v"], "view")} if "v" in step else {})}
+            request["args"] = {
+                **step.get("args", {}),
+                **({"v": self._views[role].find(step["v"], "view")} if "v" in step else {}),
+            }
         if "on_sleep" in step:
             request["on_sleep"] = {**step["on_sleep"], "seg": self.locator}
         request.setdefault("deadline_ms", DEADLINE_MS + int(step.get("timeout_ms", 0)))

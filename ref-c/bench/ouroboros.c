@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Benchmark actor of the C implementation, profile ouroboros. Peers: "credit" and "credit-view" (the writer waits for the reader's
- * cursor, which PATH.credit carries, so that nothing is lost), "free" and "free-view" (the writer never waits; what the reader missed is
- * in its count of messages). Views are checked before the reader goes on, copies are what next delivers. Ping writes PATH, pong PATH.back.
- */
+ * Benchmark actor of the C implementation, profile ouroboros. Peers: "credit" and "credit-view" (the writer waits for the
+ * reader's cursor, which PATH.credit carries, so that nothing is lost), "free" and "free-view" (the writer never waits; what
+ * the reader missed is in its count of messages). Views are checked before the reader goes on, copies are what next delivers.
+ * Ping writes PATH, pong PATH.back. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,8 +108,8 @@ static int read_one(const struct bench_args *args, shmw_ouroboros_reader *reader
 }
 
 /* To the last message that the writer writes; what was overtaken on the way is not counted. */
-static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reader, const struct place *place, struct credit *credit,
-                     unsigned char *payload, struct bench_result *result)
+static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reader, const struct place *place,
+                     struct credit *credit, unsigned char *payload, struct bench_result *result)
 {
     uint64_t sequence = 0;
     result->messages = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Append each argument to a log: ouroboros_write NAME TEXT... Makes the log when it is not there, and goes on behind its last entry
- * when it is. */
+ * Append each argument to a log: ouroboros_write NAME TEXT... Makes the log when it is not there, and goes on behind its last
+ * entry when it is. */
 #include <stdio.h>
 #include <string.h>
 

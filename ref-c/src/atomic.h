@@ -108,7 +108,8 @@ static inline void shmw_copy_from_shared(void *to, const void *from, size_t len)
         *out++ = shmw_field_load(in++);
 }
 
-/* The same from and to memory that is 4-byte aligned only: half a word first where needed, so that the rest goes by whole words. */
+/* The same from and to memory that is 4-byte aligned only: half a word first where needed, so that the rest goes by whole
+ * words. */
 typedef uint32_t __attribute__((may_alias)) shmw_half_word;
 
 static inline bool shmw_between_words(const void *at)

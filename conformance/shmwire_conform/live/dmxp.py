@@ -117,7 +117,8 @@ def make_segment(creator: DriverProcess, segments: Segments, shape: Shape) -> st
 def plan_of(shape: Shape, role: str, number: int, locator: str, count: int, seed: int, limit_ms: int) -> dict[str, Any]:
     """The `arm` request of one actor."""
     return {
-        "profile": "dmxp", "seg": locator, "channel": CHANNEL, "role": role, "actor": number, "count": count,
+        "profile": "dmxp", "seg": locator, "channel": CHANNEL, "role": role, "actor": number,
+        "count": count if role == "write" else 0,
         "sizes": shape.lengths(), "seed": seed, "batch": shape.write_batch if role == "write" else shape.read_batch,
         "wait": shape.wait, "stutter_us": shape.stutter_us, "limit_ms": limit_ms,
     }  # fmt: skip

@@ -126,9 +126,10 @@ class Live:
     def count_for(self, profile: str, shape: Any, names: tuple[str, ...]) -> int:
         """Messages of one writer: the shape's number, fewer if a driver is slow, whole batches."""
         slowest = min(self.rate(profile, name) for name in set(names))
-        total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S / shape.rounds)))
-        each = max(1, total // shape.writers)
-        return -(-each // shape.write_batch) * shape.write_batch
+        total: int = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S / shape.rounds)))
+        each = max(1, total // int(shape.writers))
+        batch = int(shape.write_batch)
+        return -(-each // batch) * batch
 
     # -- one run -------------------------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class Live:
         segments = self._runner.segments
         creator = self._take(writers[0])
         cast.helper(creator, f"creator:{writers[0]}")
-        locator = module.make_segment(creator, segments, shape)
+        locator: str = module.make_segment(creator, segments, shape)
         cast.locator = locator
         for index, name in enumerate(writers):
             plan_ = module.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .layout import Block, Field, Finding, Image, Struct, load
 
@@ -236,10 +237,10 @@ def _rows(seg: Segment) -> Iterator[Finding]:
             yield Finding("ouroboros.write.clear", "", f"{name}.token", f"{row.token} in a row without a chunk")
 
 
-def _walk(seg: Segment, row: Row) -> tuple[int, int]:
-    """Where the entries of a row's chunk and of those behind it end, wrap mark included; and how many they are."""
-    at, count = row.offset, 0
-    while seg.room(at):
+def _walk(seg: Segment, begin: int, stop: int | None = None) -> tuple[int, int]:
+    """Where the entries from an offset on end, wrap mark and `stop` included; and how many they are."""
+    at, count = begin, 0
+    while seg.room(at) and at != stop:
         length = seg.length_at(at)
         if length < C["MIN_LENGTH"]:
             break
@@ -254,16 +255,15 @@ def _chains(seg: Segment) -> Iterator[Finding]:
         yield Finding("ouroboros.segment.init", "", "row[0].offset", "no chunk is committed")
     for row in rows:
         try:
-            _walk(seg, row)
+            _walk(seg, row.offset)
         except Corrupt as corrupt:
             yield corrupt.finding
             return
-    for row, after in zip(rows, rows[1:], strict=False):
-        end, count = _walk(seg, row)
-        ends_right = after.index == 0 or end >= after.offset > row.offset
-        passed = row.token + count
-        if row.token == after.token or not ends_right or (after.index == 0 and passed != after.token) or passed < after.token:
-            text = f"token {after.token}; from row[{row.index}] on {count} entries follow entry {row.token}"
+    for row, after in pairwise(rows):
+        stop = after.offset if after.index else None  # chunk 0 follows where the walk ends at the wrap
+        end, count = _walk(seg, row.offset, stop)
+        if row.token + count != after.token or stop not in (None, end):
+            text = f"token {after.token} at {after.offset}; entries from row[{row.index}] on: {count} after {row.token}, to {end}"
             yield Finding("ouroboros.read.sequence", "", f"row[{after.index}].token", text)
     yield from _order(seg, rows)
 
@@ -273,16 +273,18 @@ def _order(seg: Segment, rows: list[Row]) -> Iterator[Finding]:
     if not rows:
         return
     current = rows[-1]
-    end, _ = _walk(seg, current)
+    end, _ = _walk(seg, current.offset)
     end += _WORD if seg.room(end) else 0
     for row in rows[:-1]:
         if row.index > current.index and row.offset < end:
             text = f"{row.offset} is below {end}, the end of what was written last"
             yield Finding("ouroboros.write.clear", "", f"row[{row.index}].offset", text)
     lap = [row.token for row in sorted(rows, key=lambda row: row.index)]
-    turns = sum(one > other for one, other in zip(lap, lap[1:], strict=False))
+    turns = sum(one > other for one, other in pairwise(lap))
     if turns > 1 or (turns == 1 and lap[-1] > lap[0]):
-        yield Finding("ouroboros.write.next-chunk", "", "row[0].token", f"tokens {lap} are not those of one lap and the one before")
+        yield Finding(
+            "ouroboros.write.next-chunk", "", "row[0].token", f"tokens {lap} are not those of one lap and the one before"
+        )
 
 
 def findings(data: bytes) -> list[Finding]:

@@ -6,7 +6,6 @@ Good enough for fixtures and scenarios, where one process works at a time: its s
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -282,7 +281,7 @@ class Reader(Segment):
                 continue
             if self.chunk + 1 < self.rows:
                 row = self.row(self.chunk + 1)
-                if row[0] and self.row_seen[2] < row[2] <= self.next - 1 and self.row_seen[1] < row[1] <= self.cursor:
+                if row[0] and self.follows(row):
                     self.chunk, self.row_seen = self.chunk + 1, row
             if self.row(self.chunk)[::2] != (True, self.row_seen[2]):
                 if not self.lapped():
@@ -293,6 +292,10 @@ class Reader(Segment):
                 return None
             if length > 1:
                 return self.deliver(length, room)
+
+    def follows(self, row: Row) -> bool:
+        """Whether the cursor has come to the next row."""
+        return bool(self.row_seen[2] < row[2] <= self.next - 1 and self.row_seen[1] < row[1] <= self.cursor)
 
     def deliver(self, length: int, room: int | None) -> dict[str, Any]:
         if room is not None and length - 4 > room:
@@ -448,10 +451,8 @@ def answer(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
         return {"err": {"code": "TOO_SMALL", "needed": str(error)}}
     except Refused as error:
         return {"err": {"code": str(error)}}
-    except FileExistsError:
-        return {"err": {"code": "EXISTS"}}
-    except FileNotFoundError:
-        return {"err": {"code": "NOT_FOUND"}}
+    except (FileExistsError, FileNotFoundError) as error:
+        return {"err": {"code": "EXISTS" if isinstance(error, FileExistsError) else "NOT_FOUND"}}
     except (KeyError, TypeError, ValueError) as error:
         return {"err": {"code": "BAD_REQUEST", "detail": repr(error)}}
 
@@ -460,8 +461,7 @@ def main() -> None:
     if "--broken" in sys.argv:
         import logger_defects
 
-        with contextlib.suppress(ValueError):
-            logger_defects.plant(sys.argv[sys.argv.index("--broken") + 1], sys.modules[__name__])
+        logger_defects.plant(sys.argv[sys.argv.index("--broken") + 1], sys.modules[__name__])
     skeleton.Driver, skeleton.answer = Driver, answer
     skeleton.main()
 

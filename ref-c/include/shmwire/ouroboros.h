@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile ouroboros: a log in shared memory. One writer, any number of readers; the oldest entries are overwritten. Specification:
- * spec/ouroboros.md. Rule ids in brackets name the rules that a function implements.
+ * Profile ouroboros: a log in shared memory. One writer, any number of readers; the oldest entries are overwritten.
+ * Specification: spec/ouroboros.md. Rule ids in brackets name the rules that a function implements.
  *
  *     shmw_ouroboros_writer *log;
  *     shmw_ouroboros_create("/log", NULL, &log);
- *     shmw_ouroboros_write(log, "hello", 5, NULL);
- */
+ *     shmw_ouroboros_write(log, "hello", 5, NULL); */
 #ifndef SHMWIRE_OUROBOROS_H
 #define SHMWIRE_OUROBOROS_H
 
@@ -19,7 +18,15 @@
 extern "C" {
 #endif
 
-/* A writer: one thread at a time. A reader: one thread at a time; open one for each thread, they cost a mapping each. */
+/* Threads. A writer: one thread at a time. A reader: one thread at a time; open one for each thread, they cost a mapping each.
+ * Readers and the writer may be in one process. shmw_ouroboros_view_check may be called from any thread while the reader is
+ * open.
+ *
+ * Fork. A writer belongs to the process that made it: in a forked child shmw_ouroboros_write answers SHMW_BUSY. But the child
+ * shares the lock with its parent for as long as it has the descriptor, so if the parent is killed, nobody can resume while
+ * the child lives. A child that lives on calls shmw_ouroboros_close_writer, which gives up nothing of its parent's; execve
+ * does the same. When the parent closes its writer, the lock is free at once, whoever shares it. A reader may be used after
+ * fork() by parent and child alike: each has its own cursor from then on. */
 typedef struct shmw_ouroboros_writer shmw_ouroboros_writer;
 typedef struct shmw_ouroboros_reader shmw_ouroboros_reader;
 
@@ -80,16 +87,16 @@ struct shmw_ouroboros_reader_info {
 SHMW_API int shmw_ouroboros_create(const char *locator, const struct shmw_ouroboros_create_options *options,
                                    shmw_ouroboros_writer **out);
 
-/* Become the writer of a log that has none any more, behind its last entry [ouroboros.write.resume]. options may be NULL. SHMW_BUSY
- * while it has a writer [ouroboros.segment.one-writer]; the errors of shmw_ouroboros_open; SHMW_CORRUPT. */
+/* Become the writer of a log that has none any more, behind its last entry [ouroboros.write.resume]. options may be NULL.
+ * SHMW_BUSY while it has a writer [ouroboros.segment.one-writer]; the errors of shmw_ouroboros_open; SHMW_CORRUPT. */
 SHMW_API int shmw_ouroboros_resume(const char *locator, const struct shmw_ouroboros_resume_options *options,
                                    shmw_ouroboros_writer **out);
 
-/* Give the log up and unmap. The segment stays. NULL is allowed. */
+/* Give the log up and unmap; in a forked child only unmap. The segment stays. NULL is allowed. */
 SHMW_API void shmw_ouroboros_close_writer(shmw_ouroboros_writer *writer);
 
-/* Append one entry of 1 to max_payload bytes. Never waits, never fails for want of room. SHMW_INVALID_ARGUMENT for 0 bytes, SHMW_TOO_LARGE.
- * sequence may be NULL. */
+/* Append one entry of 1 to max_payload bytes. Never waits, never fails for want of room. SHMW_INVALID_ARGUMENT for 0 bytes,
+ * SHMW_TOO_LARGE; SHMW_BUSY in a forked child. sequence may be NULL. */
 SHMW_API int shmw_ouroboros_write(shmw_ouroboros_writer *writer, const void *data, size_t length, uint64_t *sequence);
 
 SHMW_API int shmw_ouroboros_writer_info(const shmw_ouroboros_writer *writer, struct shmw_ouroboros_writer_info *info);
@@ -98,25 +105,28 @@ SHMW_API int shmw_ouroboros_writer_info(const shmw_ouroboros_writer *writer, str
 
 /* Attach, read-only. options may be NULL: auto, no waiting. SHMW_NOT_FOUND, SHMW_TRUNCATED, SHMW_NOT_READY, SHMW_BAD_MAGIC,
  * SHMW_BAD_VERSION, SHMW_BAD_GEOMETRY, SHMW_PERMISSION. */
-SHMW_API int shmw_ouroboros_open(const char *locator, const struct shmw_ouroboros_open_options *options, shmw_ouroboros_reader **out);
+SHMW_API int shmw_ouroboros_open(const char *locator, const struct shmw_ouroboros_open_options *options,
+                                 shmw_ouroboros_reader **out);
 
 /* Unmap. Never removes or changes the segment. NULL is allowed. */
 SHMW_API void shmw_ouroboros_close_reader(shmw_ouroboros_reader *reader);
 
-/* The next entry, copied to buffer, or SHMW_EMPTY at once. SHMW_TOO_SMALL leaves it next and sets entry->length. SHMW_CORRUPT for bytes that no
- * writer leaves; the reader stays where it is. entry may be NULL. */
+/* The next entry, copied to buffer, or SHMW_EMPTY at once. SHMW_TOO_SMALL leaves it next and sets entry->length. SHMW_CORRUPT
+ * for bytes that no writer leaves; the reader stays where it is. entry may be NULL. */
 SHMW_API int shmw_ouroboros_next(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entry);
 
-/* The same, but polls up to timeout_ns for an entry (SHMW_TIMEOUT) [ouroboros.read.timeout]. spin_ns is how long to poll without pausing. */
-SHMW_API int shmw_ouroboros_wait_next(shmw_ouroboros_reader *reader, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
-                                      struct shmw_ouroboros_entry *entry);
+/* The same, but polls up to timeout_ns for an entry (SHMW_TIMEOUT) [ouroboros.read.timeout]. spin_ns is how long to poll
+ * without pausing. */
+SHMW_API int shmw_ouroboros_wait_next(shmw_ouroboros_reader *reader, void *buffer, size_t size, uint64_t timeout_ns,
+                                      uint64_t spin_ns, struct shmw_ouroboros_entry *entry);
 
-/* Up to max entries, one after the other in buffer. SHMW_EMPTY; SHMW_TOO_SMALL when not even the first fits. *count gets how many. */
-SHMW_API int shmw_ouroboros_next_batch(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entries,
-                                       size_t max, size_t *count);
+/* Up to max entries, one after the other in buffer. SHMW_EMPTY; SHMW_TOO_SMALL when not even the first fits. *count gets how
+ * many. */
+SHMW_API int shmw_ouroboros_next_batch(shmw_ouroboros_reader *reader, void *buffer, size_t size,
+                                       struct shmw_ouroboros_entry *entries, size_t max, size_t *count);
 
-/* The next entry where it lies. What entry->data shows is an entry only if shmw_ouroboros_view_check answers SHMW_OK after it was used
- * [ouroboros.read.view]. */
+/* The next entry where it lies. What entry->data shows is an entry only if shmw_ouroboros_view_check answers SHMW_OK after it
+ * was used [ouroboros.read.view]. */
 SHMW_API int shmw_ouroboros_next_view(shmw_ouroboros_reader *reader, struct shmw_ouroboros_entry *entry);
 SHMW_API int shmw_ouroboros_view_check(const shmw_ouroboros_reader *reader, const struct shmw_ouroboros_entry *entry);
 
@@ -125,7 +135,8 @@ SHMW_API int shmw_ouroboros_seek(shmw_ouroboros_reader *reader, enum shmw_ourobo
 
 SHMW_API int shmw_ouroboros_reader_info(const shmw_ouroboros_reader *reader, struct shmw_ouroboros_reader_info *info);
 
-/* Check header, rows and every reachable entry. *finding (may be NULL) gets a line of text (static storage), *chunk the row or UINT32_MAX. */
+/* Check header, rows and every reachable entry. *finding (may be NULL) gets a line of text (static storage), *chunk the row or
+ * UINT32_MAX. */
 SHMW_API int shmw_ouroboros_validate(const shmw_ouroboros_reader *reader, const char **finding, uint32_t *chunk);
 
 #ifdef __cplusplus

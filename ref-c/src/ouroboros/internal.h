@@ -23,7 +23,7 @@ struct shmw_ouroboros_segment {
 /* All that the writer knows of its log; it reads nothing back from the segment but rows of the lap before. */
 struct shmw_ouroboros_writer {
     struct shmw_ouroboros_segment segment;
-    uint64_t cursor;      /* where the next entry goes; at most 3 past the end. The size itself: the next entry wraps, the mark is there */
+    uint64_t cursor;      /* where the next entry goes, at most 3 past the end; the size: it wraps, and the mark is there */
     uint64_t entries;     /* written since the segment was made */
     uint64_t limit;       /* the next chunk begins with the first entry at or after this offset; UINT64_MAX in the last chunk */
     uint64_t guard;       /* least offset of a row above the current chunk; UINT64_MAX when there is none */

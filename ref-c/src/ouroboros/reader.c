@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile ouroboros, section 5: reading. A reader touches the header and payload of the entry, the row of its chunk, which the writer
- * writes once a chunk, and the token of the next row, mostly in the same line. */
+ * Profile ouroboros, section 5: reading. A reader touches the header and payload of the entry, the row of its chunk, which the
+ * writer writes once a chunk, and the token of the next row, mostly in the same line. */
 #include <stdlib.h>
 
 #include "../wait.h"
@@ -174,8 +174,8 @@ static int no_entry(shmw_ouroboros_reader *reader, uint32_t header)
     return SHMW_CORRUPT; /* [ouroboros.read.length] */
 }
 
-/* Steps 1 to 5: SHMW_OK and the header of what is an entry if the row still holds after it was used. The row is asked before that only
- * where the header alone would give another answer. */
+/* Steps 1 to 5: SHMW_OK and the header of what is an entry if the row still holds after it was used. The row is asked before
+ * that only where the header alone would give another answer. */
 static inline int look(shmw_ouroboros_reader *reader, uint32_t *header)
 {
     if (!reader->placed) {

@@ -34,9 +34,10 @@ static int pass_entry(const struct shmw_ouroboros_segment *segment, struct walk 
     return SHMW_OK;
 }
 
-/* Row 0 was begun and not committed: its offset is stored, its token perhaps not yet. If chunk 0 ends at a header without C, the new lap has
- * been written to, after the token. If the lap in chunk 0 is whole, the token may be that lap's own; the newest row knows then how many entries
- * it has, if it describes a part of it. If it does not, the entries count twice at worst: sequences are left out, and none comes again. */
+/* Row 0 was begun and not committed: its offset is stored, its token perhaps not yet. If chunk 0 ends at a header without C,
+ * the new lap has been written to, after the token. If the lap in chunk 0 is whole, the token may be that lap's own; the
+ * newest row knows then how many entries it has, if it describes a part of it. If it does not, the entries count twice at
+ * worst: sequences are left out, and none comes again. */
 static int walk_from_row_zero(const struct shmw_ouroboros_segment *segment, uint64_t token, struct walk *walk)
 {
     struct shmw_ouroboros_row newest;

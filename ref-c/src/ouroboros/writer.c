@@ -34,7 +34,8 @@ static void find_guard(shmw_ouroboros_writer *writer, uint32_t first)
     }
 }
 
-/* Begin a chunk at the cursor [ouroboros.write.begin]. Readers of the row's old chunk have to hear of it before any of its bytes goes. */
+/* Begin a chunk at the cursor [ouroboros.write.begin]. Readers of the row's old chunk have to hear of it before any of its
+ * bytes goes. */
 static void begin_chunk(shmw_ouroboros_writer *writer, uint32_t chunk)
 {
     struct shmw_ouroboros_wire_row *row = shmw_ouroboros_row(&writer->segment, chunk);
@@ -162,8 +163,8 @@ static int fill_in_options(struct shmw_ouroboros_create_options *options)
         options->size = shmw_end_of(table_end, options->chunk_target_size, options->chunk_count);
     if (options->mode == 0)
         options->mode = SHMW_OUROBOROS_DEFAULT_MODE;
-    const bool sane = options->size >= table_end + SHMW_OUROBOROS_MIN_LENGTH && options->size <= INT64_MAX && options->mode <= 0777;
-    return sane ? SHMW_OK : SHMW_INVALID_ARGUMENT;
+    const bool room = options->size >= table_end + SHMW_OUROBOROS_MIN_LENGTH && options->size <= INT64_MAX;
+    return room && options->mode <= 0777 ? SHMW_OK : SHMW_INVALID_ARGUMENT;
 }
 
 /* The file is ours and full of zeroes: only what differs is stored [ouroboros.segment.init]. */

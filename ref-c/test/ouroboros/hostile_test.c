@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every call on segments with a few broken bytes: a documented answer, no crash, no hang, and from readers no change. The mutations come from
- * a fixed seed, so that a failure is repeated by running the test again; run it under ASan and UBSan. */
+ * Every call on segments with a few broken bytes: a documented answer, no crash, no hang, and from readers no change. The
+ * mutations come from a fixed seed, so that a failure is repeated by running the test again; run it under ASan and UBSan. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +85,8 @@ static void mutate(const struct raw *raw)
 /* Codes as bits: OK 0 ... CLOSED 5, then BAD_MAGIC 6 ... */
 #define BIT(code) (1u << ((code) >= 0 ? (code) : 5 - (code)))
 #define ANSWER(call, allowed) check_answer((call), (allowed), #call, __LINE__)
-#define ATTACHES (BIT(SHMW_OK) | BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_NOT_READY) | BIT(SHMW_BAD_GEOMETRY) | BIT(SHMW_TRUNCATED))
+#define HEADER_FAULTS (BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_BAD_GEOMETRY) | BIT(SHMW_TRUNCATED))
+#define ATTACHES (BIT(SHMW_OK) | BIT(SHMW_NOT_READY) | HEADER_FAULTS)
 #define READS (BIT(SHMW_OK) | BIT(SHMW_EMPTY) | BIT(SHMW_CORRUPT) | BIT(SHMW_TOO_SMALL))
 
 static int check_answer(int rc, unsigned allowed, const char *call, int line)

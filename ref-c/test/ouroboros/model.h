@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ten steps of writing on plain bytes, as the specification numbers them and as slowly as it likes. What the library is checked against,
- * byte by byte; and, stopped after any store, what a killed writer leaves. */
+ * The ten steps of writing on plain bytes, as the specification numbers them and as slowly as it likes. What the library is
+ * checked against, byte by byte; and, stopped after any store, what a killed writer leaves. */
 #ifndef SHMW_TEST_OUROBOROS_MODEL_H
 #define SHMW_TEST_OUROBOROS_MODEL_H
 

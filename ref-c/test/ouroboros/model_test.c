@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The library against the model: every byte after every write, over random geometries and lengths; readers of every kind beside it; and
- * the model killed after every single store, with a writer of the library that takes over. */
+ * The library against the model: every byte after every write, over random geometries and lengths; readers of every kind
+ * beside it; and the model killed after every single store, with a writer of the library that takes over. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +90,8 @@ static struct follower new_follower(const struct room *room, enum shmw_ouroboros
     return follower;
 }
 
-/* A reader that comes now finds what a walk from its row finds: whole entries without a gap, up to the newest when it starts at the newest row. */
+/* A reader that comes now finds what a walk from its row finds: whole entries without a gap, up to the newest when it starts
+ * at the newest row. */
 static void check_newcomer(const struct room *room, enum shmw_ouroboros_start start, uint64_t written)
 {
     struct follower late = new_follower(room, start);
@@ -119,7 +120,8 @@ static void run_geometry(int number)
     CHECK_BYTES(room.raw.bytes, model.bytes, model.size);
     struct follower followers[READERS] = {{0}};
     for (unsigned i = 0; i < READERS; i++)
-        followers[i] = (struct follower){.reader = open_reader(&room, (enum shmw_ouroboros_start)(i % 3)), .laziness = 1 + i * i * i};
+        followers[i] = (struct follower){.reader = open_reader(&room, (enum shmw_ouroboros_start)(i % 3)),
+                                         .laziness = 1 + i * i * i};
     for (unsigned n = 1; n <= WRITES; n++) {
         write_both(&room, &model);
         for (unsigned i = 0; i < READERS; i++) {
@@ -178,8 +180,9 @@ static uint64_t readable(const struct room *room, uint64_t newest)
     return mask;
 }
 
-/* The writer is dead after `stores` stores of its last write. Whoever takes over changes nothing that can be read, gives no sequence twice,
- * counts no entry that was not there but in the one case that the specification names, and its next entry reaches everybody. */
+/* The writer is dead after `stores` stores of its last write. Whoever takes over changes nothing that can be read, gives no
+ * sequence twice, counts no entry that was not there but in the one case that the specification names, and its next entry
+ * reaches everybody. */
 static bool check_death(struct stage *stage, uint64_t before, uint64_t generous)
 {
     const uint64_t newest = before + 1;

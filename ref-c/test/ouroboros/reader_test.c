@@ -93,8 +93,8 @@ static void rows_are_adopted_on_the_way(void)
     leave_room(&room);
 }
 
-/* An entry is committed before its chunk's row: a reader that was caught up passes under the old row, and adopts the new one late; at the
- * wrap it does not read the last chunk again [ouroboros.read.no-repeat]. */
+/* An entry is committed before its chunk's row: a reader that was caught up passes under the old row, and adopts the new one
+ * late; at the wrap it does not read the last chunk again [ouroboros.read.no-repeat]. */
 static void a_boundary_passed_under_the_old_row(void)
 {
     struct room room = make_room(3, 64, 0);

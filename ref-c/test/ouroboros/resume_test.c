@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The cases of resuming one by one, byte for byte; model_test.c kills a writer after every store. 3 chunks of 64 bytes: 64..256. */
+ * The cases of resuming one by one, byte for byte; model_test.c kills a writer after every store. 3 chunks of 64 bytes:
+ * 64..256. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,6 +192,6 @@ static void segments_that_are_refused(void)
     leave_room(&room);
 }
 
-RUN_TESTS(TEST(at_rest), TEST(the_target_by_the_formula), TEST(an_entry_in_the_making_is_overwritten), TEST(a_chunk_that_was_begun),
-          TEST(a_chunk_begun_under_another_token), TEST(between_the_mark_and_chunk_0), TEST(an_old_lap_does_not_come_again),
+RUN_TESTS(TEST(at_rest), TEST(the_target_by_the_formula), TEST(an_entry_in_the_making_is_overwritten),
+          TEST(a_chunk_that_was_begun), TEST(a_chunk_begun_under_another_token), TEST(between_the_mark_and_chunk_0), TEST(an_old_lap_does_not_come_again),
           TEST(a_new_lap_that_has_begun), TEST(segments_that_are_refused))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A writer thread and reader threads, over one mapping for ThreadSanitizer, which sees nothing between two, and over one mapping each, as
- * users have them. Nothing torn, nothing twice, nothing unaccounted for. */
+ * A writer thread and reader threads, over one mapping for ThreadSanitizer, which sees nothing between two, and over one
+ * mapping each, as users have them. Nothing torn, nothing twice, nothing unaccounted for. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -61,7 +61,8 @@ static void note(struct actor *self, const struct shmw_ouroboros_entry *entry, c
     self->taken++;
 }
 
-/* The bytes of a view change under us when the writer comes round: copied like a reader copies them, and used only if the check says so. */
+/* The bytes of a view change under us when the writer comes round: copied like a reader copies them, and used only if the
+ * check says so. */
 static int take_view(struct actor *self)
 {
     unsigned char payload[LONGEST];

@@ -20,7 +20,8 @@ static void refusals_change_nothing(void)
     CHECK_CODE(shmw_ouroboros_write(room.writer, payload, 0, NULL), SHMW_INVALID_ARGUMENT); /* [ouroboros.write.empty] */
     CHECK_CODE(shmw_ouroboros_write(room.writer, NULL, 1, NULL), SHMW_INVALID_ARGUMENT);
     CHECK_CODE(shmw_ouroboros_write(NULL, payload, 1, NULL), SHMW_INVALID_ARGUMENT);
-    CHECK_CODE(shmw_ouroboros_write(room.writer, payload, END - BASE - 3, NULL), SHMW_TOO_LARGE); /* [ouroboros.write.too-large] */
+    /* [ouroboros.write.too-large] */
+    CHECK_CODE(shmw_ouroboros_write(room.writer, payload, END - BASE - 3, NULL), SHMW_TOO_LARGE);
     CHECK_CODE(shmw_ouroboros_write(room.writer, payload, (size_t)INT32_MAX - 3, NULL), SHMW_TOO_LARGE);
     CHECK_CODE(shmw_ouroboros_write(room.writer, payload, SIZE_MAX, NULL), SHMW_TOO_LARGE);
     CHECK_UNCHANGED(&room.raw, before);

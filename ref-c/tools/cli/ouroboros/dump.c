@@ -33,7 +33,7 @@ static int dump_entries(struct source *source, uint64_t newest)
 
 int ouroboros_dump(const struct args *args, const struct view *view)
 {
-    struct source source;
+    static struct source source; /* static: it outlives a jump out of the verb */
     int rc = source_open(args, view, start_option(args), &source);
     if (rc == EXIT_OK)
         rc = dump_entries(&source, newest_sequence(view));

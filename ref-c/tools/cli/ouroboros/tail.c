@@ -122,7 +122,7 @@ static int tail(const struct args *args, struct following *following, uint64_t l
 
 int ouroboros_tail(const struct args *args, const struct view *view)
 {
-    struct following following = {0};
+    static struct following following; /* static: it outlives a jump out of the verb */
     uint64_t last = 0;
     int rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &last);
     if (rc == EXIT_OK)
