@@ -54,7 +54,9 @@ def load() -> list[Mutant]:
 def shell(argv: list[str], log: str) -> int:
     with (ROOM / log).open("w", encoding="utf-8") as out:
         try:
-            return subprocess.run(argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=SUITE_LIMIT_S, check=False).returncode
+            return subprocess.run(
+                argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=SUITE_LIMIT_S, check=False
+            ).returncode
         except subprocess.TimeoutExpired:
             return -1
 
@@ -72,8 +74,20 @@ def prepare() -> None:
     shutil.rmtree(ROOM, ignore_errors=True)
     ROOM.mkdir(parents=True)
     fresh_sources()
-    configured = shell(["cmake", "-S", str(ROOT), "-B", str(ROOM / "cmake"), "-DCMAKE_BUILD_TYPE=Release", f"-DSHMW_SRC={SOURCES}",
-                        f"-DSHMW_BIN_DIR={ROOM / 'bin'}", "-DSHMW_BUILD_TESTS=OFF"], "configure.log")
+    configured = shell(
+        [
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(ROOM / "cmake"),
+            "-DCMAKE_BUILD_TYPE=Release",
+            f"-DSHMW_SRC={SOURCES}",
+            f"-DSHMW_BIN_DIR={ROOM / 'bin'}",
+            "-DSHMW_BUILD_TESTS=OFF",
+        ],
+        "configure.log",
+    )
     if configured != 0 or not build("build.log"):
         sys.exit("mutants: the unchanged source does not build (build/mutants/*.log)")
     (ROOM / "mutant.toml").write_text(f'name = "mutant"\ncommand = ["{DRIVER}"]\n', encoding="utf-8")
@@ -83,7 +97,9 @@ def plant(mutant: Mutant) -> None:
     path = SOURCES / mutant.file
     text = path.read_text(encoding="utf-8")
     if text.count(mutant.old) != 1:
-        sys.exit(f"mutants: {mutant.id}: its text stands {text.count(mutant.old)} times in {mutant.file}, not once; mend the list")
+        sys.exit(
+            f"mutants: {mutant.id}: its text stands {text.count(mutant.old)} times in {mutant.file}, not once; mend the list"
+        )
     path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
 
 
