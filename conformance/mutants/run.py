@@ -26,6 +26,9 @@ SOURCES = ROOM / "src"
 DRIVER = ROOM / "bin/shmwire-driver-c"
 CONFORM = ROOT / "build/venv/bin/shmwire-conform"
 SUITE_LIMIT_S = 240
+NOTHING_SELECTED = 5
+STILL = ("golden", "captured", "hostile", "torn", "step")
+LIVE = ("live",)
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,17 @@ def heal(mutant: Mutant) -> None:
     shutil.copyfile(ROOT / "ref-c/src" / mutant.file, SOURCES / mutant.file)
 
 
-def failing_cases(mutants: list[Mutant], name: str) -> list[str]:
-    """Run the cases that name the mutants' rules against the driver in DRIVER; ids of those that did not pass."""
-    report = ROOM / name.replace("/", "-")
+def failing_cases(mutants: list[Mutant], name: str, kinds: tuple[str, ...]) -> list[str]:
+    """Run the cases of these kinds that name the mutants' rules against the driver in DRIVER; ids of those that did not pass."""
+    report = ROOM / f"{name}-{kinds[0]}"
     argv = [str(CONFORM), "run", "--tier", "quick", "--driver", str(ROOM / "mutant.toml"), "--report", str(report)]
     for rule in sorted({m.rule for m in mutants}):
         argv += ["--rule", rule]
+    for kind in kinds:
+        argv += ["--kind", kind]
     code = shell(argv, f"{report.name}.log")
+    if code == NOTHING_SELECTED:
+        return []
     if code not in (0, 1):
         sys.exit(f"mutants: the suite could not run (exit {code}, build/mutants/{report.name}.log)")
     results = [json.loads(line) for line in (report / "results.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -120,7 +127,7 @@ def main() -> int:
         print("mutants: no such mutant; --list names them", file=sys.stderr)
         return 2
     prepare()
-    wrong = failing_cases(mutants, "unchanged")
+    wrong = failing_cases(mutants, "unchanged", STILL) + failing_cases(mutants, "unchanged", LIVE)
     if wrong:
         print(f"mutants: the unchanged source fails {', '.join(wrong[:5])}; mend that first", file=sys.stderr)
         return 1
@@ -129,7 +136,8 @@ def main() -> int:
         plant(mutant)
         if not build(f"{mutant.name}-build.log"):
             sys.exit(f"mutants: {mutant.id} does not compile (build/mutants/{mutant.name}-build.log)")
-        killers = failing_cases([mutant], mutant.name)
+        # Live runs take seconds each, so they are asked last.
+        killers = failing_cases([mutant], mutant.name, STILL) or failing_cases([mutant], mutant.name, LIVE)
         heal(mutant)
         alive += not killers
         verdict = "killed  " if killers else "SURVIVED"
