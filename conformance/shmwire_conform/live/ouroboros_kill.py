@@ -24,6 +24,7 @@ from .cast import Actor, Cast, demand, pause
 LIMIT_MS = ouroboros.LIMIT_MS
 EARLIEST, LATEST = 0.02, 0.7  # of its entries: how many there are when the writer dies
 LAST_MOMENT_S = 0.0002  # and at most so much later
+PAUSES_US = 20  # of the one that takes over, now and then, so that readers come to see more than its last entries
 
 
 def helpers(_shape: ouroboros.Shape, names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -51,7 +52,7 @@ def run(cast: Cast, segments: Segments, locator: str, shape: ouroboros.Shape, wh
     goal = ouroboros.goal_of(shape, int(first.plan["count"]))
     label = f"w1:{resumer.config.name}"
     plan = ouroboros.plan_of(shape, "write", first.number + 1, locator, goal - written, first.plan["seed"], LIMIT_MS)
-    second = cast.promote(resumer, label, plan)
+    second = cast.promote(resumer, label, {**plan, "stutter_us": PAUSES_US})
     cast.go([second])
     cast.collect([second])
     cast.collect(cast.readers)
