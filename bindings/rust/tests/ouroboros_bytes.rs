@@ -19,7 +19,7 @@ fn put_row(bytes: &mut [u8], row: usize, offset: u64, token: u64) {
 }
 
 fn put_entry(bytes: &mut [u8], at: usize, payload: &[u8]) {
-    put(bytes, at, &(payload.len() as u32 + 4 | C).to_le_bytes());
+    put(bytes, at, &((payload.len() as u32 + 4) | C).to_le_bytes());
     put(bytes, at + 4, payload);
 }
 

@@ -115,8 +115,8 @@ fn a_creator_in_the_middle_is_waited_for() {
 fn place(random: &mut Random) -> (usize, usize) {
     match random.below(8) {
         0 => (12, 4),
-        1 | 2 | 3 => (16 + 8 * random.below(8) as usize, 8),
-        4 | 5 | 6 => (DATA + 16 * random.below(16) as usize, 4),
+        1..=3 => (16 + 8 * random.below(8) as usize, 8),
+        4..=6 => (DATA + 16 * random.below(16) as usize, 4),
         _ => (16 + 8 * random.below(40) as usize, 8),
     }
 }

@@ -100,7 +100,7 @@ fn boundaries_without_repeats() {
         seen.extend(drain(&mut reader).iter().map(|(entry, _)| (entry.sequence, entry.chunk, entry.token)));
         if sequence == 5 {
             assert_eq!(seen.last(), Some(&(5, 0, 0)), "still of the chunk before");
-            name.poke(16 + 16, &(16 + 64 + 4 * 16_u64 | 1 << 63).to_le_bytes());
+            name.poke(16 + 16, &((16 + 64 + 4 * 16_u64) | 1 << 63).to_le_bytes());
         }
     }
     for (i, &(sequence, chunk, token)) in seen.iter().enumerate() {
