@@ -129,4 +129,4 @@ def test_readers_differ_as_the_shape_says() -> None:
 def test_every_profile_with_live_cases_has_a_module() -> None:
     for case in everything():
         if case.kind == "live":
-            assert schedule._PROFILES[case.profile].Shape.of(case.raw["live"]).readers >= 1
+            assert schedule._PROFILES[case.profile].runs.Shape.of(case.raw["live"]).readers >= 1

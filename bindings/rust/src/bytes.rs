@@ -7,10 +7,18 @@
 //! formats whose places are found while reading: it checks each access.
 
 use std::marker::PhantomData;
+#[cfg(feature = "bench")]
+use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "bench")]
+use std::time::Duration;
 
 use crate::atomic::{Byte, Position, Word16, Word32, Word64};
+#[cfg(feature = "bench")]
+use crate::error::Result;
 use crate::map::Map;
+#[cfg(feature = "bench")]
+use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
@@ -195,6 +203,40 @@ impl Whole {
 impl std::fmt::Debug for Whole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Whole").field("size", &self.len()).finish()
+    }
+}
+
+/// A number in a file of its own, from one process to others: with it a benchmark's writer stays behind its reader.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SharedCount(Whole);
+
+#[cfg(feature = "bench")]
+impl SharedCount {
+    const SIZE: u64 = 64;
+
+    /// Make the file; the number is 0.
+    pub fn create(path: impl AsRef<Path>) -> Result<SharedCount> {
+        Map::create(path.as_ref(), Self::SIZE, Self::SIZE, 0o600).map(|map| SharedCount(Whole::new(map)))
+    }
+
+    /// Map the file that is there.
+    pub fn open(path: impl AsRef<Path>) -> Result<SharedCount> {
+        let deadline = Deadline::after(Duration::ZERO);
+        Map::open(path.as_ref(), false, Self::SIZE, deadline).map(|map| SharedCount(Whole::new(map)))
+    }
+
+    /// The number; what was loaded or stored before it was is seen.
+    #[inline]
+    pub fn load(&self) -> u64 {
+        self.0.u64(0).load_acquire()
+    }
+
+    /// Publish a number.
+    #[inline]
+    pub fn store(&self, number: u64) {
+        self.0.u64(0).store_release(number);
     }
 }
 

@@ -57,6 +57,9 @@ pub mod ouroboros;
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use bytes::SharedCount;
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 #[cfg(feature = "driver")]

@@ -59,6 +59,7 @@ func (s *ouroborosSession) largest() uint64 {
 
 func (s *ouroborosSession) readMode(mode string, buffer []byte, most int, limit time.Duration) (object, error) {
 	var read func(have int) ([]object, error)
+	calls := most
 	switch mode {
 	case "try":
 		read = func(int) ([]object, error) { return s.readOne(buffer) }
@@ -70,9 +71,9 @@ func (s *ouroborosSession) readMode(mode string, buffer []byte, most int, limit 
 			return s.waitOne(buffer, limit)
 		}
 	case "batch":
-		read = func(int) ([]object, error) { return s.readBatch(buffer, most) }
+		calls, read = 1, func(int) ([]object, error) { return s.readBatch(buffer, most) }
 	case "view":
-		read = func(int) ([]object, error) { return s.readView() }
+		calls, read = 1, func(int) ([]object, error) { return s.readView() }
 	case "peek":
 		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "peek: readers take nothing away, reading is looking")
 	default:
@@ -82,10 +83,7 @@ func (s *ouroborosSession) readMode(mode string, buffer []byte, most int, limit 
 		s.pending = nil
 		return nil, err
 	}
-	if mode == "batch" || mode == "view" {
-		most = 1 // call
-	}
-	return s.collect(most, read)
+	return s.collect(calls, read)
 }
 
 // collect calls read up to so many times.

@@ -117,7 +117,11 @@ impl Reader {
             Start::Auto => {
                 let zero = self.segment.load_row(0);
                 let whole = zero.committed && zero.token == 0;
-                if whole { Some((0, zero)) } else { self.segment.newest() }
+                if whole {
+                    Some((0, zero))
+                } else {
+                    self.segment.newest()
+                }
             }
         };
         let (chunk, row) = match found {

@@ -87,7 +87,7 @@ fn successor(segment: &Segment, chunk: u32, row: Row) -> Option<Row> {
         return None;
     }
     let next = segment.load_row(chunk + 1);
-    (next.committed && next.token > row.token).then(|| next)
+    (next.committed && next.token > row.token).then_some(next)
 }
 
 /// Walk the entries of a chunk to its end. Bounded: each step goes on by 8 bytes at least.

@@ -133,7 +133,8 @@ impl Writer {
     #[inline]
     pub fn write(&mut self, data: &[u8]) -> Result<u64> {
         if data.is_empty() {
-            return Err(Error::InvalidArgument("an entry has at least one byte")); // [ouroboros.write.empty]
+            return Err(Error::InvalidArgument("an entry has at least one byte"));
+            // [ouroboros.write.empty]
         }
         if data.len() as u64 > self.max_payload {
             // [ouroboros.write.too-large]
