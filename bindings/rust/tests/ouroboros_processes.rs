@@ -130,3 +130,25 @@ fn killed_writers_are_succeeded() {
         read_log(&name, Start::Oldest).validate().expect("a sound segment");
     }
 }
+
+/// A forked child has the parent's handle and is no writer; its end does not take the lock from the parent.
+#[test]
+fn a_forked_child_is_no_writer() {
+    let (name, mut writer) = with_log("o-forked", 2, TARGET);
+    assert_eq!(writer.write(b"one").expect("it fits"), 1);
+    // SAFETY: the child calls the writer, which locks nothing that another thread could hold, and leaves by _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        let busy = matches!(writer.write(b"two"), Err(shmwire::Error::Busy));
+        drop(writer);
+        // SAFETY: ends the process at once, without what the parent has registered for its own end.
+        unsafe { libc::_exit(if busy { 7 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: our own child; status is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "status {status:#x}");
+    assert_eq!(ResumeOptions::new().resume(&name.0).expect_err("the parent writes").code(), Code::Busy);
+    assert_eq!(writer.write(b"two").expect("it fits"), 2);
+}
