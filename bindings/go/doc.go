@@ -4,7 +4,8 @@
 // spec/ says, beside implementations in C, Rust and Python on the same segment.
 //
 // This package holds what all profiles share: the registry of results and errors, names, and the guard against
-// truncated segments. Each profile is a package of its own; dmxp is the bounded multi-producer multi-consumer queue.
+// truncated segments. Each profile is a package of its own: dmxp is the bounded multi-producer multi-consumer queue,
+// ouroboros the log of one writer that any number of readers follow.
 //
 //	segment, err := dmxp.Create("/queue", dmxp.WithSize(1<<20))
 //	if err != nil {
@@ -32,8 +33,9 @@
 //
 // # Goroutines and processes
 //
-// Segments and channels may be used by any number of goroutines at once, but Close must come last: cancel what still
-// waits, let it return, then close. A goroutine that sleeps for a message holds an operating-system thread.
+// Segments and channels of dmxp may be used by any number of goroutines at once, but Close must come last: cancel what
+// still waits, let it return, then close. A goroutine that sleeps for a message holds an operating-system thread. Writers
+// and readers of ouroboros are for one goroutine at a time.
 //
 // # Truncation
 //

@@ -11,7 +11,6 @@ from typing import Any
 from .errors import HarnessError
 
 _PIECE = 16  # bytes of a field that a difference shows
-_NARROW = ("message_id", "timestamp_ns")  # u64 meta fields travel as decimal strings
 
 
 @functools.cache
@@ -49,17 +48,19 @@ def findings(profile: str, data: bytes) -> list[str]:
     return [str(one) for one in oracle(profile).findings(data)]
 
 
-def channels(profile: str, data: bytes) -> list[int]:
-    return list(oracle(profile).channels(data))
-
-
 def messages(profile: str, data: bytes) -> list[dict[str, Any]]:
-    """What a reader must deliver, in the form of the items of a `read` reply, with the channel of each."""
-    found = []
-    for one in oracle(profile).messages(data):
-        meta = {name: str(value) if name in _NARROW else value for name, value in one.meta.items()}
-        found.append({"channel": one.channel, "pos": str(one.position), "data": {"hex": one.payload.hex()}, "meta": meta})
-    return found
+    """What a reader must deliver, in the form of the items of a `read` reply."""
+    return list(oracle(profile).items(data))
+
+
+def reading(profile: str, data: bytes) -> list[dict[str, Any]]:
+    """Steps that read a segment without changing it, with the answers that the bytes demand."""
+    return list(oracle(profile).reading(data))
+
+
+def read_class(profile: str) -> str:
+    """The class that a driver must claim for those steps."""
+    return str(oracle(profile).READ_CLASS)
 
 
 def name_at(profile: str, data: bytes, offset: int) -> str:

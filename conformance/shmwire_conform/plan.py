@@ -6,6 +6,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, field
 
+from . import judge
 from .cases import Case, Corpus
 from .model import Unit
 from .pool import Capabilities
@@ -59,7 +60,10 @@ def demands(case: Case, flow: str) -> Demands:
         shared = frozenset(case.needs)
         return {role: frozenset(claims) | shared for role, claims in case.raw["roles"].items()}
     if flow == "write":
-        return {"A": frozenset({"write", *case.needs}) - {"inject", "write-exact"}, "B": frozenset({"inspect"})}
+        return {
+            "A": frozenset({"write", *case.needs}) - {"inject", "write-exact"},
+            "B": frozenset({judge.read_class(case.profile)}),
+        }
     return {"A": frozenset({case.cls, *case.needs})}
 
 

@@ -16,12 +16,12 @@ from .transcript import Transcript
 
 _NEEDS_HANDLE = frozenset({"inspect", "write", "claim", "read", "seek", "call", "close"})
 _NEEDS_CLAIM = frozenset({"commit", "abandon"})
-_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c"})
+_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c", "v"})
 _STDERR_LINES = 200  # of one driver and case that are kept
 
 
 class _Numbers:
-    """Handles (or claims) of one driver: the last one that is still open, and those with names."""
+    """Handles, claims or views of one driver: the last one that is still open, and those with names."""
 
     def __init__(self) -> None:
         self._open: list[int] = []
@@ -60,6 +60,7 @@ class Session:
         self.dead: set[str] = set()
         self._handles = {role: _Numbers() for role in drivers}
         self._claims = {role: _Numbers() for role in drivers}
+        self._views = {role: _Numbers() for role in drivers}
         self._stderr: dict[str, bytes] = {}
         for role, process in drivers.items():
             process.role = role
@@ -149,6 +150,9 @@ class Session:
             self._handles[role].add(reply.body["h"], step.get("as"))
         elif command == "claim" and "c" in reply.body:
             self._claims[role].add(reply.body["c"], step.get("as"))
+        elif command == "read" and step.get("mode") == "view":
+            for item in reply.body.get("items", []):
+                self._views[role].add(item["view"], step.get("as"))
         elif command == "close":
             self._handles[role].drop(self._handles[role].find(step.get("h"), "handle"))
         elif command in _NEEDS_CLAIM:
@@ -168,7 +172,10 @@ class Session:
         if command == "read":
             request.setdefault("max", 1)
         if command == "call":
-            request.setdefault("args", {})
+            request["args"] = {
+                **step.get("args", {}),
+                **({"v": self._views[role].find(step["v"], "view")} if "v" in step else {}),
+            }
         if "on_sleep" in step:
             request["on_sleep"] = {**step["on_sleep"], "seg": self.locator}
         request.setdefault("deadline_ms", DEADLINE_MS + int(step.get("timeout_ms", 0)))

@@ -27,6 +27,12 @@ def consumer(defect: str = "") -> DriverConfig:
     return DriverConfig(defect or "consumer", (sys.executable, str(HERE / "drivers" / "consumer.py"), *extra), HERE)
 
 
+def logger(defect: str = "") -> DriverConfig:
+    """A driver of profile ouroboros; with a defect planted in it, if one is named."""
+    extra = ("--broken", defect) if defect else ()
+    return DriverConfig(defect or "logger", (sys.executable, str(HERE / "drivers" / "logger.py"), *extra), HERE)
+
+
 def script(tmp_path: Path, body: str, name: str = "script") -> DriverConfig:
     """A driver that is a few lines of Python: `reply(request)` gives what stands beside the id."""
     frame = (

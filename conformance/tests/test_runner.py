@@ -23,8 +23,9 @@ from shmwire_conform.runner import finish
 ONE = ("dmxp/golden/one-message",)
 
 
-def test_the_frozen_sets_are_those_of_the_cases(corpus: Corpus) -> None:
-    assert requirements.drift(corpus, "dmxp") == []
+@pytest.mark.parametrize("profile", ["dmxp", "ouroboros"])
+def test_the_frozen_sets_are_those_of_the_cases(corpus: Corpus, profile: str) -> None:
+    assert requirements.drift(corpus, profile) == []
 
 
 def test_nothing_selected_is_not_a_success() -> None:

@@ -108,6 +108,29 @@ static inline void shmw_copy_from_shared(void *to, const void *from, size_t len)
         *out++ = shmw_field_load(in++);
 }
 
+/* The same from and to memory that is 4-byte aligned only: half a word first where needed, so that the rest goes by whole
+ * words. */
+typedef uint32_t __attribute__((may_alias)) shmw_half_word;
+
+static inline bool shmw_between_words(const void *at)
+{
+    return ((uintptr_t)at & (sizeof(shmw_word) - 1)) != 0;
+}
+
+static inline void shmw_copy_from_shared_4(void *to, const void *from, size_t len)
+{
+    unsigned char *out = to;
+    const unsigned char *in = from;
+    if (len >= sizeof(shmw_half_word) && shmw_between_words(in)) {
+        const uint32_t half = shmw_field_load((const shmw_half_word *)(const void *)in);
+        memcpy(out, &half, sizeof(half));
+        in += sizeof(half);
+        out += sizeof(half);
+        len -= sizeof(half);
+    }
+    shmw_copy_from_shared(out, in, len); /* from a word's start, or fewer than 4 bytes */
+}
+
 /* Copy len bytes into shared memory that a reader without a claim may be looking at. to is 8-byte aligned; from need not be.
  * Stores exactly len bytes. */
 static inline void shmw_copy_to_shared(void *to, const void *from, size_t len)
@@ -123,6 +146,21 @@ static inline void shmw_copy_to_shared(void *to, const void *from, size_t len)
     }
     for (; len > 0; len--)
         shmw_field_store(out++, *in++);
+}
+
+static inline void shmw_copy_to_shared_4(void *to, const void *from, size_t len)
+{
+    unsigned char *out = to;
+    const unsigned char *in = from;
+    if (len >= sizeof(shmw_half_word) && shmw_between_words(out)) {
+        uint32_t half;
+        memcpy(&half, in, sizeof(half));
+        shmw_field_store((shmw_half_word *)(void *)out, half);
+        in += sizeof(half);
+        out += sizeof(half);
+        len -= sizeof(half);
+    }
+    shmw_copy_to_shared(out, in, len); /* to a word's start, or fewer than 4 bytes */
 }
 
 #endif

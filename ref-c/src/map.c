@@ -208,6 +208,24 @@ void shmw_map_unlock(int lock)
     errno = cause;
 }
 
+int shmw_map_claim(const struct shmw_map *map, bool wait)
+{
+    int rc;
+    do
+        rc = flock(map->fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0)
+        return SHMW_OK;
+    return errno == EWOULDBLOCK ? SHMW_BUSY : SHMW_SYSTEM;
+}
+
+void shmw_map_unclaim(const struct shmw_map *map)
+{
+    const int cause = errno;
+    flock(map->fd, LOCK_UN);
+    errno = cause;
+}
+
 int shmw_map_reserve(const struct shmw_map *map, uint64_t offset, uint64_t length)
 {
     int rc;

@@ -34,6 +34,11 @@ void shmw_map_close(struct shmw_map *map);
 int shmw_map_lock(const struct shmw_map *map, int *lock);
 void shmw_map_unlock(int lock);
 
+/* Take flock(LOCK_EX) on the file for as long as the map is open: SHMW_OK, or SHMW_BUSY at once when another has it (wait:
+ * then it waits). A child forked later has it too, until it closes its descriptor; shmw_map_unclaim takes it from all of them. */
+int shmw_map_claim(const struct shmw_map *map, bool wait);
+void shmw_map_unclaim(const struct shmw_map *map);
+
 /* Make sure that [offset, offset + length) has memory behind it: a full file system answers SHMW_SYSTEM here instead of raising
  * SIGBUS at the first touch. */
 int shmw_map_reserve(const struct shmw_map *map, uint64_t offset, uint64_t length);

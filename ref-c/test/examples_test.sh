@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The two examples talk to each other. $1: where they are.
+# The examples of each profile talk to each other. $1: where they are.
 set -eu
 name=/shmw-refc-examples-$$
-trap 'rm -f "/dev/shm$name"' EXIT
+trap 'rm -f "/dev/shm$name" "/dev/shm$name-log"' EXIT
 "$1/dmxp_send" "$name" first "second message"
 test "$("$1/dmxp_receive" "$name" 2)" = "first
 second message"
@@ -12,3 +12,11 @@ second message"
 wait $!
 test "$(cat "$1/examples_test.out")" = third
 if "$1/dmxp_receive" "$name-absent" 1 2>/dev/null; then exit 1; fi
+"$1/ouroboros_write" "$name-log" first "second entry"
+test "$("$1/ouroboros_read" "$name-log" 2)" = "1 first
+2 second entry"
+"$1/ouroboros_read" "$name-log" 3 >"$1/examples_test.out" &
+"$1/ouroboros_write" "$name-log" third # goes on where the first one ended
+wait $!
+test "$(tail -n 1 "$1/examples_test.out")" = "3 third"
+if "$1/ouroboros_read" "$name-absent" 1 2>/dev/null; then exit 1; fi

@@ -29,7 +29,9 @@ def type_name(name: str) -> str:
 
 
 def array_name(struct: Struct) -> str:
-    return struct.name + "s" if struct.count else struct.name
+    if not struct.count and struct.chain is None:
+        return struct.name
+    return struct.name[:-1] + "ies" if struct.name.endswith("y") else struct.name + "s"
 
 
 def children(profile: Profile, parent: str) -> list[Struct]:

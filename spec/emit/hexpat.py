@@ -56,10 +56,39 @@ def child_lines(profile: Profile, struct: Struct, inside: str) -> list[str]:
             f"        {type_name(struct.name)} {array_name(struct)}{row} @ {base};"]
 
 
+def chain_lines(profile: Profile, struct: Struct) -> list[str]:
+    """In the parent: elements from its place on, while the word there says that one begins, up to the next parent's place."""
+    chain, base = struct.chain, profile.field(struct.base)
+    parent = next(s for s in profile.structs if s.name == struct.parent)
+    assert chain is not None
+    length = profile.field(f"{struct.name}.{chain.length}")
+    count = translate(profile, parent.count, lambda _, field: f"parent.{field}")
+    table = expression(profile, parent.base, "")
+    top, word = f"0x{base.rest_mask + 1:X}", f"std::mem::read_unsigned($, {length.size})"
+    return [f"    u64 following = addressof(this) + {2 * parent.size} <= {table} + {parent.size} * {count}"
+            f" ? std::mem::read_unsigned(addressof(this) + {parent.size + base.offset}, {base.size}) : 0;",
+            f"    if ({base.name} >= {top} && {base.name} % {chain.align} == 0)",
+            f"        {type_name(struct.name)} {array_name(struct)}[while($ + {struct.size} <= sizeof($)"
+            f" && $ != (following ^ {top}) && {word} >= 0x{length.rest_mask + 1 + chain.least:X}"
+            f" && {word} - 0x{length.rest_mask + 1:X} <= sizeof($) - $)] @ {base.name} & 0x{base.rest_mask:X};"]
+
+
+def body_lines(profile: Profile, struct: Struct) -> list[str]:
+    """Behind a chained struct: its body, and what is left to the next multiple."""
+    chain = struct.chain
+    assert chain is not None
+    length = profile.field(f"{struct.name}.{chain.length}")
+    return [f"    if ({length.name} >= 0x{length.rest_mask + 1 + chain.least:X}) {{",
+            f"        u8 {chain.body}[({length.name} & 0x{length.rest_mask:X}) - {struct.size}];",
+            f"        padding[({chain.align} - $ % {chain.align}) % {chain.align}];", "    }"]
+
+
 def struct_lines(profile: Profile, struct: Struct) -> list[str]:
     lines = [f"// {struct.doc}", f"struct {type_name(struct.name)} {{", *(field_line(f) for f in struct.fields)]
+    if struct.chain:
+        lines += body_lines(profile, struct)
     for child in children(profile, struct.name):
-        lines += child_lines(profile, child, struct.name)
+        lines += chain_lines(profile, child) if child.chain else child_lines(profile, child, struct.name)
     for overlay in struct.overlays:
         lines += overlay_lines(profile, struct, overlay)
     lines.append("};")
@@ -72,7 +101,10 @@ def struct_lines(profile: Profile, struct: Struct) -> list[str]:
 def document(profile: Profile) -> str:
     lines = ["// SPDX-License-Identifier: MIT", f"// {profile.banner}", "#pragma author shmwire",
              f"#pragma description shmwire {profile.name}: {profile.title}", "#pragma endian little",
-             "#pragma array_limit 0x100000", "#pragma pattern_limit 0x1000000", "", *enum_lines(profile)]
+             "#pragma array_limit 0x100000", "#pragma pattern_limit 0x1000000", ""]
+    if any(struct.chain for struct in profile.structs):
+        lines += ["import std.mem;", ""]
+    lines += enum_lines(profile)
     for struct in inner_first(profile):
         lines += struct_lines(profile, struct)
     return "\n".join(lines)

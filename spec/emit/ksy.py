@@ -56,26 +56,90 @@ def overlay_lines(profile: Profile, struct: Struct, overlay: Overlay) -> list[st
             f"        size: {overlay.length}", f"        doc: {quoted(overlay.doc + '.')}"]
 
 
+def numbered(profile: Profile, struct: Struct) -> bool:
+    """Does the type need to know which of its row it is? It does if a chain of its own ends where that of the next one begins."""
+    return any(child.chain for child in children(profile, struct.name))
+
+
+def flag_lines(field: Field) -> list[str]:
+    """What the highest bit says, and the rest."""
+    if field.flag is None:
+        return []
+    shift = 8 * field.size - 1
+    return [f"      {field.flag.name}:", f"        value: {quoted(f'({field.name} >> {shift}) != 0')}",
+            f"      {field.flag.rest}:", f"        value: {quoted(f'{field.name} & {field.rest_mask}')}"]
+
+
+def chained_lines(profile: Profile, struct: Struct, indent: str) -> list[str]:
+    """A chain as an instance of its parent: up to what ends it, the last element included."""
+    chain, base = struct.chain, profile.field(struct.base)
+    parent = next(s for s in profile.structs if s.name == struct.parent)
+    assert chain is not None and base.flag is not None
+    others = f"_root.{parent.parent}.{array_name(parent)}"
+    at, room = base.flag.rest, f"_root._io.size - {struct.size}"
+    after = f"{others}[index + 1]"
+    following = f"(index + 1 < {others}.size and {after}.{base.flag.name} and {after}.{at} == _root._io.pos)"
+    lines = [f"{array_name(struct)}:", "  io: _root._io",
+             f"  if: {quoted(f'{base.flag.name} and {at} % {chain.align} == 0 and {at} <= {room}')}",
+             f"  pos: {quoted(at)}", f"  type: {struct.name}", "  repeat: until",
+             f"  repeat-until: {quoted(f'not _.whole or _root._io.pos > {room} or {following}')}"]
+    return [indent + line for line in lines]
+
+
+def body_lines(profile: Profile, struct: Struct) -> list[str]:
+    """The bytes behind a chained struct and the padding up to the next one, which may be cut off by the end of the file."""
+    chain = struct.chain
+    assert chain is not None
+    flag = profile.field(f"{struct.name}.{chain.length}").flag
+    assert flag is not None
+    pad = f"({chain.align} - _io.pos % {chain.align}) % {chain.align}"
+    return [f"      - id: {chain.body}", "        if: whole", f"        size: {quoted(f'{flag.rest} - {struct.size}')}",
+            f"        doc: {quoted(f'{flag.rest} - {struct.size} bytes.')}",
+            "      - id: pad", f"        size: {quoted(f'(_io.size - _io.pos < {pad}) ? (_io.size - _io.pos) : ({pad})')}",
+            f"        doc: {quoted(f'up to the next multiple of {chain.align}; never read.')}"]
+
+
+def whole_lines(profile: Profile, struct: Struct) -> list[str]:
+    """Is it an element, and does it lie in the file? Evaluated where the body begins, and kept."""
+    chain = struct.chain
+    assert chain is not None
+    flag = profile.field(f"{struct.name}.{chain.length}").flag
+    assert flag is not None
+    value = f"{flag.name} and {flag.rest} >= {chain.least} and {flag.rest} - {struct.size} <= _io.size - _io.pos"
+    return ["      whole:", f"        value: {quoted(value)}"]
+
+
 def placed_lines(profile: Profile, struct: Struct, inside: str, indent: str) -> list[str]:
     """A struct, or a row of them, as an instance of the type that says where it is."""
+    if struct.chain:
+        return chained_lines(profile, struct, indent)
     base, count = (expression(profile, text, inside) for text in (struct.base, struct.count))
     lines = [f"{array_name(struct)}:"]
     if inside:
         bound = f"{count} <= _root._io.size / {struct.size} and {base} <= _root._io.size - {struct.size} * {count}"
         lines += ["  io: _root._io", f"  if: {quoted(bound)}"]
-    lines += [f"  pos: {quoted(base)}", f"  size: {struct.size}", f"  type: {struct.name}"]
+    number = "(_index)" if numbered(profile, struct) else ""
+    lines += [f"  pos: {quoted(base)}", f"  size: {struct.size}", f"  type: {struct.name}{number}"]
     if struct.count:
         lines += ["  repeat: expr", f"  repeat-expr: {quoted(count)}"]
     return [indent + line for line in lines]
 
 
 def type_lines(profile: Profile, struct: Struct) -> list[str]:
-    lines = [f"  {struct.name}:", f"    doc: {quoted(struct.doc)}", "    seq:"]
+    lines = [f"  {struct.name}:", f"    doc: {quoted(struct.doc)}"]
+    if numbered(profile, struct):
+        lines += ["    params:", "      - id: index", "        type: s4"]
+    lines.append("    seq:")
     for field in struct.fields:
         lines += field_lines(field)
+    if struct.chain:
+        lines += body_lines(profile, struct)
     inner = children(profile, struct.name)
-    if inner or struct.overlays:
-        lines.append("    instances:")
+    flags = [line for field in struct.fields for line in flag_lines(field)]
+    if inner or struct.overlays or flags:
+        lines += ["    instances:", *flags]
+    if struct.chain:
+        lines += whole_lines(profile, struct)
     for child in inner:
         lines += placed_lines(profile, child, struct.name, "      ")
     for overlay in struct.overlays:

@@ -35,6 +35,15 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """The highest bit of a field says one thing, the bits below another."""
+
+    bit: str   # the constant
+    name: str  # what the bit says
+    rest: str  # what the other bits say
+
+
+@dataclass(frozen=True)
 class Field:
     name: str
     offset: int
@@ -50,10 +59,16 @@ class Field:
     reserved: bool
     uninitialised: bool
     values: str  # prefix of the constants that name this field's values, such as "LAYOUT_"; "" if none do
+    flag: Flag | None = None
 
     @property
     def end(self) -> int:
         return self.offset + self.size
+
+    @property
+    def rest_mask(self) -> int:
+        """The bits below the flag."""
+        return (1 << (8 * self.size - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,18 @@ class Overlay:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """Structs of variable length, one behind the other: the first is at `at` of the struct, the next at the next multiple of
+    `align` behind `length` bytes, which the struct's own are among. The chain of one parent ends where that of the next parent
+    begins, at one whose flag is not set, and at an impossible length."""
+
+    length: str  # a field of the struct with a flag, whose rest is the length in bytes
+    align: int
+    least: int   # length of the shortest
+    body: str    # name of the bytes behind the struct's own
+
+
+@dataclass(frozen=True)
 class Struct:
     name: str
     doc: str
@@ -84,6 +111,7 @@ class Struct:
     count: str  # how many, in the same terms; "" = one
     fields: tuple[Field, ...]
     overlays: tuple[Overlay, ...] = ()
+    chain: Chain | None = None
 
     @property
     def base(self) -> str:
@@ -145,18 +173,29 @@ def load_field(raw: dict[str, Any]) -> Field:
         atomic=bool(raw.get("atomic")), store=raw.get("store", "plain"), load=raw.get("load", "plain"),
         writer=raw.get("writer", ""), labels=tuple(raw.get("labels", ())), published_by=raw.get("published_by", ""),
         reserved=bool(raw.get("reserved")), uninitialised=bool(raw.get("uninitialised")), values=raw.get("values", ""),
+        flag=Flag(**raw["flag"]) if "flag" in raw else None,
     )
 
 
-def load_overlay(raw: dict[str, Any], constants: dict[str, Constant]) -> Overlay:
-    def number(value: int | str) -> int:
-        known = constants[value].value if isinstance(value, str) and value in constants else value
-        if not isinstance(known, int):
-            raise LayoutError(f"overlay {raw['name']}: {value} is no number and no constant")
-        return known
+def number(value: int | str, constants: dict[str, Constant], where: str) -> int:
+    """A number, or the value of the constant of that name."""
+    known = constants[value].value if isinstance(value, str) and value in constants else value
+    if not isinstance(known, int):
+        raise LayoutError(f"{where}: {value} is no number and no constant")
+    return known
 
-    cases = tuple(OverlayCase(tuple(c["values"]), number(c["offset"]), number(c["capacity"])) for c in raw["case"])
+
+def load_overlay(raw: dict[str, Any], constants: dict[str, Constant]) -> Overlay:
+    where = f"overlay {raw['name']}"
+    cases = tuple(OverlayCase(tuple(c["values"]), number(c["offset"], constants, where), number(c["capacity"], constants, where))
+                  for c in raw["case"])
     return Overlay(raw["name"], raw["doc"], raw["select"], raw["length"], cases)
+
+
+def load_chain(raw: dict[str, Any] | None, constants: dict[str, Constant]) -> Chain | None:
+    if raw is None:
+        return None
+    return Chain(raw["length"], number(raw["align"], constants, "chain"), number(raw["least"], constants, "chain"), raw["body"])
 
 
 def check_struct(struct: Struct) -> None:
@@ -190,6 +229,23 @@ def check_overlay(profile: Profile, struct: Struct, overlay: Overlay) -> None:
             raise LayoutError(f"{where} ends at {case.offset + case.capacity}, past its struct of {struct.size}")
 
 
+def check_flag(profile: Profile, struct: Struct, field: Field) -> None:
+    if field.flag and profile.constant(field.flag.bit).value != field.rest_mask + 1:
+        raise LayoutError(f"{struct.name}.{field.name}: {field.flag.bit} is not its highest bit")
+
+
+def check_chain(profile: Profile, struct: Struct) -> None:
+    chain = struct.chain
+    if chain is None:
+        return
+    if struct.count or not struct.parent:
+        raise LayoutError(f"{struct.name}: a chain begins at a place that a field names, and its length is not counted")
+    if profile.field(struct.base).flag is None or profile.field(f"{struct.name}.{chain.length}").flag is None:
+        raise LayoutError(f"{struct.name}: the fields that a chain goes by need a flag")
+    if chain.least <= struct.size:
+        raise LayoutError(f"{struct.name}: the least length {chain.least} leaves no body behind {struct.size} bytes")
+
+
 def check_profile(profile: Profile) -> None:
     """What the parts say of each other: names that exist, publishing fields that are atomic."""
     for struct in profile.structs:
@@ -203,7 +259,9 @@ def check_profile(profile: Profile) -> None:
                 raise LayoutError(f"{struct.name}: there is no constant {name}")
         for overlay in struct.overlays:
             check_overlay(profile, struct, overlay)
+        check_chain(profile, struct)
         for field in struct.fields:
+            check_flag(profile, struct, field)
             if field.published_by and not profile.field(field.published_by).atomic:
                 raise LayoutError(f"{struct.name}.{field.name} is published by {field.published_by}, which is not atomic")
             if field.values and not profile.named_values(field):
@@ -218,7 +276,7 @@ def load_profile(path: Path) -> Profile:
         fields = tuple(load_field(f) for f in item["field"])
         overlays = tuple(load_overlay(o, constants) for o in item.get("overlay", ()))
         struct = Struct(item["name"], item["doc"], item["size"], item["align"], item["at"], item.get("count", ""), fields,
-                        overlays)
+                        overlays, load_chain(item.get("chain"), constants))
         check_struct(struct)
         check_placement(struct)
         structs.append(struct)

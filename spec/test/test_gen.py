@@ -115,6 +115,71 @@ DEFECTS = [
     ("same name twice", 'name = "area"', 'name = "length"', "two fields of one name"),
 ]
 
+CHAINED = """
+profile = "chained"
+title = "a test"
+revision = 1
+byte_order = "little"
+
+[constants]
+FLAG = { value = 0x80000000, type = "u32", doc = "the flag" }
+PLACED = { value = 0x8000000000000000, type = "u64", doc = "the flag of a row" }
+
+[[struct]]
+name = "header"
+doc = "The header."
+size = 8
+align = 8
+at = "0"
+
+[[struct.field]]
+name = "rows"
+offset = 0
+type = "u64"
+doc = "how many"
+
+[[struct]]
+name = "row"
+doc = "A row."
+size = 8
+align = 8
+at = "8 + 8 * i"
+count = "header.rows"
+
+[[struct.field]]
+name = "offset"
+offset = 0
+type = "u64"
+flag = { bit = "PLACED", name = "there", rest = "place" }
+doc = "where"
+
+[[struct]]
+name = "text"
+doc = "A text."
+size = 4
+align = 4
+at = "row.offset"
+chain = { length = "head", align = 4, least = 5, body = "words" }
+
+[[struct.field]]
+name = "head"
+offset = 0
+type = "u32"
+flag = { bit = "FLAG", name = "good", rest = "length" }
+doc = "bytes"
+"""
+
+CHAIN_DEFECTS = [
+    ("flag is no highest bit", "value = 0x80000000,", "value = 0x40000000,", "FLAG is not its highest bit"),
+    ("counted chain", 'at = "row.offset"', 'at = "row.offset + 4 * i"\ncount = "header.rows"', "its length is not counted"),
+    ("chain from nowhere", 'at = "row.offset"', 'at = "64"', "a place that a field names"),
+    ("place without a flag", 'flag = { bit = "PLACED", name = "there", rest = "place" }\n', "", "goes by need a flag"),
+    ("length without a flag", 'flag = { bit = "FLAG", name = "good", rest = "length" }\n', "", "goes by need a flag"),
+    ("no room for a body", "least = 5", "least = 4", "leaves no body"),
+    ("unknown length", 'length = "head"', 'length = "haed"', "no field text.haed"),
+    ("unknown constant", "least = 5", 'least = "LEAST"', "LEAST is no number and no constant"),
+]
+
 
 def load(tmp_path: Path, text: str) -> Profile:
     path = tmp_path / "small.toml"
@@ -140,6 +205,21 @@ def test_a_layout_that_contradicts_itself_is_refused(tmp_path: Path, what: str, 
     assert SMALL.count(old) >= 1, what
     with pytest.raises(LayoutError, match=re.escape(complaint)):
         load(tmp_path, SMALL.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(("what", "old", "new", "complaint"), CHAIN_DEFECTS, ids=[d[0] for d in CHAIN_DEFECTS])
+def test_a_chain_that_contradicts_itself_is_refused(tmp_path: Path, what: str, old: str, new: str, complaint: str) -> None:
+    assert CHAINED.count(old) == 1, what
+    with pytest.raises(LayoutError, match=re.escape(complaint)):
+        load(tmp_path, CHAINED.replace(old, new))
+
+
+def test_emitters_place_a_chain_inside_its_row(tmp_path: Path) -> None:
+    profile = load(tmp_path, CHAINED)
+    assert "      texts:\n        io: _root._io\n        if: 'there and place % 4 == 0 and place <= _root._io.size - 4'" \
+        in ksy.document(profile)
+    assert "Text texts[while(" in hexpat(profile)
+    assert "import std.mem;" in hexpat(profile)
 
 
 @pytest.mark.parametrize("path", LAYOUTS, ids=lambda path: path.stem)
@@ -181,5 +261,5 @@ def test_the_imhex_pattern_implies_the_offsets_of_the_layout(path: Path) -> None
 
 def test_emitters_place_a_row_inside_the_type_that_counts_it(tmp_path: Path) -> None:
     profile = load(tmp_path, SMALL)
-    assert "entrys:\n        io: _root._io" in ksy.document(profile)
-    assert "Entry entrys[count] @ 16;" in hexpat(profile)
+    assert "entries:\n        io: _root._io" in ksy.document(profile)
+    assert "Entry entries[count] @ 16;" in hexpat(profile)

@@ -55,10 +55,10 @@ def parsers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, types.ModuleT
     return modules
 
 
-def parse(parsers: dict[str, types.ModuleType], directory: Path) -> Any:
+def parse(parsers: dict[str, types.ModuleType], directory: Path, data: bytes | None = None) -> Any:
     profile = directory.parts[-3]
     name = "Shmwire" + profile.capitalize()
-    return getattr(parsers[profile], name).from_bytes((directory / "seg.bin").read_bytes())
+    return getattr(parsers[profile], name).from_bytes((directory / "seg.bin").read_bytes() if data is None else data)
 
 
 def layout(directory: Path) -> dict[str, Any]:
@@ -108,9 +108,10 @@ def with_expectations(profile: str) -> list[Path]:
     return [directory for directory in segments(profile) if [*steps(directory, "inspect"), *steps(directory, "read")]]
 
 
-def test_there_are_cases() -> None:
-    assert len(segments("dmxp")) >= LEAST_CASES
-    assert len(with_expectations("dmxp")) >= LEAST_CASES - 5
+@pytest.mark.parametrize("profile", ["dmxp", "ouroboros"])
+def test_there_are_cases(profile: str) -> None:
+    assert len(segments(profile)) >= LEAST_CASES
+    assert len(with_expectations(profile)) >= LEAST_CASES - 5
 
 
 @pytest.mark.parametrize("directory", segments("dmxp"), ids=case_name)
@@ -173,3 +174,93 @@ def test_a_length_or_layout_that_makes_no_sense_gives_no_message(parsers: dict[s
         data = bytearray(original)
         struct.pack_into("<I", data, at, value)
         assert parsers["dmxp"].ShmwireDmxp.from_bytes(bytes(data)).channels[0].slots[0].message is None, (at, value)
+
+
+# --- ouroboros --------------------------------------------------------------------------------------------------------
+
+
+def chunk_of(data: bytes, rows: list[dict[str, int]], index: int) -> list[tuple[int, bytes | None]]:
+    """(header, payload) of a chunk's entries by the chapter's words, what ends it included, with payload None."""
+    found: list[tuple[int, bytes | None]] = []
+    at = rows[index]["offset"] & (1 << 63) - 1
+    following = rows[index + 1]["offset"] if index + 1 < len(rows) else 0
+    while at + 4 <= len(data) and at | 1 << 63 != following:
+        header = struct.unpack_from("<I", data, at)[0]
+        length = header & (1 << 31) - 1
+        whole = header >> 31 == 1 and 5 <= length <= len(data) - at
+        found.append((header, data[at + 4:at + length] if whole else None))
+        if not whole:
+            break
+        at = (at + length + 3) & ~3
+    return found
+
+
+def rows_of(directory: Path, data: bytes) -> list[dict[str, int]]:
+    structs = {item["name"]: item for item in layout(directory)["structs"]}
+    table = next(int(c["value"]) for c in layout(directory)["constants"] if c["name"] == "ROW_TABLE_OFFSET")
+    count = int(unpack(structs["header"]["fields"], data, 0)["chunk_count"])
+    size = structs["row"]["size"]
+    return [{k: int(v) for k, v in unpack(structs["row"]["fields"], data, table + size * i).items()} for i in range(count)]
+
+
+@pytest.mark.parametrize("directory", segments("ouroboros"), ids=case_name)
+def test_every_row_and_entry_is_where_the_layout_says(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    data, parsed = (directory / "seg.bin").read_bytes(), parse(parsers, directory)
+    rows = rows_of(directory, data)
+    header = next(item for item in layout(directory)["structs"] if item["name"] == "header")
+    compare("header", parsed.header, unpack(header["fields"], data, 0))
+    assert len(parsed.header.rows) == len(rows)
+    for index, (row, expected) in enumerate(zip(parsed.header.rows, rows, strict=True)):
+        compare(f"row[{index}]", row, dict(expected))
+        assert row.committed == bool(expected["offset"] >> 63)
+        if not row.committed:
+            assert row.entries is None
+            continue
+        found = [(entry.header, entry.payload if entry.whole else None) for entry in row.entries]
+        assert found == chunk_of(data, rows, index), f"row[{index}]"
+
+
+@pytest.mark.parametrize("directory", with_expectations("ouroboros"), ids=case_name)
+def test_rows_and_entries_are_those_of_the_case(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    parsed = parse(parsers, directory)
+    for step in steps(directory, "inspect"):
+        for path, value in step["ok"].get("fields", {}).items():
+            owner, field = path.split(".")
+            name, _, index = owner.rstrip("]").partition("[")
+            assert str(getattr(parsed.header.rows[int(index)] if name == "row" else parsed.header, field)) == value, path
+    for step in steps(directory, "read"):
+        for item in step["ok"].get("items", []):
+            row = parsed.header.rows[int(item["chunk"])]
+            assert str(row.token) == item["token"]
+            entry = row.entries[int(item["seq"]) - row.token - 1]
+            assert same_bytes(item["data"], entry.payload), f"sequence {item['seq']}"
+
+
+def test_a_row_that_leads_nowhere_has_no_entries(parsers: dict[str, types.ModuleType]) -> None:
+    directory = ROOT / "fixtures/ouroboros/golden/first-lap"
+    original = (directory / "seg.bin").read_bytes()
+    good = parse(parsers, directory).header.rows[0].position
+    for value in (0, good, 1 << 63 | good + 2, 1 << 63 | len(original), 1 << 63 | len(original) - 3, (1 << 64) - 1):
+        data = bytearray(original)
+        struct.pack_into("<Q", data, 16, value)
+        assert parse(parsers, directory, bytes(data)).header.rows[0].entries is None, value
+    assert parse(parsers, directory).header.rows[0].entries[0].whole
+
+
+def test_an_impossible_length_ends_the_chunk(parsers: dict[str, types.ModuleType]) -> None:
+    directory = ROOT / "fixtures/ouroboros/golden/first-lap"
+    original = (directory / "seg.bin").read_bytes()
+    at = parse(parsers, directory).header.rows[0].position
+    for length in (0, 1, 2, 3, 4, len(original) - at + 1, (1 << 31) - 1):
+        data = bytearray(original)
+        struct.pack_into("<I", data, at, 1 << 31 | length)
+        entries = parse(parsers, directory, bytes(data)).header.rows[0].entries
+        assert [(entry.whole, entry.length) for entry in entries] == [(False, length)]
+
+
+def test_a_table_that_leaves_the_segment_is_null(parsers: dict[str, types.ModuleType]) -> None:
+    directory = ROOT / "fixtures/ouroboros/golden/first-lap"
+    data = bytearray((directory / "seg.bin").read_bytes())
+    for count in (len(data) // 16, 1 << 28, (1 << 32) - 1):
+        struct.pack_into("<I", data, 12, count)
+        assert parse(parsers, directory, bytes(data)).header.rows is None, count

@@ -162,7 +162,7 @@ func (c *Channel) ReceiveInto(ctx context.Context, buffer []byte, message *Messa
 	c.poll(ctx)
 	for slept := false; ; slept = true {
 		signal := c.entry.signal.Load() // A4: pairs with R4; signal before the look [dmxp.wait.load-first]
-		done := contextDone(ctx)        // before the look, which is the last one then [dmxp.wait.timeout]
+		done := shm.ContextDone(ctx)    // before the look, which is the last one then [dmxp.wait.timeout]
 		if err := c.take(buffer, message); err != shmwire.ErrEmpty {
 			if slept {
 				c.passOn()
@@ -226,32 +226,13 @@ func (c *Channel) sleep(ctx context.Context, signal uint32) {
 					slice = until
 				}
 			}
-			if shm.Wait(c.entry.signal, signal, slice) == shm.Signalled || contextDone(ctx) != nil {
+			if shm.Wait(c.entry.signal, signal, slice) == shm.Signalled || shm.ContextDone(ctx) != nil {
 				break
 			}
 			left -= slice
 		}
 	}
 	c.entry.waiters.Add(^uint32(0)) // S5: no longer counted
-}
-
-// errDeadline is both shmwire.ErrTimeout and context.DeadlineExceeded.
-var errDeadline = &shmwire.Error{Code: shmwire.ErrTimeout, Cause: context.DeadlineExceeded}
-
-// contextDone is the answer once ctx is done. It compares the deadline with the clock, because the context's own
-// timer needs a free thread to fire.
-func contextDone(ctx context.Context) error {
-	err := ctx.Err()
-	if err == nil {
-		if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
-			return nil
-		}
-		return errDeadline
-	}
-	if err == context.DeadlineExceeded {
-		return errDeadline
-	}
-	return err
 }
 
 // ReceiveBatch takes messages that are there, up to len(messages) and as many as fit into buffer one after the other,

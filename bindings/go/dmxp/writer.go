@@ -34,7 +34,7 @@ func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 // then sleeps, up to 1 ms at a time.
 func (c *Channel) Send(ctx context.Context, data []byte, meta *Meta) (uint64, error) {
 	for round := 0; ; round++ {
-		done := contextDone(ctx)
+		done := shm.ContextDone(ctx)
 		position, err := c.TrySend(data, meta)
 		if err != shmwire.ErrFull {
 			return position, err

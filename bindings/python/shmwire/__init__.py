@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""shmwire: shared-memory message segments. Profiles have their own packages: shmwire.dmxp."""
+"""shmwire: shared-memory message segments. Profiles have their own packages: shmwire.dmxp, shmwire.ouroboros."""
 
 from __future__ import annotations
 

@@ -18,15 +18,19 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Final, cast
 
-from . import __version__, dmxp, driver_live
+from . import __version__, dmxp, driver_dmxp, driver_live, driver_ouroboros
 from ._native import ext_atomic, ext_refc
 from .driver_codec import U64, BadRequest, Json, UnknownCommand, integer, table, text
-from .driver_dmxp import DmxpHandle, Injection, capabilities
+from .driver_dmxp import DmxpHandle, Injection
+from .driver_ouroboros import LogReaderActor, LogWriterActor, OuroborosHandle
 from .errors import ShmwireException, TooSmallError, TruncatedError, UnsupportedError, from_os_error
 
 PROTOCOL: Final = 1
 LONGEST_LINE: Final = 1 << 20
 SHORTENED: Final = "the segment was shortened under its mapping"
+
+Handle = DmxpHandle | OuroborosHandle
+Actor = driver_live.Actor | LogWriterActor | LogReaderActor
 
 
 class Driver:
@@ -36,10 +40,10 @@ class Driver:
         self.engine: dmxp.Engine = engine
         self.leaving = False
         self._injection = Injection()
-        self._handles: dict[int, DmxpHandle] = {}
-        self._claims: dict[int, tuple[dmxp.Claim, int]] = {}
+        self._handles: dict[int, Handle] = {}
+        self._claims: dict[int, tuple[dmxp.Claim, DmxpHandle, int]] = {}
         self._truncated: set[int] = set()
-        self._actor: driver_live.Actor | None = None
+        self._actor: Actor | None = None
         self._last_id = 0
         self._commands: dict[str, Callable[[Json], Json]] = {
             "hello": self._hello, "reset": self._reset, "inject": self._inject, "create": self._create, "open": self._open,
@@ -88,15 +92,15 @@ class Driver:
         """The segment handle that a request is about; 0 for none."""
         claimed, named = body.get("c"), body.get("h")
         if isinstance(claimed, int) and claimed in self._claims:
-            return self._claims[claimed][1]
+            return self._claims[claimed][2]
         return named if isinstance(named, int) else 0
 
-    def _add(self, handle: DmxpHandle) -> Json:
+    def _add(self, handle: Handle) -> Json:
         self._last_id += 1
         self._handles[self._last_id] = handle
         return {"h": self._last_id}
 
-    def _segment(self, body: Json) -> DmxpHandle:
+    def _segment(self, body: Json) -> Handle:
         number = integer(body, "h", U64)
         if number not in self._handles:
             raise BadRequest(f"h {number} is not a handle")
@@ -108,10 +112,10 @@ class Driver:
         number = integer(body, "c", U64)
         if number not in self._claims:
             raise BadRequest(f"c {number} is not a claim")
-        claim, owner = self._claims[number]
+        claim, handle, owner = self._claims[number]
         if owner in self._truncated:
             raise TruncatedError(SHORTENED)
-        return claim, self._handles[owner], number
+        return claim, handle, number
 
     # Commands -------------------------------------------------------------------------------------------------------
 
@@ -124,7 +128,7 @@ class Driver:
         if self.engine == "native":
             implementation["binding_of"] = "shmwire-c"
         return {"proto": PROTOCOL, "driver": {"name": "shmwire-driver-python", "version": __version__}, "impl": implementation,
-                "profiles": {"dmxp": capabilities()}}
+                "profiles": {"dmxp": driver_dmxp.capabilities(), "ouroboros": driver_ouroboros.capabilities()}}
 
     def _reset(self, _: Json) -> Json:
         self.close_all()
@@ -144,18 +148,21 @@ class Driver:
         self._injection.update(body)
         return {}
 
-    def _require_profile(self, body: Json) -> None:
+    def _profile(self, body: Json) -> str:
         profile = text(body, "profile")
-        if profile != "dmxp":
+        if profile not in ("dmxp", "ouroboros"):
             raise UnsupportedError(f"profile {profile}")
+        return profile
 
     def _create(self, body: Json) -> Json:
-        self._require_profile(body)
+        if self._profile(body) == "ouroboros":
+            return self._add(OuroborosHandle.create(self.engine, body))
         return self._add(DmxpHandle.create(self.engine, body, self._injection))
 
     def _open(self, body: Json) -> Json:
-        self._require_profile(body)
         text(body, "mode")
+        if self._profile(body) == "ouroboros":
+            return self._add(OuroborosHandle.open(self.engine, body))
         return self._add(DmxpHandle.open(self.engine, body, self._injection))
 
     def _inspect(self, body: Json) -> Json:
@@ -168,14 +175,16 @@ class Driver:
         return self._segment(body).read(body)
 
     def _seek(self, body: Json) -> Json:
-        self._segment(body)
-        raise UnsupportedError("profile dmxp has no private cursor")
+        return self._segment(body).seek(body)
 
     def _claim(self, body: Json) -> Json:
-        claim, reply = self._segment(body).claim(body)
+        handle = self._segment(body)
+        if not isinstance(handle, DmxpHandle):
+            raise UnsupportedError("only profile dmxp has claims")
+        claim, reply = handle.claim(body)
         if claim is not None:
             self._last_id += 1
-            self._claims[self._last_id] = (claim, integer(body, "h", U64))
+            self._claims[self._last_id] = (claim, handle, integer(body, "h", U64))
             reply["c"] = self._last_id
         return reply
 
@@ -198,7 +207,7 @@ class Driver:
         number = integer(body, "h", U64)
         if number not in self._handles:
             raise BadRequest(f"h {number} is not a handle")
-        self._claims = {key: held for key, held in self._claims.items() if held[1] != number}
+        self._claims = {key: held for key, held in self._claims.items() if held[2] != number}
         self._handles.pop(number).close()
         return {}
 
@@ -209,17 +218,20 @@ class Driver:
     # Live -----------------------------------------------------------------------------------------------------------
 
     def _arm(self, body: Json) -> Json:
-        self._require_profile(body)
+        profile = self._profile(body)
         self._disarm()
-        request = {"seg": text(body, "seg"), "options": body.get("options")}
-        segment = DmxpHandle.open(self.engine, request, self._injection).segment
         try:
-            self._actor = driver_live.arm(body, driver_live.port_of(segment, body))
+            self._actor = driver_ouroboros.arm(self.engine, body) if profile == "ouroboros" else self._arm_dmxp(body)
         except OSError as error:
             if isinstance(error, ShmwireException):
                 raise
             raise from_os_error(error, "history") from None
         return {}
+
+    def _arm_dmxp(self, body: Json) -> Actor:
+        request = {"seg": text(body, "seg"), "options": body.get("options")}
+        segment = DmxpHandle.open(self.engine, request, self._injection).segment
+        return driver_live.arm(body, driver_live.port_of(segment, body))
 
     def _go(self, _: Json) -> Json:
         if self._actor is None:

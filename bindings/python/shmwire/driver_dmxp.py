@@ -25,7 +25,7 @@ from .driver_codec import (
     text,
     word,
 )
-from .errors import Closed, Empty, Full, InvalidArgumentError, ShmwireError, ShmwireException, Timeout
+from .errors import Closed, Empty, Full, InvalidArgumentError, ShmwireError, ShmwireException, Timeout, UnsupportedError
 
 ALL_CLASSES: Final = ("inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery")
 FEATURES: Final = ("batch", "split", "inject", "sleep-hook")
@@ -117,6 +117,10 @@ class DmxpHandle:
         """Let go of the segment and its channels. Claims stay claimed."""
         self._channels.clear()
         self.segment.close()
+
+    def seek(self, body: Json) -> Json:
+        """Command seek."""
+        raise UnsupportedError("profile dmxp has no private cursor")
 
     def channel(self, body: Json) -> dmxp.Channel:
         """The channel that a request names."""

@@ -90,6 +90,19 @@ class Mapping:
             fcntl.flock(own, fcntl.LOCK_UN)  # not by close alone: a child forked meanwhile has the description too
             os.close(own)
 
+    def claim(self, *, wait: bool) -> None:
+        """Take the segment lock for as long as the mapping is there. BusyError when another holds it, unless `wait`."""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"{self._file} is locked") from None
+        except OSError as error:
+            raise from_os_error(error, self._file) from None
+
+    def unclaim(self) -> None:
+        """Give the lock back at once, even if a child forked meanwhile has the descriptor too."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
     def reserve(self, offset: int, length: int) -> None:
         """Allocate the pages of a range now: a full file system is an error here and not a SIGBUS later."""
         _reserve(self.fd, offset, length, self._file)

@@ -8,7 +8,7 @@
 #[cfg(feature = "driver")]
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64};
+use std::sync::atomic::{self, AtomicU16, AtomicU32, AtomicU64, AtomicU8};
 
 /// A 64-bit word of a segment.
 #[derive(Clone, Copy)]
@@ -21,6 +21,10 @@ pub(crate) struct Word32<'a>(&'a AtomicU32);
 /// A 16-bit field of a segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Word16<'a>(&'a AtomicU16);
+
+/// A byte of a segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Byte<'a>(&'a AtomicU8);
 
 /// Proof that this participant won one position: made only by a compare-and-swap that succeeded, and gone when its owner
 /// stores the sequence that hands the position's cell on.
@@ -144,6 +148,11 @@ impl<'a> Word32<'a> {
     }
 
     #[inline]
+    pub(crate) fn store_release(self, value: u32) {
+        self.0.store(value.to_le(), Release);
+    }
+
+    #[inline]
     pub(crate) fn load_seq_cst(self) -> u32 {
         u32::from_le(self.0.load(SeqCst))
     }
@@ -198,6 +207,26 @@ impl<'a> Word16<'a> {
     }
 }
 
+impl<'a> Byte<'a> {
+    /// # Safety
+    /// As [`Word64::new`], with 1 for 8.
+    #[inline]
+    pub(crate) unsafe fn new(at: *mut u8) -> Byte<'a> {
+        // SAFETY: as in Word64::new.
+        Byte(unsafe { &*at.cast::<AtomicU8>() })
+    }
+
+    #[inline]
+    pub(crate) fn load_relaxed(self) -> u8 {
+        self.0.load(Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn store_relaxed(self, value: u8) {
+        self.0.store(value, Relaxed);
+    }
+}
+
 /// A flag of this process, which signal handlers may raise.
 #[cfg(feature = "driver")]
 pub(crate) struct Flag(AtomicBool);
@@ -218,7 +247,7 @@ impl Flag {
     }
 }
 
-/// Nothing stored after this is seen by one who does not also see every load and store before it (F6).
+/// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4).
 #[inline]
 pub(crate) fn fence_release() {
     atomic::fence(Release);

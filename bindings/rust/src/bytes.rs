@@ -3,13 +3,22 @@
 //! into it: fields are atomic words, payloads are copied.
 //!
 //! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when
-//! they are made, so that later accesses need no check: offsets inside of an area are constants and fold away.
+//! they are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Whole`] is for
+//! formats whose places are found while reading: it checks each access.
 
 use std::marker::PhantomData;
+#[cfg(feature = "bench")]
+use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "bench")]
+use std::time::Duration;
 
-use crate::atomic::{Position, Word16, Word32, Word64};
+use crate::atomic::{Byte, Position, Word16, Word32, Word64};
+#[cfg(feature = "bench")]
+use crate::error::Result;
 use crate::map::Map;
+#[cfg(feature = "bench")]
+use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
@@ -71,6 +80,163 @@ impl<'a, const N: u64> Area<'a, N> {
             let word = self.u64(offset + (i * WORD) as u64).load_relaxed().to_le_bytes();
             part.copy_from_slice(&word[..part.len()]);
         }
+    }
+}
+
+/// A whole mapping, for formats whose places are found while reading. Every access is checked against the mapping's length, and
+/// moves words of 4 or 8 bytes: those who know a place to hold words of 4 never touch it otherwise.
+#[derive(Clone)]
+pub(crate) struct Whole {
+    map: Arc<Map>,
+}
+
+/// Bytes that a copy between `Whole` and a slice moves at a time.
+const SHORT: usize = 4;
+
+impl Whole {
+    pub(crate) fn new(map: Map) -> Whole {
+        Whole { map: Arc::new(map) }
+    }
+
+    #[inline]
+    pub(crate) fn map(&self) -> &Map {
+        &self.map
+    }
+
+    /// Bytes of the mapping; never changes.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.map.len()
+    }
+
+    /// `size` bytes at `offset`, a multiple of `align`.
+    #[inline]
+    fn field(&self, offset: u64, size: u64, align: u64) -> *mut u8 {
+        let length = self.map.len();
+        assert!(offset % align == 0 && offset <= length && size <= length - offset);
+        // SAFETY: the assertion has shown that offset .. offset + size is inside of the mapping, or its end.
+        unsafe { self.map.as_ptr().add(offset as usize) }
+    }
+
+    #[inline]
+    pub(crate) fn u64(&self, offset: u64) -> Word64<'_> {
+        // SAFETY: in bounds and aligned (field; the mapping is aligned to a page); mapped for as long as self.
+        unsafe { Word64::new(self.field(offset, 8, 8)) }
+    }
+
+    #[inline]
+    pub(crate) fn u32(&self, offset: u64) -> Word32<'_> {
+        // SAFETY: as in u64.
+        unsafe { Word32::new(self.field(offset, 4, 4)) }
+    }
+
+    /// Where `size` bytes at `offset` stand, for those who look on their own account.
+    #[inline]
+    pub(crate) fn as_ptr(&self, offset: u64, size: u64) -> *const u8 {
+        self.field(offset, size, 1)
+    }
+
+    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no data
+    /// race. The caller finds out afterwards whether what it got is whole.
+    #[inline]
+    pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
+        let from = self.field(offset, to.len() as u64, SHORT as u64);
+        let mut parts = to.chunks_exact_mut(SHORT);
+        let mut at = 0;
+        for part in &mut parts {
+            // SAFETY: at + 4 <= to.len(), which field has found to be inside; a multiple of 4 like the offset.
+            let word = unsafe { Word32::new(from.add(at)) };
+            part.copy_from_slice(&word.load_relaxed().to_le_bytes());
+            at += SHORT;
+        }
+        let rest = parts.into_remainder();
+        if !rest.is_empty() {
+            let word = self.last_word(offset + at as u64);
+            rest.copy_from_slice(&word.to_le_bytes()[..rest.len()]);
+        }
+    }
+
+    /// Copy in bytes that someone may be reading, likewise. Bytes behind them in their last word keep their values; nobody else may
+    /// be storing there.
+    #[inline]
+    pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
+        let to = self.field(offset, from.len() as u64, SHORT as u64);
+        let mut parts = from.chunks_exact(SHORT);
+        let mut at = 0;
+        for part in &mut parts {
+            // SAFETY: at + 4 <= from.len(), which field has found to be inside; a multiple of 4 like the offset.
+            let word = unsafe { Word32::new(to.add(at)) };
+            word.store_relaxed(u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
+            at += SHORT;
+        }
+        if !parts.remainder().is_empty() {
+            self.put_last(offset + at as u64, parts.remainder());
+        }
+    }
+
+    /// The word at `offset`, whose last bytes may be behind the end: there is no word there for anybody then, only bytes.
+    fn last_word(&self, offset: u64) -> u32 {
+        if offset + SHORT as u64 <= self.len() {
+            return self.u32(offset).load_relaxed();
+        }
+        let mut word = [0; SHORT];
+        (offset..self.len()).zip(&mut word).for_each(|(at, byte)| *byte = self.u8(at).load_relaxed());
+        u32::from_le_bytes(word)
+    }
+
+    fn put_last(&self, offset: u64, bytes: &[u8]) {
+        if offset + SHORT as u64 <= self.len() {
+            let mut word = self.u32(offset).load_relaxed().to_le_bytes();
+            word[..bytes.len()].copy_from_slice(bytes);
+            self.u32(offset).store_relaxed(u32::from_le_bytes(word));
+        } else {
+            (offset..).zip(bytes).for_each(|(at, &byte)| self.u8(at).store_relaxed(byte));
+        }
+    }
+
+    fn u8(&self, offset: u64) -> Byte<'_> {
+        // SAFETY: in bounds; mapped for as long as self.
+        unsafe { Byte::new(self.field(offset, 1, 1)) }
+    }
+}
+
+impl std::fmt::Debug for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Whole").field("size", &self.len()).finish()
+    }
+}
+
+/// A number in a file of its own, from one process to others: with it a benchmark's writer stays behind its reader.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct SharedCount(Whole);
+
+#[cfg(feature = "bench")]
+impl SharedCount {
+    const SIZE: u64 = 64;
+
+    /// Make the file; the number is 0.
+    pub fn create(path: impl AsRef<Path>) -> Result<SharedCount> {
+        Map::create(path.as_ref(), Self::SIZE, Self::SIZE, 0o600).map(|map| SharedCount(Whole::new(map)))
+    }
+
+    /// Map the file that is there.
+    pub fn open(path: impl AsRef<Path>) -> Result<SharedCount> {
+        let deadline = Deadline::after(Duration::ZERO);
+        Map::open(path.as_ref(), false, Self::SIZE, deadline).map(|map| SharedCount(Whole::new(map)))
+    }
+
+    /// The number; what was loaded or stored before it was is seen.
+    #[inline]
+    pub fn load(&self) -> u64 {
+        self.0.u64(0).load_acquire()
+    }
+
+    /// Publish a number.
+    #[inline]
+    pub fn store(&self, number: u64) {
+        self.0.u64(0).store_release(number);
     }
 }
 

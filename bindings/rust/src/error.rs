@@ -25,6 +25,8 @@ pub enum Answer<T> {
     Timeout,
     /// The channel has been removed.
     Closed,
+    /// The writer has overtaken this reader: what was looked at may have been overwritten meanwhile.
+    Lapped,
 }
 
 impl<T> Answer<T> {
@@ -44,6 +46,7 @@ impl<T> Answer<T> {
             Answer::Full => Answer::Full,
             Answer::Timeout => Answer::Timeout,
             Answer::Closed => Answer::Closed,
+            Answer::Lapped => Answer::Lapped,
         }
     }
 
@@ -56,6 +59,7 @@ impl<T> Answer<T> {
             Answer::Full => Code::Full,
             Answer::Timeout => Code::Timeout,
             Answer::Closed => Code::Closed,
+            Answer::Lapped => Code::Lapped,
         }
     }
 }

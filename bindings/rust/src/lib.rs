@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Shared-memory message segments, as the shmwire specification defines them byte for byte.
 //!
-//! Each segment format is a *profile* with a module of its own. This version has [`dmxp`]: up to 256 bounded queues with
-//! any number of producers and consumers, in any number of processes. Everything here is written from the specification,
-//! in Rust; no C is linked but the C library.
+//! Each segment format is a *profile* with a module of its own. This version has [`dmxp`], up to 256 bounded queues with
+//! any number of producers and consumers, and [`ouroboros`], a log with one writer and any number of readers, in any number of
+//! processes. Everything here is written from the specification, in Rust; no C is linked but the C library.
 //!
 //! # Results and errors
 //!
@@ -18,8 +18,8 @@
 //!
 //! # Threads, processes, forks
 //!
-//! Handles are `Send` and `Sync`, and cheap to clone. Dropping the last one unmaps the segment; nothing here ever removes
-//! one but [`unlink`]. After `fork()` the child may go on with its parent's handles.
+//! Handles are `Send` and `Sync`; those of dmxp are cheap to clone. Dropping the last one unmaps the segment; nothing here ever removes
+//! one but [`unlink`]. After `fork()` the child may go on with its parent's handles, except that the writer of a log stays the parent.
 //!
 //! # Hostile segments
 //!
@@ -50,12 +50,16 @@ mod process;
 mod wait;
 
 pub mod dmxp;
+pub mod ouroboros;
 
 /// The examples of README.md, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use bytes::SharedCount;
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 #[cfg(feature = "driver")]

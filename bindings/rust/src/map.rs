@@ -184,6 +184,26 @@ impl Map {
         Ok(Lock(file))
     }
 
+    /// Take the segment lock for as long as this mapping lives, or until [`Map::unclaim`]: `Busy` when another mapping has it and
+    /// `wait` is not set. The lock belongs to our file description, which forked children share.
+    pub(crate) fn claim(&self, wait: bool) -> Result<()> {
+        let operation = if wait { libc::LOCK_EX } else { libc::LOCK_EX | libc::LOCK_NB };
+        retry(|| {
+            // SAFETY: the descriptor is open; the call touches no memory.
+            unsafe { libc::flock(self.file.as_raw_fd(), operation) }
+        })
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::EWOULDBLOCK) => Error::Busy,
+            _ => Error::System(error),
+        })
+    }
+
+    /// Give the lock of [`Map::claim`] back.
+    pub(crate) fn unclaim(&self) {
+        // SAFETY: the descriptor is open; the call touches no memory.
+        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_UN) };
+    }
+
     /// Copy bytes out of a mapping that may have been truncated, through the kernel: slow, and never SIGBUS.
     pub(crate) fn read_guarded(&self, offset: u64, to: &mut [u8]) -> Result<()> {
         let wanted = offset.checked_add(to.len() as u64).ok_or(Error::InvalidArgument("the range is beyond 2^64"))?;

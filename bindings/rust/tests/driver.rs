@@ -154,6 +154,41 @@ fn a_truncated_segment_is_survived() {
 }
 
 #[test]
+fn a_log_behind_the_driver() {
+    let name = Name::new("driver-log");
+    let mut driver = Driver::start();
+    let options = json!({"chunk_count": 2, "chunk_target_size": "64"});
+    driver.ok(json!({"cmd": "create", "profile": "ouroboros", "seg": name.0, "options": options}));
+    let open = |mode: &str, options: Value| json!({"cmd": "open", "profile": "ouroboros", "seg": name.0, "mode": mode, "options": options});
+    assert_eq!(driver.err(open("rw", json!({"resume": true}))), "BUSY");
+    let write = |h: u64, data: &str| json!({"cmd": "write", "h": h, "mode": "try", "items": [{"data": {"hex": data}}]});
+    assert_eq!(driver.ok(write(1, "00ff"))["results"], json!([{"st": "ok", "seq": "1"}]));
+    assert_eq!(driver.err(write(1, "")), "INVALID_ARGUMENT");
+    driver.ok(open("ro", json!({"from": "oldest"})));
+    assert_eq!(driver.err(write(2, "00")), "UNSUPPORTED");
+    let read = |mode: &str| json!({"cmd": "read", "h": 2, "mode": mode, "max": 4});
+    assert_eq!(driver.err(json!({"cmd": "read", "h": 2, "mode": "try", "buffer": 1})), "TOO_SMALL");
+    let item = json!({"data": {"hex": "00ff"}, "seq": "1", "chunk": 0, "token": "0", "skipped": "0", "view": 1});
+    assert_eq!(driver.ok(read("view")), json!({"st": "ok", "items": [item]}));
+    assert_eq!(driver.ok(read("try")), json!({"st": "empty", "items": []}));
+    assert_eq!(driver.err(read("peek")), "UNSUPPORTED");
+    let check = json!({"cmd": "call", "h": 2, "verb": "ouroboros.view_check", "args": {"v": 1}});
+    assert_eq!(driver.ok(check.clone())["st"], "ok");
+    let long = json!({"data": {"pat": 1, "seed": 3, "len": 100}});
+    driver.ok(json!({"cmd": "write", "h": 1, "mode": "batch", "items": [long, long]}));
+    assert_eq!(driver.ok(check)["st"], "lapped");
+    driver.ok(json!({"cmd": "seek", "h": 2, "to": "latest"}));
+    assert_eq!(driver.ok(read("batch"))["items"][0]["seq"], "3");
+    let info = driver.ok(json!({"cmd": "call", "h": 1, "verb": "ouroboros.info", "args": {}}));
+    assert_eq!(info, json!({"entries_written": "3", "max_payload": "124", "chunk_target_size": "64", "chunk_count": 2}));
+    driver.ok(json!({"cmd": "call", "h": 1, "verb": "ouroboros.validate", "args": {}}));
+    assert_eq!(driver.ok(json!({"cmd": "inspect", "h": 1}))["fields"]["row[0].token"], "2");
+    driver.ok(json!({"cmd": "close", "h": 1}));
+    driver.ok(open("rw", json!({"resume": true})));
+    driver.finish();
+}
+
+#[test]
 fn live_actors_certify_and_record() {
     let name = Name::new("driver-live");
     let mut writer = with_segment(&name);

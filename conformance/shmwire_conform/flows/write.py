@@ -63,10 +63,8 @@ def run_pairwise(case: Case, corpus: Corpus, session: Session) -> None:
 
 
 def _require_same_messages(profile: str, golden: bytes, content: bytes) -> None:
-    """Same channels, positions and payloads as the golden bytes; clock, pid and runtime are the driver's own."""
-    wanted, have = judge.messages(profile, golden), judge.messages(profile, content)
-    keep = ("channel", "pos", "data")
-    narrowed = [[{key: one[key] for key in keep} for one in side] for side in (wanted, have)]
+    """Same places and payloads as the golden bytes; clock, pid and runtime are the driver's own."""
+    narrowed = [[_without(item, ("meta",)) for item in judge.messages(profile, data)] for data in (golden, content)]
     complaints = differences(narrowed[0], narrowed[1], "messages")
     if complaints:
         raise Finding(f"the oracle reads other messages than were sent: {'; '.join(complaints[:3])}", on="A", diff=complaints)
@@ -74,14 +72,7 @@ def _require_same_messages(profile: str, golden: bytes, content: bytes) -> None:
 
 def _require_read(profile: str, content: bytes, session: Session, role: str) -> None:
     """The driver in `role` must see exactly what the oracle sees, without touching a byte."""
-    session.run([{"cmd": "open", "mode": "ro", "on": role}])
-    by_channel: dict[int, list[dict[str, Any]]] = {channel: [] for channel in judge.channels(profile, content)}
-    for message in judge.messages(profile, content):
-        by_channel[message["channel"]].append({key: message[key] for key in ("data", "pos", "meta")})
-    for channel, items in by_channel.items():
-        expected = {"ok": {"st": "ok" if items else "empty", "items": items}}
-        session.run([{"cmd": "read", "channel": channel, "mode": "peek", "max": 4096, "on": role, "expect": expected}])
-    session.run([{"cmd": "close", "on": role}])
+    session.run([{**step, "on": role} for step in judge.reading(profile, content)])
     if session.content() != content:
         diff = judge.byte_diff(profile, content, session.content())
         raise Finding("a reader modified the segment", on=role, diff=diff)

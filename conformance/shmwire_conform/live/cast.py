@@ -77,6 +77,17 @@ class Cast:
         self.helpers.append(process)
         return process
 
+    def played(self, role: str) -> list[DriverProcess]:
+        """The helpers in this role."""
+        return [one for one in self.helpers if one.role.partition(":")[0] == role]
+
+    def promote(self, helper: DriverProcess, label: str, plan: dict[str, Any]) -> Actor:
+        """A helper becomes an actor, on a plan that is known only now, and is armed."""
+        self.helpers.remove(helper)
+        actor = self.add(label, helper, plan, None)
+        demand(helper.request({"cmd": "arm", **actor.plan}), label, "arm")
+        return actor
+
     # -- the run -------------------------------------------------------------------------------------------------------
 
     def arm(self) -> None:

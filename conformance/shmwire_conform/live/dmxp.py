@@ -28,6 +28,7 @@ CHANNEL = 0
 LEAST_PAYLOAD = history.HEAD.size
 LIMIT_MS = 12_000  # a run that takes so long makes no progress; a healthy one takes less than a second
 END_S = 3.0  # in which a channel that nobody writes to any more must have room for END
+CALIBRATION: dict[str, Any] = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
 _AT_ONCE = 512  # messages of one read request when the runner drains a channel
 
 
@@ -80,6 +81,19 @@ class Shape:
         return ", ".join([shape, *extras])
 
 
+def mixes(able: list[str]) -> list[tuple[str, ...]]:
+    """One mix: everybody writes and reads at once."""
+    return [tuple(able)]
+
+
+def casting(shape: Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Who writes and who reads. A mix has one of each driver, at least two of each role."""
+    if shape.plan == "mix":
+        everyone = list(names) if len(names) > 1 else list(names) * 2
+        return everyone, everyone
+    return [names[0]] * shape.writers, [names[-1]] * shape.readers
+
+
 def bytes_needed(shape: Shape, channels: int = 1) -> int:
     constants: dict[str, int] = oracle("dmxp").C
     slot: int = oracle("dmxp").SLOT.size
@@ -103,7 +117,8 @@ def make_segment(creator: DriverProcess, segments: Segments, shape: Shape) -> st
 def plan_of(shape: Shape, role: str, number: int, locator: str, count: int, seed: int, limit_ms: int) -> dict[str, Any]:
     """The `arm` request of one actor."""
     return {
-        "profile": "dmxp", "seg": locator, "channel": CHANNEL, "role": role, "actor": number, "count": count,
+        "profile": "dmxp", "seg": locator, "channel": CHANNEL, "role": role, "actor": number,
+        "count": count if role == "write" else 0,
         "sizes": shape.lengths(), "seed": seed, "batch": shape.write_batch if role == "write" else shape.read_batch,
         "wait": shape.wait, "stutter_us": shape.stutter_us, "limit_ms": limit_ms,
     }  # fmt: skip

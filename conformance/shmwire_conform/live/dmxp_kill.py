@@ -30,14 +30,17 @@ EARLIEST, LATEST = 0.05, 0.6  # of the time that the run would take: when the vi
 WRITERS_KILLED, READERS_KILLED = 2, 2
 
 
-def run(
-    cast: Cast, segments: Segments, locator: str, shape: dmxp.Shape, when: list[float], recoverer: DriverProcess
-) -> str:
-    """The whole of it; returns what happened in words. `when` are seconds from the start, one for each victim. Helpers of the
-    cast that are called claimer die holding a claim."""
+def helpers(shape: dmxp.Shape, names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Roles beside the actors, and who plays them: one that dies holding a claim, one that recovers."""
+    claimers = [("claimer", names[0])] if shape.plan == "kill-writers" else []
+    return [*claimers, ("recoverer", names[-1])]
+
+
+def run(cast: Cast, segments: Segments, locator: str, shape: dmxp.Shape, when: list[float]) -> str:
+    """The whole of it; returns what happened in words. `when` are seconds from the start, one for each victim."""
     path = segments.file_of(locator)
     victims = cast.writers[:WRITERS_KILLED] if shape.plan == "kill-writers" else cast.readers[:READERS_KILLED]
-    claimers = [one for one in cast.helpers if one.role.startswith("claimer")]
+    claimers, (recoverer,) = (cast.played(role) for role in ("claimer", "recoverer"))
     cast.arm()
     cast.go()
     claimed = _kill_all(cast, victims, claimers, locator, when)

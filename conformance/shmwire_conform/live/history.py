@@ -12,8 +12,9 @@ from pathlib import Path
 MAGIC = 0x57524853
 MESSAGE_TYPE = 1
 END_TYPE = 0xFFFF_FFFF
+LONGEST = 65536  # bytes of a payload
 HEAD = struct.Struct("<IIQII")  # magic, actor, sequence, length, seed
-RECORD = struct.Struct("<IIQQIIII")  # actor, message_type, sequence, position, length, sender_pid, crc, 0
+RECORD = struct.Struct("<IIQQIIII")  # actor, message_type, sequence, position, length, sender_pid, crc, skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,20 @@ class Record:
     length: int
     sender_pid: int
     crc: int
+    skipped: int = 0  # only in profiles whose readers can be overtaken
 
 
 @functools.cache
 def _body(base: int) -> bytes:
-    """byte j = (31 base + 17 j + 101 (j >> 8)) mod 256, long enough for every profile's largest live payload."""
-    return bytes((31 * base + 17 * j + 101 * (j >> 8)) & 255 for j in range(4096))
+    """byte j = (31 base + 17 j + 101 (j >> 8)) mod 256, as long as the longest live payload of any case. Each row of 256 bytes is the first
+    one with a number added to its bytes."""
+    row = bytes((31 * base + 17 * j) & 255 for j in range(256))
+    return b"".join(row.translate(_plus(101 * k & 255)) for k in range(LONGEST // 256))
+
+
+@functools.cache
+def _plus(number: int) -> bytes:
+    return bytes((byte + number) & 255 for byte in range(256))
 
 
 def payload(actor: int, sequence: int, length: int, seed: int) -> bytes:
@@ -52,7 +61,7 @@ def parse(path: Path) -> list[Record]:
     except FileNotFoundError:
         return []
     whole = len(data) // RECORD.size * RECORD.size
-    return [Record(a, t, s, p, n, pid, crc) for a, t, s, p, n, pid, crc, _ in RECORD.iter_unpack(data[:whole])]
+    return [Record(*values) for values in RECORD.iter_unpack(data[:whole])]
 
 
 def of_payload(data: bytes, position: int, message_type: int, sender_pid: int) -> Record:

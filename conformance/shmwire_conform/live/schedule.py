@@ -2,8 +2,8 @@
 """Which live runs on which drivers, one at a time, each scaled to the slowest driver in it.
 
 A `live` case is a shape: how many writers and readers, of which capacity, waiting how. Plans: "pair" runs it for ordered pairs of
-drivers (writers of one, readers of the other), "mix" once with a writer and a reader of every driver, "kill-writers" and
-"kill-readers" for the pairs of the quick tier, "commit" for each driver alone.
+drivers (writers of one, readers of the other), "mix" with all drivers at once, "kill-…" for the pairs of the quick tier, "commit" for
+each driver alone. What these mean for a profile is up to its modules, which _PROFILES names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import traceback
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..cases import Case, Corpus
 from ..errors import Finding, HarnessError, UsageError
@@ -23,15 +25,24 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_kill
-from .cast import Cast, demand
-from .observer import Commit
+from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill
+from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
 LEAST_COUNT = 240
 CALIBRATION_S = 0.05
-COMMIT_CHANNELS = 24
-_PROFILES = {"dmxp"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Modules that have the same functions for every profile: of the plans pair and mix, of kill-…, and of commit, if there is one."""
+
+    runs: Any
+    kills: Any
+    commits: Any = None
+
+
+_PROFILES = {"dmxp": Profile(dmxp, dmxp_kill, dmxp_commit), "ouroboros": Profile(ouroboros, ouroboros_kill)}
 
 
 def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Selection, into: Plan) -> list[Unit]:
@@ -47,7 +58,8 @@ def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Sel
 
 
 def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, tier: str) -> None:
-    shape = dmxp.Shape.of(case.raw["live"])
+    module = _PROFILES[case.profile].runs
+    shape = module.Shape.of(case.raw["live"])
     needs = frozenset(case.needs)
     role = frozenset({case.cls}) | needs
     if shape.plan == "commit":
@@ -59,8 +71,7 @@ def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, t
         for name in names:
             if name not in able:
                 own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
-        if able:
-            own.units.append(Unit(case, "live", case.cls, tuple(able)))
+        own.units += [Unit(case, "live", case.cls, mix) for mix in module.mixes(able) if mix]
         return
     whole: Demands = {"A": role, "B": role}
     for pair in pairs(names, tier if shape.plan == "pair" else "quick"):
@@ -78,33 +89,33 @@ class Live:
     def __init__(self, runner: Runner, seed: int) -> None:
         self._runner = runner
         self._seed = seed
-        self._rates: dict[str, float] = {}
+        self._rates: dict[tuple[str, str], float] = {}
 
     # -- speed ---------------------------------------------------------------------------------------------------------
 
-    def rate(self, name: str) -> float:
+    def rate(self, profile: str, name: str) -> float:
         """Messages a second of one writer and one reader of a driver, measured once."""
-        if name not in self._rates:
+        if (profile, name) not in self._rates:
             count, seconds = 500, 0.0
             while seconds < CALIBRATION_S and count <= 256_000:
-                seconds = self._measure(name, count)
+                seconds = self._measure(profile, name, count)
                 count *= 4
-            self._rates[name] = count / 4 / max(seconds, 1e-4)
-        return self._rates[name]
+            self._rates[profile, name] = count / 4 / max(seconds, 1e-4)
+        return self._rates[profile, name]
 
-    def _measure(self, name: str, count: int) -> float:
-        raw = {"plan": "pair", "writers": 1, "readers": 1, "capacity": "64", "sizes": [64]}
-        shape, cast = dmxp.Shape.of(raw), self._new_cast(Transcript("calibration", {}))
+    def _measure(self, profile: str, name: str, count: int) -> float:
+        module = _PROFILES[profile].runs
+        shape, cast = module.Shape.of(module.CALIBRATION), self._new_cast(Transcript("calibration", {}))
         clean = False
         try:
-            locator = self._prepare(cast, shape, [name], [name], count, 1, dmxp.LIMIT_MS)
+            locator = self._prepare(cast, module, shape, [name], [name], count, 1, shape.limit_ms)
             path = self._runner.segments.file_of(locator)
             cast.arm()
             begun = time.monotonic()
             cast.go()
             cast.collect(cast.writers)
             seconds = time.monotonic() - begun
-            dmxp.end_readers(cast, locator, path)
+            module.end_readers(cast, locator, path)
             cast.reset()
             clean = True
             return seconds
@@ -112,12 +123,13 @@ class Live:
             cast.release(clean=clean)
             self._tidy(cast)
 
-    def count_for(self, shape: dmxp.Shape, names: tuple[str, ...]) -> int:
+    def count_for(self, profile: str, shape: Any, names: tuple[str, ...]) -> int:
         """Messages of one writer: the shape's number, fewer if a driver is slow, whole batches."""
-        slowest = min(self.rate(name) for name in set(names))
-        total = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S / shape.rounds)))
-        each = max(1, total // shape.writers)
-        return -(-each // shape.write_batch) * shape.write_batch
+        slowest = min(self.rate(profile, name) for name in set(names))
+        total: int = max(LEAST_COUNT, min(shape.count, int(slowest * TARGET_S / shape.rounds)))
+        each = max(1, total // int(shape.writers))
+        batch = int(shape.write_batch)
+        return -(-each // batch) * batch
 
     # -- one run -------------------------------------------------------------------------------------------------------
 
@@ -130,7 +142,8 @@ class Live:
     def _prepare(
         self,
         cast: Cast,
-        shape: dmxp.Shape,
+        module: Any,
+        shape: Any,
         writers: list[str],
         readers: list[str],
         count: int,
@@ -141,13 +154,13 @@ class Live:
         segments = self._runner.segments
         creator = self._take(writers[0])
         cast.helper(creator, f"creator:{writers[0]}")
-        locator = dmxp.make_segment(creator, segments, shape)
+        locator: str = module.make_segment(creator, segments, shape)
         cast.locator = locator
         for index, name in enumerate(writers):
-            plan_ = dmxp.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)
+            plan_ = module.plan_of(shape, "write", index + 1, locator, count, seed, limit_ms)
             cast.add(f"w{index}:{name}", self._take(name), plan_, None)
         for index, name in enumerate(readers):
-            plan_ = dmxp.plan_of(shape, "read", 1000 + index, locator, 0, seed, limit_ms)
+            plan_ = module.plan_of(shape, "read", 1000 + index, locator, count, seed, limit_ms)
             cast.add(f"r{index}:{name}", self._take(name), plan_, Path(segments.path()))
         return locator
 
@@ -167,7 +180,7 @@ class Live:
         transcript, begun = Transcript(unit.case.id, described, params), time.monotonic()
         try:
             result = Result(unit, "PASS", blame=sorted(set(unit.drivers)))
-            for _ in range(dmxp.Shape.of(unit.case.raw["live"]).rounds):
+            for _ in range(_PROFILES[unit.case.profile].runs.Shape.of(unit.case.raw["live"]).rounds):
                 result.details = self._round(unit, transcript, rng)
         except Finding as found:
             guilty = found.on.rpartition(":")[2]
@@ -196,53 +209,26 @@ class Live:
             self._tidy(cast)
 
     def _perform(self, unit: Unit, cast: Cast, rng: random.Random) -> dict[str, object]:
-        shape = dmxp.Shape.of(unit.case.raw["live"])
+        profile = unit.case.profile
+        module, kills, commits = (getattr(_PROFILES[profile], part) for part in ("runs", "kills", "commits"))
+        shape, segments = module.Shape.of(unit.case.raw["live"]), self._runner.segments
         if shape.plan == "commit":
-            return self._commit(unit, cast, shape)
-        writers, readers = _casting(shape, unit.drivers)
+            name = unit.drivers[0]
+            return {"summary": commits.run(cast, segments, shape, cast.helper(self._take(name), f"creator:{name}"))}
+        writers, readers = module.casting(shape, unit.drivers)
         seed = rng.randrange(1, 1 << 32)
-        count = self.count_for(shape, unit.drivers)
+        count = self.count_for(profile, shape, unit.drivers)
         if shape.plan.startswith("kill"):
-            locator = self._prepare(cast, shape, writers, readers, count, seed, dmxp_kill.LIMIT_MS)
-            if shape.plan == "kill-writers":
-                cast.helper(self._take(writers[0]), f"claimer:{writers[0]}")
-            recoverer = cast.helper(self._take(readers[0]), f"recoverer:{readers[0]}")
-            expected = count * shape.writers / min(self.rate(name) for name in set(unit.drivers))
-            when = dmxp_kill.moments(rng, expected)
-            outcome = dmxp_kill.run(cast, self._runner.segments, locator, shape, when, recoverer)
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed, kills.LIMIT_MS)
+            for role, name in kills.helpers(shape, unit.drivers):
+                cast.helper(self._take(name), f"{role}:{name}")
+            expected = count * shape.writers / min(self.rate(profile, name) for name in set(unit.drivers))
+            outcome = kills.run(cast, segments, locator, shape, kills.moments(rng, expected))
         else:
-            locator = self._prepare(cast, shape, writers, readers, count, seed, shape.limit_ms)
-            outcome = dmxp.run_to_end(cast, self._runner.segments, locator, shape, rng)
+            locator = self._prepare(cast, module, shape, writers, readers, count, seed, shape.limit_ms)
+            outcome = module.run_to_end(cast, segments, locator, shape, rng)
         summary = shape.describe(count * shape.writers)
         return {"count": count * shape.writers, "seed": seed, "summary": f"{summary}{'; ' if outcome else ''}{outcome}"}
-
-    def _commit(self, unit: Unit, cast: Cast, shape: dmxp.Shape) -> dict[str, object]:
-        """Create channel after channel while the runner looks at the bytes."""
-        name = unit.drivers[0]
-        creator = cast.helper(self._take(name), f"creator:{name}")
-        cast.locator = self._runner.segments.posix()
-        options = {"size": str(dmxp.bytes_needed(shape, COMMIT_CHANNELS)), "payload_layout": shape.payload_layout}
-        request = {"cmd": "create", "profile": "dmxp", "seg": cast.locator, "options": options}
-        handle = demand(creator.request(request), creator.role, "create")["h"]
-        observer = Commit(self._runner.segments.file_of(cast.locator), COMMIT_CHANNELS, shape.capacity)
-        try:
-            for channel in range(COMMIT_CHANNELS):
-                args = {"channel": channel, "capacity": str(shape.capacity)}
-                call = {"cmd": "call", "h": handle, "verb": "dmxp.channel_create", "args": args}
-                demand(creator.request(call), creator.role, "channel_create")
-        finally:
-            observer.finish(COMMIT_CHANNELS)
-        observer.require()
-        demand(creator.request({"cmd": "reset"}), creator.role, "reset")
-        return {"summary": f"{observer.looks} channels of {shape.capacity} slots seen at the moment of their commit"}
-
-
-def _casting(shape: dmxp.Shape, names: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Who writes and who reads. A mix has one of each driver, at least two of each role."""
-    if shape.plan == "mix":
-        everyone = list(names) if len(names) > 1 else list(names) * 2
-        return everyone, everyone
-    return [names[0]] * shape.writers, [names[-1]] * shape.readers
 
 
 def _refuse_sanitizer_reports(cast: Cast) -> None:

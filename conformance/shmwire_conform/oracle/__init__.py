@@ -9,7 +9,9 @@ a module of its name with the same functions:
     locate(data, name)      its (offset, size)
     encode(data, name, n)   (offset, bytes) that store n there
     name_at(data, offset)   "channel[0].head+2": the field that a byte belongs to
-    channels(data)          the live channels
     messages(data, choice)  the messages that a reader must deliver, oldest first, channel by channel
+    items(data)             the same in the form of the items of a `read` reply
+    reading(data)           steps that read the segment without changing it, with the answers that they must get
+    READ_CLASS              the class that a driver must claim for those steps
     findings(data)          what is wrong with a segment at rest, with rule ids
 """

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .layout import Block, Finding, Image, load
 
@@ -14,6 +15,8 @@ C = LAYOUT.constants
 HEADER, CHANNEL, SLOT = (LAYOUT.structs[name] for name in ("header", "channel", "slot"))
 META = ("message_id", "timestamp_ns", "message_type", "sender_pid", "sender_runtime", "flags")
 CHOICES = ("crate", "document", "auto")
+READ_CLASS = "inspect"  # what a driver must claim to look at a segment that another one made
+_WIDE = ("message_id", "timestamp_ns")  # u64 fields of meta travel as decimal strings
 _MASK = (1 << 64) - 1
 _NAME = re.compile(r"channel\[(\d+)\](?:\.slot\[(\d+)\])?")
 
@@ -251,3 +254,24 @@ def messages(data: bytes, choice: str = "crate") -> list[Message]:
         raise ValueError(f"{choice} is none of {CHOICES}")
     seg = Segment(data)
     return [message for channel in seg.live() for message in seg.messages(channel, choice)]
+
+
+def items(data: bytes) -> list[dict[str, Any]]:
+    """The same in the form of the items of a `read` reply, with the channel of each."""
+    found = []
+    for one in messages(data):
+        meta = {name: str(value) if name in _WIDE else value for name, value in one.meta.items()}
+        found.append({"channel": one.channel, "pos": str(one.position), "data": {"hex": one.payload.hex()}, "meta": meta})
+    return found
+
+
+def reading(data: bytes) -> list[dict[str, Any]]:
+    """The steps of a driver that looks at every channel without changing it, with the answers that it must give."""
+    by_channel: dict[int, list[dict[str, Any]]] = {channel: [] for channel in channels(data)}
+    for item in items(data):
+        by_channel[item["channel"]].append({key: item[key] for key in ("data", "pos", "meta")})
+    steps: list[dict[str, Any]] = [{"cmd": "open", "mode": "ro"}]
+    for channel, found in by_channel.items():
+        answer = {"ok": {"st": "ok" if found else "empty", "items": found}}
+        steps.append({"cmd": "read", "channel": channel, "mode": "peek", "max": 4096, "expect": answer})
+    return [*steps, {"cmd": "close"}]

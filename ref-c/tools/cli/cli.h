@@ -22,11 +22,14 @@ enum option_id {
     OPT_CAPACITY,
     OPT_CHANNEL,
     OPT_CHANNELS,
+    OPT_CHUNKS,
+    OPT_CHUNK_TARGET,
     OPT_COUNT,
     OPT_DIR,
     OPT_DRY_RUN,
     OPT_FOLLOW,
     OPT_FORMAT,
+    OPT_FROM,
     OPT_HELP,
     OPT_JSON,
     OPT_LAST,
@@ -46,6 +49,7 @@ struct option_row {
     const char *argument; /* name of the value; NULL = a switch */
     const char *choices;  /* "a|b|c"; NULL = anything */
     const char *help;     /* one line, no full stop */
+    const char *profile;  /* the only one that has it, which `help` names too; NULL = any */
 };
 
 #define MOST_OPERANDS 2
@@ -85,6 +89,9 @@ static inline bool given(const struct args *args, enum option_id id)
 /* The value of a numeric option, or fallback. EXIT_USAGE, after a diagnostic, for something else than an integer from least to
  * most. */
 int number_option(const struct args *args, enum option_id id, uint64_t least, uint64_t most, uint64_t fallback, uint64_t *out);
+
+/* EXIT_USAGE, after a diagnostic, if an option is given that another profile has and this one has not. */
+int check_options(const struct args *args, const char *profile);
 
 /* help.c */
 void print_help(void);

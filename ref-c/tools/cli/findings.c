@@ -37,7 +37,7 @@ void findings_print(const struct findings *findings)
         else
             printf("note  ");
         if (finding->channel != NO_CHANNEL)
-            printf("channel %u", (unsigned)finding->channel);
+            printf("%s %u", findings->part, (unsigned)finding->channel);
         if (finding->position != NO_POSITION)
             printf(" position %llu", (unsigned long long)finding->position);
         printf("%s%s", finding->channel != NO_CHANNEL ? ": " : "", finding->text);
@@ -58,9 +58,9 @@ void findings_json(const struct findings *findings, struct json *json)
         json_text(json, "severity", finding->severity == ERROR ? "error" : "note");
         json_text(json, "rule", finding->rule);
         if (finding->channel != NO_CHANNEL)
-            json_number(json, "channel", finding->channel);
+            json_number(json, findings->part, finding->channel);
         else
-            json_null(json, "channel");
+            json_null(json, findings->part);
         if (finding->position != NO_POSITION)
             json_u64(json, "position", finding->position);
         else

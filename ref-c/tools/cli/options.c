@@ -11,29 +11,41 @@
 #define LIST(...) ((const enum option_id[]){__VA_ARGS__, OPT_HELP, OPT_COUNT_OF_OPTIONS})
 
 const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
-    [OPT_ALL] = {"all", 'a', NULL, NULL, "print tombstones too"},
-    [OPT_ALL_DEAD] = {"all-dead", 0, NULL, NULL, "your word that no other process uses the segment"},
-    [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL, "slots of each channel, a power of two (default 1024)"},
-    [OPT_CHANNEL] = {"channel", 'c', "N", NULL, "this channel only"},
-    [OPT_CHANNELS] = {"channels", 0, "N", NULL, "channels to make, numbered from 0 (default 1)"},
-    [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel (default 0)"},
-    [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm"},
-    [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything"},
-    [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted"},
+    [OPT_ALL] = {"all", 'a', NULL, NULL, "print tombstones too (dmxp)", "dmxp"},
+    [OPT_ALL_DEAD] = {"all-dead", 0, NULL, NULL, "your word that no other process uses the segment", NULL},
+    [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL, "slots of each channel, a power of two (dmxp, default 1024)", "dmxp"},
+    [OPT_CHANNEL] = {"channel", 'c', "N", NULL, "this channel only (dmxp)", "dmxp"},
+    [OPT_CHANNELS] = {"channels", 0, "N", NULL, "channels to make, numbered from 0 (dmxp, default 1)", "dmxp"},
+    [OPT_CHUNKS] = {"chunks", 0, "N", NULL, "chunks that the ring is cut into (ouroboros, default 4)", "ouroboros"},
+    [OPT_CHUNK_TARGET] = {"chunk-target", 0, "B", NULL, "bytes after which the next chunk begins (ouroboros, default 262144)",
+                          "ouroboros"},
+    [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel, or entries to write (default 0)", NULL},
+    [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm", NULL},
+    [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything",
+                     NULL},
+    [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted", NULL},
     [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw",
-                    "text (default on a terminal), jsonl (default elsewhere), or the payloads alone"},
-    [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help"},
-    [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it"},
-    [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel (default 10)"},
-    [OPT_MILLISECONDS] = {"ms", 0, "N", NULL, "length of each measurement in milliseconds (default 300)"},
-    [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document", "payload layout of the new segment (default crate)"},
+                    "text (default on a terminal), jsonl (default elsewhere), or the payloads alone", NULL},
+    [OPT_FROM] = {"from", 0, "START", "oldest|latest|auto",
+                  "the first chunk to print: the oldest, the latest, or the very first if it is still there, else the latest "
+                  "(ouroboros, default auto)",
+                  "ouroboros"},
+    [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help", NULL},
+    [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it", NULL},
+    [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel or log (default 10)", NULL},
+    [OPT_MILLISECONDS] = {"ms", 0, "N", NULL, "length of each measurement in milliseconds (default 300)", NULL},
+    [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document",
+                        "payload layout of the new segment (dmxp, default crate)", "dmxp"},
     [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
-                            "where payloads are if header.payload_layout is 0 (default auto; the libraries' default is crate)"},
-    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp",
-                     "take the segment for one of this profile instead of looking at its magic"},
-    [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)"},
-    [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message (default 64)"},
-    [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL, "also watch for N milliseconds and report channels whose head does not move"},
+                            "where payloads are if header.payload_layout is 0 (dmxp, default auto; libraries: crate)",
+                            "dmxp"},
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros",
+                     "take the segment for one of this profile instead of looking at its magic", NULL},
+    [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)", NULL},
+    [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message (default 64)", NULL},
+    [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL,
+                      "also watch for N milliseconds and report channels whose head does not move (dmxp)",
+                      "dmxp"},
 };
 
 const struct verb_row verb_table[] = {
@@ -42,9 +54,9 @@ const struct verb_row verb_table[] = {
      "channels, messages waiting, owner, mode, time since the last change of the file's status, and the processes that map "
      "it; a ? there says that the maps of some processes could not be read.",
      LIST(OPT_DIR, OPT_JSON), verb_ls},
-    {"inspect", "SEG", 1, 1, "decode the header and the channels and say how they are",
-     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if a channel or the header has a "
-     "problem.",
+    {"inspect", "SEG", 1, 1, "decode the header and the channels or chunks and say how they are",
+     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if the header, a channel or a chunk "
+     "has a problem.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
     {"validate", "SEG", 1, 1, "check every rule that bytes can show to be broken",
      "Prints every finding with the id of its rule. Errors count for the exit code, notes do not.",
@@ -52,16 +64,21 @@ const struct verb_row verb_table[] = {
     {"dump", "SEG", 1, 1, "print the messages that wait in the segment",
      "Prints the published and unconsumed messages, channel by channel, oldest first, and consumes none. Stops at the tail that "
      "each channel had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt "
-     "message gives a diagnostic and exit 1, and the others are still printed.",
-     LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
+     "message gives a diagnostic and exit 1, and the others are still printed.\n"
+     "Of a log (ouroboros) it prints the entries that can be read, from the chunk that --from names to the last one that was "
+     "there at the start. Entries overwritten meanwhile are counted on standard error.",
+     LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_FROM, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
     {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
      "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is "
-     "counted on standard error. With -f it ends at SIGINT or SIGTERM.",
+     "counted on standard error, and so is what the writer of a log (ouroboros) overwrites. With -f it ends at SIGINT or "
+     "SIGTERM.",
      LIST(OPT_FOLLOW, OPT_LAST, OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_tail},
     {"gen", "SEG", 1, 1, "make a segment with known messages",
-     "Writes. Makes a new segment, as large as its channels need; the same options give the same bytes. Refuses a name that is "
-     "taken.",
-     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON), verb_gen},
+     "Writes. Makes a new segment, as large as its channels or chunks need; the same options give the same bytes. Refuses a name "
+     "that is taken. Without --profile the segment is one of profile dmxp.",
+     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_CHUNKS, OPT_CHUNK_TARGET, OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED,
+          OPT_JSON),
+     verb_gen},
     {"diff", "A B", 2, 2, "compare two segments field by field",
      "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.", LIST(OPT_PROFILE, OPT_JSON),
      verb_diff},
@@ -71,7 +88,7 @@ const struct verb_row verb_table[] = {
      LIST(OPT_JSON), verb_snapshot},
     {"recover", "SEG", 1, 1, "repair what dead processes left behind",
      "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless "
-     "--all-dead is given.",
+     "--all-dead is given. A log (ouroboros) has nothing to recover: exit 3.",
      LIST(OPT_PROFILE, OPT_ALL_DEAD, OPT_DRY_RUN, OPT_JSON), verb_recover},
     {"bench", "", 0, 0, "measure quickly on this machine",
      "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev "
@@ -181,5 +198,15 @@ int number_option(const struct args *args, enum option_id id, uint64_t least, ui
         return usage_error("%s: --%s is an integer from %llu to %llu", args->verb->name, option_table[id].name,
                            (unsigned long long)least, (unsigned long long)most);
     *out = value;
+    return EXIT_OK;
+}
+
+int check_options(const struct args *args, const char *profile)
+{
+    for (size_t id = 0; id < OPT_COUNT_OF_OPTIONS; id++) {
+        const struct option_row *row = &option_table[id];
+        if (given(args, (enum option_id)id) && row->profile != NULL && strcmp(row->profile, profile) != 0)
+            return usage_error("%s: --%s is for profile %s, not %s", args->verb->name, row->name, row->profile, profile);
+    }
     return EXIT_OK;
 }

@@ -15,6 +15,13 @@ static int not_in_profile(const struct args *args, const struct cli_profile *pro
     return unsupported_error("profile %s has no %s", profile->name, args->verb->name);
 }
 
+/* view_open, and a look at the options with the profile known. */
+static int open_segment(const struct args *args, struct view *view)
+{
+    const int rc = view_open(args, args->operand[0], view);
+    return rc == EXIT_OK ? check_options(args, view->profile->name) : rc;
+}
+
 /* The findings of a segment, on the heap. */
 static int look(const struct args *args, const struct view *view, struct findings **out)
 {
@@ -25,6 +32,7 @@ static int look(const struct args *args, const struct view *view, struct finding
     struct findings *findings = calloc(1, sizeof(*findings));
     if (findings == NULL)
         return io_error("out of memory");
+    findings->part = view->profile->part;
     *out = findings;
     return view->profile->find(view, stall_ms, findings);
 }
@@ -33,7 +41,7 @@ int verb_inspect(const struct args *args)
 {
     struct view view;
     struct findings *findings = NULL;
-    int rc = view_open(args, args->operand[0], &view);
+    int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
         rc = look(args, &view, &findings);
     if (rc == EXIT_OK)
@@ -68,7 +76,7 @@ int verb_validate(const struct args *args)
 {
     struct view view;
     struct findings *findings = NULL;
-    int rc = view_open(args, args->operand[0], &view);
+    int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
         rc = look(args, &view, &findings);
     if (rc == EXIT_OK) {
@@ -83,7 +91,7 @@ int verb_validate(const struct args *args)
 int verb_dump(const struct args *args)
 {
     struct view view;
-    int rc = view_open(args, args->operand[0], &view);
+    int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
         rc = view.profile->dump != NULL ? view.profile->dump(args, &view) : not_in_profile(args, view.profile);
     view_close(&view);
@@ -93,7 +101,7 @@ int verb_dump(const struct args *args)
 int verb_tail(const struct args *args)
 {
     struct view view;
-    int rc = view_open(args, args->operand[0], &view);
+    int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
         rc = view.profile->tail != NULL ? view.profile->tail(args, &view) : not_in_profile(args, view.profile);
     view_close(&view);
@@ -103,7 +111,7 @@ int verb_tail(const struct args *args)
 int verb_recover(const struct args *args)
 {
     struct view view;
-    int rc = view_open(args, args->operand[0], &view);
+    int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
         rc = view.profile->recover != NULL ? view.profile->recover(args, &view) : not_in_profile(args, view.profile);
     view_close(&view);
@@ -121,7 +129,9 @@ int verb_gen(const struct args *args)
     char locator[PATH_ROOM];
     char path[PATH_ROOM];
     const struct cli_profile *profile = chosen_profile(args);
-    const int rc = resolve_segment(args->operand[0], locator, path);
+    int rc = resolve_segment(args->operand[0], locator, path);
+    if (rc == EXIT_OK)
+        rc = check_options(args, profile->name);
     if (rc != EXIT_OK)
         return rc;
     return profile->gen != NULL ? profile->gen(args, locator, path) : not_in_profile(args, profile);

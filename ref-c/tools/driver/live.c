@@ -27,11 +27,12 @@ struct live {
     bool block; /* wait in the kernel instead of spinning */
     uint32_t actor;
     uint32_t seed;
-    uint64_t count; /* messages to write */
+    uint64_t count; /* messages to write; in lossy profiles also the position that a reader ends at */
     size_t batch;   /* messages per call */
     size_t size_count;
     size_t *sizes;
     uint64_t stutter_us;
+    uint64_t slow_us; /* a reader's pause after each message */
     uint64_t limit_ns;
     FILE *history;
     struct live_message *messages; /* batch of them, each with its own buffer */
@@ -105,6 +106,7 @@ static bool write_record(FILE *history, const struct live_message *message)
     store(record + 24, message->length, 4);
     store(record + 28, message->sender_pid, 4);
     store(record + 32, crc32(0, message->data, (uInt)message->length), 4);
+    store(record + 36, message->skipped < UINT32_MAX ? message->skipped : UINT32_MAX, 4);
     return fwrite(record, sizeof(record), 1, history) == 1;
 }
 
@@ -122,9 +124,8 @@ static int take_sizes(struct request *rq, struct live *live)
     const cJSON *size;
     cJSON_ArrayForEach (size, sizes) {
         const double value = cJSON_IsNumber(size) ? size->valuedouble : -1.0;
-        if (!(value >= PAYLOAD_HEAD && value <= (double)live->profile->largest_payload))
-            return request_fail(rq, DRIVER_BAD_REQUEST, "sizes holds something else than %u to %zu", PAYLOAD_HEAD,
-                                live->profile->largest_payload);
+        if (!(value >= PAYLOAD_HEAD && value <= (double)DRIVER_LONGEST_DATA))
+            return request_fail(rq, DRIVER_BAD_REQUEST, "sizes holds something else than %u and more", PAYLOAD_HEAD);
         live->sizes[live->size_count++] = (size_t)value;
     }
     return SHMW_OK;
@@ -152,6 +153,8 @@ static int take_plan(struct request *rq, struct live *live)
     if (rc == SHMW_OK)
         rc = want_u64(rq, rq->body, "stutter_us", UINT32_MAX, &live->stutter_us);
     if (rc == SHMW_OK)
+        rc = want_u64(rq, rq->body, "slow_us", UINT32_MAX, &live->slow_us);
+    if (rc == SHMW_OK)
         rc = need_u64(rq, rq->body, "limit_ms", UINT32_MAX, &limit_ms);
     if (rc != SHMW_OK)
         return rc;
@@ -178,9 +181,12 @@ static int open_history(struct request *rq, struct live *live)
     return live->history != NULL ? SHMW_OK : request_fail(rq, SHMW_SYSTEM, "%s: %s", path, strerror(errno));
 }
 
-static int make_buffers(struct live *live)
+static int make_buffers(struct request *rq, struct live *live)
 {
-    const size_t each = live->profile->largest_payload;
+    const size_t each = live->profile->live_payload_limit(live->port);
+    for (size_t i = 0; i < live->size_count; i++)
+        if (live->sizes[i] > each)
+            return request_fail(rq, DRIVER_BAD_REQUEST, "sizes holds %zu, above %zu", live->sizes[i], each);
     live->messages = calloc(live->batch, sizeof(*live->messages));
     live->buffers = calloc(live->batch, each);
     if (live->messages == NULL || live->buffers == NULL)
@@ -202,7 +208,8 @@ int live_arm(struct request *rq, const struct profile *profile, struct live **ou
     if (rc == SHMW_OK)
         rc = take_plan(rq, live);
     if (rc == SHMW_OK)
-        rc = profile->open(rq, seg, false, 0, field(rq->body, "options"), &live->segment);
+        rc = profile->live_open != NULL ? profile->live_open(rq, seg, live->writer, rq->body, &live->segment)
+                                        : profile->open(rq, seg, false, 0, field(rq->body, "options"), &live->segment);
     if (rc == SHMW_OK)
         rc = profile->live_attach(rq, live->segment, rq->body, &live->port);
     if (rc == SHMW_OK)
@@ -212,7 +219,7 @@ int live_arm(struct request *rq, const struct profile *profile, struct live **ou
     /* A batch that the channel can never take at once would be FULL for ever. */
     const size_t most = profile->live_batch_limit(live->port);
     live->batch = live->batch < most ? live->batch : most;
-    return make_buffers(live);
+    return make_buffers(rq, live);
 }
 
 void live_end(struct live *live)
@@ -231,13 +238,17 @@ void live_end(struct live *live)
 
 /* Running ---------------------------------------------------------------------------------------------------------- */
 
+static void pause_us(uint64_t us)
+{
+    const struct timespec pause = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+    if (us > 0)
+        nanosleep(&pause, NULL);
+}
+
 static void stutter(const struct live *live, uint64_t done_before, uint64_t done)
 {
-    if (live->stutter_us == 0 || done_before / STUTTER_EVERY == done / STUTTER_EVERY)
-        return;
-    const struct timespec pause = {.tv_sec = (time_t)(live->stutter_us / 1000000),
-                                   .tv_nsec = (long)(live->stutter_us % 1000000) * 1000};
-    nanosleep(&pause, NULL);
+    if (done_before / STUTTER_EVERY != done / STUTTER_EVERY)
+        pause_us(live->stutter_us);
 }
 
 /* After an answer that changed nothing: let others run now and then. With fewer processors than actors nobody else moves
@@ -256,7 +267,7 @@ static int run_writer(struct request *rq, struct live *live)
     uint64_t full = 0;
     uint64_t spins = 0;
     int rc = SHMW_OK;
-    while (sent < live->count && rc >= 0 && rc != SHMW_CLOSED) {
+    for (uint64_t calls = 1; sent < live->count; calls++) {
         const uint64_t left = live->count - sent;
         const size_t n = left < live->batch ? (size_t)left : live->batch;
         for (size_t i = 0; i < n; i++)
@@ -271,6 +282,8 @@ static int run_writer(struct request *rq, struct live *live)
             break;
         stutter(live, sent, sent + n);
         sent += n;
+        if (calls % LOOK_AT_CLOCK == 0 && monotonic_ns() > end)
+            break;
     }
     if (rc < 0)
         return request_fail(rq, rc, "after %llu messages", (unsigned long long)sent);
@@ -284,6 +297,7 @@ struct tally {
     uint64_t torn;
     uint64_t empty;
     uint64_t corrupt;
+    uint64_t skipped;
     bool ended;
 };
 
@@ -297,10 +311,13 @@ static int take_messages(struct request *rq, struct live *live, size_t count, st
             continue;
         }
         tally->received++;
+        tally->skipped += message->skipped;
+        tally->ended = tally->ended || (live->profile->lossy && live->count > 0 && message->position >= live->count);
         if (!payload_whole(message))
             tally->torn++;
         if (live->history != NULL && !write_record(live->history, message))
             return request_fail(rq, SHMW_SYSTEM, "history: %s", strerror(errno));
+        pause_us(live->slow_us);
     }
     return SHMW_OK;
 }
@@ -327,7 +344,7 @@ static int read_until_end(struct request *rq, struct live *live, struct tally *t
         }
         if (rc < 0 && rc != SHMW_CORRUPT)
             return rc;
-        if ((rc != SHMW_OK || calls % LOOK_AT_CLOCK == 0) && monotonic_ns() > end)
+        if ((rc != SHMW_OK || live->slow_us > 0 || calls % LOOK_AT_CLOCK == 0) && monotonic_ns() > end)
             return SHMW_OK;
     }
     return SHMW_OK;
@@ -346,6 +363,8 @@ static int run_reader(struct request *rq, struct live *live)
     put_number(rq->ok, "empty", tally.empty);
     put_number(rq->ok, "corrupt", tally.corrupt);
     put_bool(rq->ok, "ended", tally.ended);
+    if (live->profile->lossy)
+        put_number(rq->ok, "skipped", tally.skipped);
     return SHMW_OK;
 }
 

@@ -26,6 +26,7 @@ struct live_message {
     unsigned char *data;
     size_t length;
     uint64_t position; /* of a received one */
+    uint64_t skipped;  /* positions before a received one that were overwritten unread; 0 in profiles that lose nothing */
     uint32_t type;
     uint32_t sender_pid; /* of a received one */
 };
@@ -34,7 +35,7 @@ struct profile {
     const char *name;
     const char *const *classes;  /* NULL-ended */
     const char *const *features; /* NULL-ended */
-    size_t largest_payload;
+    bool lossy; /* a reader may be overtaken: live readers count what they missed, and end at position `count` of their plan */
 
     int (*create)(struct request *rq, const char *seg, const cJSON *options, void **segment);
     int (*open)(struct request *rq, const char *seg, bool read_only, uint64_t timeout_ns, const cJSON *options, void **segment);
@@ -50,14 +51,18 @@ struct profile {
     int (*commit)(struct request *rq, void *claim);
     int (*abandon)(struct request *rq, void *claim);
 
-    /* Live actors. send: all of the messages or none; waits up to timeout_ns where the profile can. receive: up to max messages
-     * into messages[].data (largest_payload bytes each); *count gets how many when the answer is SHMW_OK. */
+    /* Live actors. open: NULL where `open` read-write serves both roles. send: all of the messages or none; waits up to
+     * timeout_ns where the profile can. receive: up to max messages into messages[].data (live_payload_limit bytes each);
+     * *count gets how many when the answer is SHMW_OK. */
+    int (*live_open)(struct request *rq, const char *seg, bool writer, const cJSON *plan, void **segment);
     int (*live_attach)(struct request *rq, void *segment, const cJSON *plan, void **port);
     int (*live_send)(void *port, const struct live_message *messages, size_t count, uint64_t timeout_ns);
     int (*live_receive)(void *port, struct live_message *messages, size_t max, uint64_t timeout_ns, size_t *count);
-    size_t (*live_batch_limit)(void *port); /* the most messages that one send can ever take */
+    size_t (*live_batch_limit)(void *port);   /* the most messages that one call can ever take */
+    size_t (*live_payload_limit)(void *port); /* the most bytes of a message */
 };
 
 extern const struct profile driver_dmxp;
+extern const struct profile driver_ouroboros;
 
 #endif

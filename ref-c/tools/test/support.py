@@ -80,8 +80,8 @@ def fixture_bytes(case: dict[str, Any]) -> bytes:
     return bytes(data)
 
 
-def fixture_cases(kind: str) -> list[dict[str, Any]]:
-    cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((FIXTURES / "dmxp" / kind).glob("*/case.json"))]
+def fixture_cases(kind: str, profile: str = "dmxp") -> list[dict[str, Any]]:
+    cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((FIXTURES / profile / kind).glob("*/case.json"))]
     return [case for case in cases if "base" in case or "file" in case]
 
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 // Command shmwire-bench is the benchmark actor of the Go implementation; bench/README.md describes the protocol. Peers:
-// "counted" (the channel counts its waiters: no wake while nobody sleeps) and "wake" (a wake per send).
+// "counted" (the channel counts its waiters: no wake while nobody sleeps) and "wake" (a wake per send) of profile dmxp;
+// "credit", "credit-view", "free" and "free-view" of profile ouroboros.
 package main
 
 import (
@@ -204,12 +205,25 @@ func run(a *arguments, forth, back *dmxp.Channel, payload []byte) (bad uint64, s
 
 func main() {
 	a := parse()
-	if a.role == "make" {
+	switch {
+	case a.role == "make" && logPeers[a.peer]:
+		makeLogs(a)
+		return
+	case a.role == "make":
 		makeSegment(a)
 		return
 	}
 	runtime.LockOSThread()
 	fail(a.pin())
+	if logPeers[a.peer] {
+		runLog(a)
+		return
+	}
+	runQueue(a)
+}
+
+// runQueue is an actor of profile dmxp other than make.
+func runQueue(a *arguments) {
 	segment, err := dmxp.Open(a.segment)
 	fail(err)
 	var channel [channels]*dmxp.Channel

@@ -18,6 +18,9 @@ var dmxpProfile = profile{
 	features: []string{"batch", "split", "inject", "sleep-hook"},
 	create:   createDmxp,
 	open:     openDmxp,
+	join: func(seg, _ string, options json.RawMessage, _ []byte) (session, error) {
+		return openDmxp(seg, false, 0, options)
+	},
 }
 
 // dmxpSession is a segment and the channels of it that have been used.

@@ -203,6 +203,8 @@ func (p *dmxpPort) batchLimit() int {
 
 func (p *dmxpPort) payloadLimit() int { return p.channel.PayloadCapacity() }
 
+func (p *dmxpPort) summary(object) {}
+
 func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
 	if len(messages) == 1 {
 		meta := dmxp.Meta{MessageType: messages[0].kind}

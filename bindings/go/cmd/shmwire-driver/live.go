@@ -49,6 +49,7 @@ type plan struct {
 	Batch     integer         `json:"batch"`
 	Wait      string          `json:"wait"`
 	StutterUS integer         `json:"stutter_us"`
+	SlowUS    integer         `json:"slow_us"` // sleep of a reader after each message
 	History   string          `json:"history"`
 	LimitMS   *integer        `json:"limit_ms"`
 }
@@ -61,8 +62,9 @@ func (p *plan) check() error {
 		return bad("wait %q", p.Wait)
 	case p.Seg == "" || p.LimitMS == nil:
 		return bad("seg or limit_ms is missing")
-	case p.Actor >= 1<<32 || p.Seed >= 1<<32 || p.StutterUS >= 1<<32 || *p.LimitMS >= 1<<32 || p.Batch > mostItems:
-		return bad("actor, seed, stutter_us, limit_ms or batch is too large")
+	case p.Actor >= 1<<32 || p.Seed >= 1<<32 || *p.LimitMS >= 1<<32 || p.Batch > mostItems,
+		p.StutterUS >= 1<<32 || p.SlowUS >= 1<<32:
+		return bad("actor, seed, stutter_us, slow_us, limit_ms or batch is too large")
 	case p.Role == "write" && len(p.Sizes) == 0:
 		return bad("sizes is missing or empty")
 	}
@@ -93,7 +95,7 @@ func (a *actor) attach(body []byte) error {
 	if err != nil {
 		return err
 	}
-	if a.session, err = profile.open(a.plan.Seg, false, 0, a.plan.Options); err != nil {
+	if a.session, err = profile.join(a.plan.Seg, a.plan.Role, a.plan.Options, body); err != nil {
 		return err
 	}
 	a.port, err = a.session.live(body)
@@ -276,7 +278,9 @@ func (a *actor) readAll(deadline time.Time, wait time.Duration) (object, error) 
 			return nil, &shmwire.Error{Code: shmwire.ErrSystem, Detail: "history", Cause: err}
 		}
 	}
-	return object{"received": t.received, "torn": t.torn, "empty": t.empty, "corrupt": t.corrupt, "ended": t.ended}, nil
+	counts := object{"received": t.received, "torn": t.torn, "empty": t.empty, "corrupt": t.corrupt, "ended": t.ended}
+	a.port.summary(counts)
+	return counts, nil
 }
 
 // takeAll judges and records what one call returned. A batch can hold the END of another reader too: that one goes
@@ -300,6 +304,10 @@ func (a *actor) takeAll(messages []liveMessage, t *tally, deadline time.Time) er
 		if err := a.record(m); err != nil {
 			return err
 		}
+		t.ended = t.ended || m.last
+		if a.plan.SlowUS != 0 {
+			time.Sleep(time.Duration(a.plan.SlowUS) * time.Microsecond)
+		}
 	}
 	return nil
 }
@@ -319,6 +327,11 @@ func (a *actor) record(m *liveMessage) error {
 	le.PutUint32(record[24:], uint32(len(m.payload)))
 	le.PutUint32(record[28:], m.senderPID)
 	le.PutUint32(record[32:], crc32.ChecksumIEEE(m.payload))
+	skipped := m.skipped
+	if skipped > 1<<32-1 {
+		skipped = 1<<32 - 1
+	}
+	le.PutUint32(record[36:], uint32(skipped))
 	if _, err := a.records.Write(record[:]); err != nil {
 		return &shmwire.Error{Code: shmwire.ErrSystem, Detail: "history", Cause: err}
 	}

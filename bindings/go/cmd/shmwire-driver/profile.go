@@ -15,9 +15,11 @@ type profile struct {
 	features []string
 	create   func(seg string, options json.RawMessage) (session, error)
 	open     func(seg string, readOnly bool, limit time.Duration, options json.RawMessage) (session, error)
+	// join opens a segment for an actor of section 4; body is its whole plan.
+	join func(seg, role string, options json.RawMessage, body []byte) (session, error)
 }
 
-var profiles = map[string]profile{"dmxp": dmxpProfile}
+var profiles = map[string]profile{"dmxp": dmxpProfile, "ouroboros": ouroborosProfile}
 
 func profileNamed(name string) (profile, error) {
 	p, known := profiles[name]
@@ -54,6 +56,7 @@ type port interface {
 	payloadLimit() int // the longest payload, bytes
 	send(messages []liveMessage, wait time.Duration) error
 	receive(messages []liveMessage, wait time.Duration) (int, error) // payloads stay good until the next call
+	summary(counts object)                                           // adds to a reader's summary
 }
 
 // liveMessage is a message of a live run.
@@ -62,6 +65,8 @@ type liveMessage struct {
 	kind      uint32 // message_type
 	position  uint64 // of a received one
 	senderPID uint32 // of a received one
+	skipped   uint64 // lost before a received one
+	last      bool   // a reader's run ends with this one
 }
 
 // injection is what messages carry that do not say otherwise themselves. A nil field is not injected.

@@ -4,7 +4,7 @@
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
 // Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
-// here but Store64 is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
+// here but StoreRelease is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
 // call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
 // through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
 // nor does the machine beyond what acquire and release permit.
@@ -28,6 +28,9 @@ func (w U32) Load() uint32 { return atomic.LoadUint32(w.p) }
 
 // Store is a release store.
 func (w U32) Store(v uint32) { atomic.StoreUint32(w.p, v) }
+
+// StoreRelease is a release store, and not a sequentially consistent one as Store is.
+func (w U32) StoreRelease(v uint32) { storeRelease32(w.p, v) }
 
 // Add adds modulo 2^32, with both orders, and returns the new value.
 func (w U32) Add(v uint32) uint32 { return atomic.AddUint32(w.p, v) }
@@ -71,12 +74,12 @@ func misaligned() { panic("shm: atomic word is not aligned") }
 const totalStoreOrder = runtime.GOARCH == "amd64" || runtime.GOARCH == "386"
 
 // Fence orders what comes before it in the program before what comes after it, as a release or an acquire fence does
-// (F6 and its partner). sync/atomic has no fence. Between an atomic read-modify-write and plain stores (release), or
-// between plain loads and an atomic load (acquire), where the profiles use it:
+// (F6 and its partner, F4 and F5). sync/atomic has no fence. Between an atomic read-modify-write or store and plain
+// stores (release), or between plain loads and an atomic load (acquire), where the profiles use it:
 //   - amd64 keeps these orders by itself, and Go does not move memory operations across an atomic when it compiles;
 //   - elsewhere a read-modify-write on a private word does it. On arm64 without LSE that is LDAXR/STLXR: the
 //     load half keeps later accesses behind it, the store half keeps earlier ones before it, and an LDAR or
-//     LDAXR does not pass an earlier STLXR.
+//     LDAXR does not pass an earlier STLXR or STLR.
 func Fence() {
 	if !totalStoreOrder {
 		var private uint64

@@ -11,5 +11,10 @@ package shm
 //go:noescape
 func storeRelease(p *uint64, v uint64)
 
+// storeRelease32 is storeRelease for half a word.
+//
+//go:noescape
+func storeRelease32(p *uint32, v uint32)
+
 // Pause tells the processor that the caller spins: it then takes fewer looks at the line, and the writer has it sooner.
 func Pause()

@@ -13,6 +13,13 @@ TEXT ·storeRelease(SB), NOSPLIT, $0-16
 	MOVQ BX, 0(AX)
 	RET
 
+// func storeRelease32(p *uint32, v uint32)
+TEXT ·storeRelease32(SB), NOSPLIT, $0-12
+	MOVQ p+0(FP), AX
+	MOVL v+8(FP), BX
+	MOVL BX, 0(AX)
+	RET
+
 // func Pause()
 TEXT ·Pause(SB), NOSPLIT, $0-0
 	PAUSE

@@ -186,5 +186,28 @@ func (m *Mapping) Lock() (unlock func(), err error) {
 	}
 }
 
+// Claim takes flock(LOCK_EX) on the file for as long as the mapping lives, or until Unclaim. Unless it is to wait, a
+// lock that another handle holds is ErrBusy.
+func (m *Mapping) Claim(wait bool) error {
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	for {
+		err := unix.Flock(m.fd, how)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EWOULDBLOCK):
+			return shmwire.Errorf(shmwire.ErrBusy, "another handle holds the lock")
+		case !errors.Is(err, unix.EINTR):
+			return shmwire.FromErrno("flock", err)
+		}
+	}
+}
+
+// Unclaim gives the lock of Claim back at once, even while a child between fork and exec still has the descriptor.
+func (m *Mapping) Unclaim() { unix.Flock(m.fd, unix.LOCK_UN) }
+
 // base is the address of the mapping.
 func (m *Mapping) base() uintptr { return uintptr(unsafe.Pointer(&m.b[0])) }

@@ -3,6 +3,7 @@
 package shm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -65,6 +66,10 @@ func TestAtomics(t *testing.T) {
 	Word64(w.Bytes(0, 8), 0).StoreRelease(7)
 	if word.Load() != 7 || Word64(w.Bytes(0, 16), 0).Load() != 7 {
 		t.Error("load and store")
+	}
+	half.StoreRelease(1<<32 - 2)
+	if half.Load() != 1<<32-2 || w.U32(12) != 0 || w.U32(4) != 0 {
+		t.Error("half a word")
 	}
 	Fence()
 	var flag Flag
@@ -192,6 +197,85 @@ func TestLock(t *testing.T) {
 		}()
 	}
 	group.Wait()
+}
+
+// A claim lasts until it is given back or its handle is closed, and excludes other handles only.
+func TestClaim(t *testing.T) {
+	path := testFile(t)
+	first, err := Create(path, 4096, 0, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Open(path, true, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	for _, end := range []func(){first.Unclaim, func() { first.Close() }} {
+		for i := 0; i < 2; i++ {
+			if err := first.Claim(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := second.Claim(false); !errors.Is(err, shmwire.ErrBusy) {
+			t.Errorf("claimed twice: %v", err)
+		}
+		waited := make(chan error)
+		go func() { waited <- second.Claim(true) }()
+		select {
+		case err := <-waited:
+			t.Errorf("did not wait: %v", err)
+		case <-time.After(20 * time.Millisecond):
+			end()
+			if err := <-waited; err != nil {
+				t.Error(err)
+			}
+		}
+		second.Unclaim()
+	}
+}
+
+func TestContextDone(t *testing.T) {
+	if err := ContextDone(context.Background()); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	if err := ContextDone(ctx); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := ContextDone(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, shmwire.ErrTimeout) {
+		t.Error(err)
+	}
+	ctx, cancel = context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	if err := ContextDone(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, shmwire.ErrTimeout) {
+		t.Error(err)
+	}
+}
+
+// Pauses become longer up to 1 ms, and do not go past a deadline.
+func TestBackoff(t *testing.T) {
+	var backoff Backoff
+	for i := 0; i < spinRounds+yieldRounds; i++ {
+		backoff.Pause(context.Background())
+	}
+	began := time.Now()
+	for i := 0; i < 10; i++ {
+		backoff.Pause(context.Background())
+	}
+	if took := time.Since(began); took < 10*longestNap {
+		t.Errorf("ten long pauses took %v", took)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	began = time.Now()
+	for i := 0; i < 1000; i++ {
+		backoff.Pause(ctx)
+	}
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Errorf("a thousand pauses after the deadline took %v", took)
+	}
 }
 
 func TestWait(t *testing.T) {

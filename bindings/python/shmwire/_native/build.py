@@ -83,6 +83,44 @@ void shmwpy_dmxp_pass_on(shmw_dmxp_channel *channel);
 extern "Python" void shmwpy_dmxp_on_sleep(void *context);
 """
 
+OUROBOROS_CDEF = """
+typedef struct shmw_ouroboros_writer shmw_ouroboros_writer;
+typedef struct shmw_ouroboros_reader shmw_ouroboros_reader;
+enum shmw_ouroboros_start { SHMW_OUROBOROS_AUTO, SHMW_OUROBOROS_LATEST, SHMW_OUROBOROS_OLDEST };
+
+struct shmw_ouroboros_create_options { uint32_t chunk_count; uint64_t chunk_target_size; uint64_t size; uint32_t mode; ...; };
+struct shmw_ouroboros_resume_options { uint64_t chunk_target_size; ...; };
+struct shmw_ouroboros_open_options { enum shmw_ouroboros_start start; uint64_t ready_timeout_ns; ...; };
+struct shmw_ouroboros_entry { uint64_t sequence; uint64_t skipped; uint64_t token; uint32_t chunk; uint32_t length; size_t offset;
+                              const void *data; ...; };
+struct shmw_ouroboros_writer_info { uint64_t size; uint64_t chunk_target_size; uint32_t chunk_count; uint64_t max_payload;
+                                    uint64_t entries_written; ...; };
+struct shmw_ouroboros_reader_info { uint64_t size; uint32_t chunk_count; uint64_t total_entries_read; uint64_t total_skipped;
+                                    uint64_t next_sequence; ...; };
+
+int shmw_ouroboros_create(const char *locator, const struct shmw_ouroboros_create_options *options, shmw_ouroboros_writer **out);
+int shmw_ouroboros_resume(const char *locator, const struct shmw_ouroboros_resume_options *options, shmw_ouroboros_writer **out);
+void shmw_ouroboros_close_writer(shmw_ouroboros_writer *writer);
+int shmw_ouroboros_write(shmw_ouroboros_writer *writer, const void *data, size_t length, uint64_t *sequence);
+int shmw_ouroboros_writer_info(const shmw_ouroboros_writer *writer, struct shmw_ouroboros_writer_info *info);
+int shmw_ouroboros_open(const char *locator, const struct shmw_ouroboros_open_options *options, shmw_ouroboros_reader **out);
+void shmw_ouroboros_close_reader(shmw_ouroboros_reader *reader);
+int shmw_ouroboros_next(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entry);
+int shmw_ouroboros_next_batch(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entries,
+                              size_t max, size_t *count);
+int shmw_ouroboros_next_view(shmw_ouroboros_reader *reader, struct shmw_ouroboros_entry *entry);
+int shmw_ouroboros_seek(shmw_ouroboros_reader *reader, enum shmw_ouroboros_start start);
+int shmw_ouroboros_reader_info(const shmw_ouroboros_reader *reader, struct shmw_ouroboros_reader_info *info);
+int shmw_ouroboros_validate(const shmw_ouroboros_reader *reader, const char **finding, uint32_t *chunk);
+
+int shmwpy_ouroboros_write_batch(shmw_ouroboros_writer *writer, const char *blob, const size_t *lengths, size_t count,
+                                 size_t *written);
+int shmwpy_ouroboros_inspect_reader(const shmw_ouroboros_reader *reader, uint64_t *words);
+int shmwpy_ouroboros_inspect_writer(const shmw_ouroboros_writer *writer, uint64_t *words);
+int shmwpy_ouroboros_holds(const shmw_ouroboros_reader *reader, uint32_t chunk, uint64_t token);
+int shmwpy_ouroboros_has_data(const shmw_ouroboros_reader *reader);
+"""
+
 
 def atomic_builder() -> FFI:
     """The module without the C implementation."""
@@ -100,7 +138,9 @@ def refc_builder() -> FFI:
     """
     builder = FFI()
     builder.cdef(REF_C_CDEF)
-    builder.set_source("shmwire._native._ext_refc", '#include "dmxp_calls.h"\n#include "lane.h"\n',
+    builder.cdef(OUROBOROS_CDEF)
+    builder.set_source("shmwire._native._ext_refc",
+                       '#include "dmxp_calls.h"\n#include "lane.h"\n#include "ouroboros_calls.h"\n',
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
                        extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])

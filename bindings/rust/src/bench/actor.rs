@@ -23,7 +23,7 @@ pub enum Role {
 const ROLES: [(&str, Role); 5] =
     [("make", Role::Make), ("write", Role::Write), ("read", Role::Read), ("ping", Role::Ping), ("pong", Role::Pong)];
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Args {
     pub peer: String,
     pub role: Role,

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! Benchmark actor (bench/README.md describes the protocol). Peers: "counted" (the channel counts its waiters: no wake while
-//! nobody sleeps) and "wake" (a wake per send).
+//! nobody sleeps) and "wake" (a wake per send) of profile dmxp; "credit", "credit-view", "free" and "free-view" of profile ouroboros.
 #![deny(unsafe_code)]
 
 #[path = "../bench/actor.rs"]
 mod actor;
 #[path = "../bench/dmxp.rs"]
 mod dmxp;
+#[path = "../bench/ouroboros.rs"]
+mod ouroboros;
 
 use std::process::ExitCode;
 
@@ -18,7 +20,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match dmxp::run(&args) {
+    let result = if ouroboros::is_peer(&args.peer) { ouroboros::run(&args) } else { dmxp::run(&args) };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");

@@ -28,6 +28,8 @@ pub struct Letter {
     pub message_type: u32,
     pub position: u64,
     pub sender_pid: u32,
+    /// Messages that this reader lost since the one before.
+    pub skipped: u64,
     pub data: Vec<u8>,
 }
 
@@ -41,6 +43,11 @@ pub trait Line: Send {
     fn largest_batch(&self) -> u64;
     /// Longest payload, bytes.
     fn largest_payload(&self) -> usize;
+    /// Whether readers lose what is overwritten before they come to it. Then each of them reads all that is left, positions count from
+    /// 1, and the one of message `count` ends a reader; else a message of type END does.
+    fn is_lossy(&self) -> bool {
+        false
+    }
 }
 
 /// An actor that is armed: prepared, mapped, prefaulted.
@@ -53,6 +60,7 @@ pub struct Actor {
     count: u64,
     sizes: Vec<usize>,
     stutter: Duration,
+    slow: Duration,
     limit: Duration,
     letters: Vec<Letter>,
     history: Option<BufWriter<File>>,
@@ -75,6 +83,7 @@ impl Actor {
             count: plan.optional_number("count", u64::MAX)?.unwrap_or(0),
             sizes: if writes { sizes(plan, line.largest_payload())? } else { Vec::new() },
             stutter: Duration::from_micros(plan.optional_number("stutter_us", small)?.unwrap_or(0)),
+            slow: Duration::from_micros(plan.optional_number("slow_us", small)?.unwrap_or(0)),
             limit: Duration::from_millis(plan.number("limit_ms", small)?),
             letters: vec![letter; batch as usize],
             history: if writes { None } else { history(plan)? },
@@ -159,21 +168,29 @@ impl Actor {
         if let Some(history) = &mut self.history {
             history.flush().map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
         }
-        Ok(tally.into_reply())
+        Ok(tally.into_reply(self.line.is_lossy()))
     }
 
     /// Judge and record what one call returned, also what stands behind an END: it has been consumed.
     fn judge(&mut self, count: usize, tally: &mut Tally) -> Result<(), Failure> {
+        let lossy = self.line.is_lossy();
         for letter in &self.letters[..count] {
-            if letter.message_type == TYPE_END {
+            if !lossy && letter.message_type == TYPE_END {
                 tally.ends += 1;
                 continue;
             }
+            if lossy && letter.position >= self.count {
+                tally.ends = 1;
+            }
             tally.received += 1;
+            tally.skipped = tally.skipped.wrapping_add(letter.skipped);
             tally.torn += u64::from(!is_whole(&letter.data));
             if let Some(history) = &mut self.history {
                 let written = history.write_all(&record(letter));
                 written.map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
+            }
+            if !self.slow.is_zero() {
+                std::thread::sleep(self.slow);
             }
         }
         Ok(())
@@ -196,12 +213,17 @@ struct Tally {
     empty: u64,
     corrupt: u64,
     ends: u64,
+    skipped: u64,
 }
 
 impl Tally {
-    fn into_reply(self) -> Value {
-        let Tally { received, torn, empty, corrupt, ends } = self;
-        json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends > 0})
+    fn into_reply(self, lossy: bool) -> Value {
+        let Tally { received, torn, empty, corrupt, ends, skipped } = self;
+        let mut reply = json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends > 0});
+        if lossy {
+            reply["skipped"] = json!(skipped);
+        }
+        reply
     }
 }
 
@@ -266,5 +288,6 @@ fn record(letter: &Letter) -> [u8; RECORD] {
     put(24, &(letter.data.len() as u32).to_le_bytes());
     put(28, &letter.sender_pid.to_le_bytes());
     put(32, &crc32fast::hash(&letter.data).to_le_bytes());
+    put(36, &u32::try_from(letter.skipped).unwrap_or(u32::MAX).to_le_bytes());
     record
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Driver protocol 1: one request per line on standard input, one reply per line on standard output. This module knows the
-//! commands and the handles; what a command does is a profile's. A new profile is one file beside dmxp.rs and one line in
+//! commands and the handles; what a command does is a profile's. A new profile is one directory beside dmxp and one line in
 //! [`PROFILES`].
 //!
 //! Whatever touches a segment runs on a thread of its own, with the handle in hand. When the segment has been shortened, the
@@ -9,6 +9,7 @@
 
 mod dmxp;
 mod live;
+mod ouroboros;
 mod profile;
 mod wire;
 
@@ -25,7 +26,7 @@ use serde_json::{json, Map, Value};
 use profile::{HeldClaim, Injection, Profile, Segment};
 use wire::{Failure, Outcome, Request};
 
-const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp];
+const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros];
 const NAME: &str = "shmwire-driver-rust";
 const PROTOCOL: u64 = 1;
 /// Lines of the runner are at most 1 MiB.

@@ -165,6 +165,13 @@ impl Options<'_> {
         self.0.map_or(Ok(None), |object| object.optional_number(key, max))
     }
 
+    pub fn flag(&self, key: &str) -> Result<Option<bool>, Failure> {
+        match self.0 {
+            Some(object) if object.has(key) => object.flag(key).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     pub fn one_of(&self, key: &str, words: &[&str]) -> Result<Option<usize>, Failure> {
         match self.0 {
             Some(object) if object.has(key) => object.one_of(key, words).map(Some),

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use shmwire::dmxp::{Channel, ChannelOptions, CreateOptions, Segment};
+use shmwire::ouroboros;
 
 pub const HEADER: usize = 98_432;
 pub const SLOT: usize = 1088;
@@ -81,5 +82,42 @@ impl Random {
 
     pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 16) % bound
+    }
+}
+
+/// A new log of so many chunks, and its writer.
+pub fn with_log(word: &str, chunk_count: u32, chunk_target_size: u64) -> (Name, ouroboros::Writer) {
+    let name = Name::new(word);
+    let options = ouroboros::CreateOptions::new().chunk_count(chunk_count).chunk_target_size(chunk_target_size);
+    let writer = options.create(&name.0).expect("a new name");
+    (name, writer)
+}
+
+pub fn read_log(name: &Name, start: ouroboros::Start) -> ouroboros::Reader {
+    ouroboros::OpenOptions::new().start(start).open(&name.0).expect("it is there")
+}
+
+/// Everything that a reader has before it: entries and payloads.
+pub fn drain(reader: &mut ouroboros::Reader) -> Vec<(ouroboros::Entry, Vec<u8>)> {
+    let mut buffer = vec![0; 1 << 16];
+    let mut entries = Vec::new();
+    while let shmwire::Answer::Done(entry) = reader.next(&mut buffer).expect("sound") {
+        entries.push((entry, entry.payload(&buffer).to_vec()));
+    }
+    entries
+}
+
+/// Bytes that the source system's writer left.
+pub fn capture(word: &str) -> Vec<u8> {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ouroboros/captured");
+    fs::read(fixtures.join(word).join("seg.bin")).expect("the captured segment")
+}
+
+impl Name {
+    /// A segment of these bytes.
+    pub fn with_bytes(word: &str, bytes: &[u8]) -> Name {
+        let name = Name::new(word);
+        fs::write(name.path(), bytes).expect("a new file");
+        name
     }
 }

@@ -4,12 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../output.h"
-
-#define PREVIEW ((size_t)64) /* payload bytes that text shows */
-#define LINE ((size_t)16)
 
 /* What an opener would refuse [dmxp.segment.*]. */
 static int check_header(const struct view *view)
@@ -33,17 +29,13 @@ static int check_header(const struct view *view)
 
 int printing_from_args(const struct args *args, const struct view *view, struct printing *printing)
 {
-    const char *format = args->value[OPT_FORMAT];
     const char *layout = args->value[OPT_PAYLOAD_LAYOUT];
     uint64_t channel = UINT64_MAX;
-    const int rc = number_option(args, OPT_CHANNEL, 0, SHMW_DMXP_MAX_CHANNELS - 1, UINT64_MAX, &channel);
+    int rc = number_option(args, OPT_CHANNEL, 0, SHMW_DMXP_MAX_CHANNELS - 1, UINT64_MAX, &channel);
+    if (rc == EXIT_OK)
+        rc = format_option(args, &printing->format);
     if (rc != EXIT_OK)
         return rc;
-    if (format != NULL && given(args, OPT_JSON) && strcmp(format, "jsonl") != 0)
-        return usage_error("%s: --json is --format jsonl, not %s", args->verb->name, format);
-    if (format == NULL)
-        format = given(args, OPT_JSON) || !isatty(STDOUT_FILENO) ? "jsonl" : "text";
-    printing->format = strcmp(format, "text") == 0 ? FORMAT_TEXT : strcmp(format, "raw") == 0 ? FORMAT_RAW : FORMAT_JSONL;
     printing->choice = layout == NULL || strcmp(layout, "auto") == 0 ? CHOOSE_AUTO
                        : strcmp(layout, "crate") == 0                ? CHOOSE_CRATE
                                                                      : CHOOSE_DOCUMENT;
@@ -92,21 +84,6 @@ static const char *runtime_word(uint16_t runtime)
     }
 }
 
-static void print_hex_line(const unsigned char *data, size_t offset, size_t length)
-{
-    printf("    %04zx ", offset);
-    for (size_t i = 0; i < LINE; i++) {
-        if (i < length)
-            printf(" %02x", data[i]);
-        else
-            printf("   ");
-    }
-    printf("  |");
-    for (size_t i = 0; i < length; i++)
-        putchar(data[i] >= ' ' && data[i] < 0x7f ? data[i] : '.');
-    printf("|\n");
-}
-
 static void print_text(const struct raw_message *message, const unsigned char *payload)
 {
     char when[64];
@@ -117,10 +94,7 @@ static void print_text(const struct raw_message *message, const unsigned char *p
            message->sender_pid, (unsigned)message->sender_runtime, runtime_word(message->sender_runtime),
            (unsigned)message->flags, message->payload_len,
            (message->flags & SHMW_DMXP_MESSAGE_TOMBSTONE) != 0 ? " tombstone" : "");
-    for (size_t at = 0; at < message->payload_len && at < PREVIEW; at += LINE)
-        print_hex_line(payload + at, at, message->payload_len - at < LINE ? message->payload_len - at : LINE);
-    if (message->payload_len > PREVIEW)
-        printf("    and %zu more bytes\n", message->payload_len - PREVIEW);
+    print_payload(payload, message->payload_len);
 }
 
 int print_message(const struct printing *printing, const struct raw_message *message)

@@ -4,9 +4,8 @@
 #ifndef SHMW_CLI_DMXP_MESSAGE_H
 #define SHMW_CLI_DMXP_MESSAGE_H
 
+#include "../printing.h"
 #include "raw.h"
-
-enum message_format { FORMAT_TEXT, FORMAT_JSONL, FORMAT_RAW };
 
 struct printing {
     enum message_format format;

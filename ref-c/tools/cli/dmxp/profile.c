@@ -25,6 +25,7 @@ const struct cli_profile cli_dmxp = {
     .name = "dmxp",
     .title = "multi-channel bounded MPMC queue",
     .revision = 1,
+    .part = "channel",
     .recognise = recognise,
     .summarise = summarise,
     .find = dmxp_find,

@@ -283,6 +283,12 @@ static size_t dmxp_live_batch_limit(void *port)
     return capacity < LIVE_LARGEST_BATCH ? (size_t)capacity : LIVE_LARGEST_BATCH;
 }
 
+static size_t dmxp_live_payload_limit(void *port)
+{
+    (void)port;
+    return SHMW_DMXP_PAYLOAD_CAPACITY_CRATE;
+}
+
 /* Table ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const classes[] = {"inspect",  "read",     "write",    "write-exact", "live",
@@ -293,7 +299,6 @@ const struct profile driver_dmxp = {
     .name = "dmxp",
     .classes = classes,
     .features = features,
-    .largest_payload = SHMW_DMXP_PAYLOAD_CAPACITY_CRATE,
     .create = dmxp_create,
     .open = dmxp_open,
     .close = dmxp_close,
@@ -308,4 +313,5 @@ const struct profile driver_dmxp = {
     .live_send = dmxp_live_send,
     .live_receive = dmxp_live_receive,
     .live_batch_limit = dmxp_live_batch_limit,
+    .live_payload_limit = dmxp_live_payload_limit,
 };

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"errors"
+
+	"shmwire"
+	"shmwire/internal/shm"
+	"shmwire/ouroboros"
+)
+
+// Profile ouroboros. With credit the writer waits for the reader's count, which PATH.credit carries, so that nothing is
+// lost; free, it never waits, and what the reader missed is not in its count. Ping writes PATH, pong PATH.back.
+
+const (
+	logChunks  = 4
+	inFlight   = 256
+	creditSize = 128 // bytes, of which the first word is the count of messages taken
+)
+
+var logPeers = map[string]bool{"credit": true, "credit-view": true, "free": true, "free-view": true}
+
+func (a *arguments) back() string   { return a.segment + ".back" }
+func (a *arguments) credit() string { return a.segment + ".credit" }
+func (a *arguments) lossless() bool { return a.peer == "credit" || a.peer == "credit-view" }
+func (a *arguments) views() bool    { return a.peer == "credit-view" || a.peer == "free-view" }
+
+// makeLogs: entries in flight stay within one lap, and a chunk is left over, so that a writer with credit overwrites
+// nothing unread.
+func makeLogs(a *arguments) {
+	target := (uint64(a.size) + 8) * inFlight / (logChunks - 2)
+	for _, name := range []string{a.segment, a.back()} {
+		writer, err := ouroboros.Create(name, ouroboros.WithChunkCount(logChunks), ouroboros.WithChunkTarget(target))
+		fail(err)
+		fail(writer.Close())
+	}
+	credit, err := shm.Create(a.credit(), creditSize, creditSize, 0o600)
+	fail(err)
+	fail(credit.Close())
+}
+
+// runLog is an actor other than make.
+func runLog(a *arguments) {
+	var writer *ouroboros.Writer
+	var reader *ouroboros.Reader
+	var err error
+	out, in := a.segment, a.segment
+	switch a.role {
+	case "ping":
+		in = a.back()
+	case "pong":
+		out = a.back()
+	}
+	if a.role != "read" {
+		writer, err = ouroboros.Resume(out)
+		fail(err)
+	}
+	if a.role != "write" {
+		reader, err = ouroboros.Open(in)
+		fail(err)
+	}
+	mapping, err := shm.Open(a.credit(), false, creditSize)
+	fail(err)
+	began, err := a.wait()
+	fail(err)
+	var bad uint64
+	var samples []uint64
+	switch a.role {
+	case "write":
+		writeLog(a, writer, mapping.Atomic64(0))
+	case "read":
+		bad = readLog(a, reader, mapping.Atomic64(0))
+	default:
+		bad, samples = exchangeLogs(a, writer, reader)
+	}
+	a.report(monotonic()-began, bad, samples)
+}
+
+func writeLog(a *arguments, writer *ouroboros.Writer, credit shm.U64) {
+	payload := make([]byte, a.size)
+	taken, lossless := uint64(0), a.lossless()
+	for i := uint64(0); i < a.count; i++ {
+		for lossless && i-taken >= inFlight {
+			taken = credit.Load()
+			if i-taken >= inFlight {
+				a.relax()
+			}
+		}
+		fill(payload, i)
+		_, err := writer.Write(payload)
+		fail(err)
+	}
+}
+
+// readOne answers the sequence of the next entry, 0 when there is none, and whether it was whole and good. An entry
+// that was overwritten while a view of it was looked at does not count.
+func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence uint64, whole, good bool) {
+	if !a.views() {
+		var entry ouroboros.Entry
+		err := reader.NextInto(buffer, &entry)
+		if errors.Is(err, shmwire.ErrEmpty) {
+			return 0, false, false
+		}
+		fail(err)
+		return entry.Sequence, true, len(entry.Payload) == a.size && check(entry.Payload, entry.Sequence-1)
+	}
+	view, err := reader.View()
+	if errors.Is(err, shmwire.ErrEmpty) {
+		return 0, false, false
+	}
+	fail(err)
+	good = len(view.Payload) == a.size && check(view.Payload, view.Sequence-1)
+	err = view.Check()
+	if err != nil && !errors.Is(err, shmwire.ErrLapped) {
+		fail(err)
+	}
+	return view.Sequence, err == nil, good
+}
+
+// readLog reads to the last message that the writer writes; what was overtaken on the way is not counted.
+func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64) {
+	buffer := make([]byte, a.size)
+	last, messages, lossless := uint64(0), uint64(0), a.lossless()
+	for last < a.count {
+		sequence, whole, good := readOne(a, reader, buffer)
+		if sequence != 0 {
+			last = sequence
+		}
+		if whole {
+			messages++
+			if !good {
+				bad++
+			}
+		}
+		// Published every eighth of the window, and before waiting, so that the line is not fought for.
+		if lossless && (sequence == 0 || last%(inFlight/8) == 0) {
+			credit.StoreRelease(last)
+		}
+		if sequence == 0 {
+			a.relax()
+		}
+	}
+	if lossless {
+		bad += a.count - messages
+	}
+	a.count = messages
+	return bad
+}
+
+func exchangeLogs(a *arguments, out *ouroboros.Writer, in *ouroboros.Reader) (bad uint64, samples []uint64) {
+	payload, buffer := make([]byte, a.size), make([]byte, a.size)
+	samples = make([]uint64, 0, a.count)
+	var entry ouroboros.Entry
+	pings := a.role == "ping"
+	for i := uint64(0); i < a.count; i++ {
+		began := monotonic()
+		if pings {
+			fill(payload, i)
+			_, err := out.Write(payload)
+			fail(err)
+		}
+		for {
+			err := in.NextInto(buffer, &entry)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, shmwire.ErrEmpty) {
+				fail(err)
+			}
+			a.relax()
+		}
+		if len(entry.Payload) != a.size || !check(entry.Payload, i) {
+			bad++
+		}
+		if !pings {
+			_, err := out.Write(entry.Payload)
+			fail(err)
+		} else {
+			samples = append(samples, monotonic()-began)
+		}
+	}
+	return bad, samples
+}

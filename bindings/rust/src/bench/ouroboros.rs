@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+//! Profile ouroboros under the benchmark. With credit the writer waits for the reader's count, which PATH.credit carries, so that
+//! nothing is lost; free, it never waits, and what the reader missed is not in its count. Ping writes PATH, pong PATH.back.
+
+use std::error::Error;
+use std::time::Instant;
+
+use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Writer};
+use shmwire::{Answer, SharedCount};
+
+use super::actor::{check, fill, report, Args, Role, Tally};
+
+const CHUNKS: u32 = 4;
+const IN_FLIGHT: u64 = 256;
+
+/// Whether this peer is one of this profile's.
+pub fn is_peer(peer: &str) -> bool {
+    ["credit", "credit-view", "free", "free-view"].contains(&peer)
+}
+
+pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let back = format!("{}.back", args.seg);
+    if args.role == Role::Make {
+        return Ok(make(args, &back)?);
+    }
+    args.pin()?;
+    let credit = if args.peer.starts_with("credit") { Some(SharedCount::open(credit_path(args))?) } else { None };
+    let mut payload = vec![0; args.size];
+    let mut tally = Tally::default();
+    let began = match args.role {
+        Role::Write => {
+            let mut writer = ResumeOptions::new().resume(&args.seg)?;
+            let began = args.meet()?;
+            write_all(args, &mut writer, credit.as_ref(), &mut payload)?;
+            began
+        }
+        Role::Read => {
+            let mut reader = OpenOptions::new().open(&args.seg)?;
+            let began = args.meet()?;
+            let count = read_all(args, &mut reader, credit.as_ref(), &mut payload, &mut tally)?;
+            report(&Args { count, ..args.clone() }, began, &mut tally);
+            return Ok(());
+        }
+        Role::Ping => exchange(args, ResumeOptions::new().resume(&args.seg)?, &back, &mut payload, &mut tally)?,
+        _ => exchange(args, ResumeOptions::new().resume(&back)?, &args.seg, &mut payload, &mut tally)?,
+    };
+    report(args, began, &mut tally);
+    Ok(())
+}
+
+fn credit_path(args: &Args) -> String {
+    format!("{}.credit", args.seg)
+}
+
+/// Entries in flight stay within one lap, and a chunk is left over: the writer with credit overwrites nothing unread.
+fn make(args: &Args, back: &str) -> shmwire::Result<()> {
+    let target = (args.size as u64 + 8) * IN_FLIGHT / u64::from(CHUNKS - 2);
+    let options = CreateOptions::new().chunk_count(CHUNKS).chunk_target_size(target);
+    options.create(&args.seg)?;
+    options.create(back)?;
+    SharedCount::create(credit_path(args)).map(|_| ())
+}
+
+fn write_all(args: &Args, writer: &mut Writer, credit: Option<&SharedCount>, payload: &mut [u8]) -> shmwire::Result<()> {
+    let mut taken = 0;
+    for i in 0..args.count {
+        while let (Some(credit), true) = (credit, i - taken >= IN_FLIGHT) {
+            taken = credit.load();
+            if i - taken >= IN_FLIGHT {
+                args.relax();
+            }
+        }
+        fill(payload, i);
+        writer.write(payload)?;
+    }
+    Ok(())
+}
+
+/// One entry, copied by the reader or through a view that is checked after the look: its sequence, and whether its content is good.
+/// A view that was overwritten meanwhile is as if it had not been.
+#[inline]
+fn read_one(args: &Args, reader: &mut Reader, views: bool, payload: &mut [u8]) -> shmwire::Result<Option<(u64, bool)>> {
+    let entry = if views {
+        let view = match reader.next_view()? {
+            Answer::Done(view) => view,
+            _ => return Ok(None),
+        };
+        let last = args.size.saturating_sub(1);
+        view.read_at(0, &mut payload[..args.size.min(8)])?;
+        view.read_at(last, &mut payload[last..])?;
+        if view.check() != Answer::Done(()) {
+            return Ok(None);
+        }
+        view.entry()
+    } else {
+        match reader.next(payload)? {
+            Answer::Done(entry) => entry,
+            _ => return Ok(None),
+        }
+    };
+    let (number, sound) = check(payload, entry.sequence - 1);
+    Ok(Some((entry.sequence, sound && number == entry.sequence - 1)))
+}
+
+/// To the last message that the writer writes; answers how many came.
+fn read_all(
+    args: &Args,
+    reader: &mut Reader,
+    credit: Option<&SharedCount>,
+    payload: &mut [u8],
+    tally: &mut Tally,
+) -> shmwire::Result<u64> {
+    let views = args.peer.ends_with("-view");
+    let (mut last, mut count) = (0, 0);
+    while last < args.count {
+        let found = read_one(args, reader, views, payload)?;
+        if let Some((sequence, good)) = found {
+            last = sequence;
+            count += 1;
+            tally.bad += u64::from(!good);
+        }
+        // Published every eighth of the window, and before waiting, so that the line is not fought for.
+        if let (Some(credit), true) = (credit, found.is_none() || last % (IN_FLIGHT / 8) == 0) {
+            credit.store(last);
+        }
+        if found.is_none() {
+            args.relax();
+        }
+    }
+    if credit.is_some() {
+        tally.bad += args.count - count; // nothing may have been lost
+    }
+    Ok(count)
+}
+
+fn exchange(args: &Args, mut out: Writer, back: &str, payload: &mut [u8], tally: &mut Tally) -> Result<Instant, Box<dyn Error>> {
+    let mut reader = OpenOptions::new().open(back)?;
+    let pings = args.role == Role::Ping;
+    tally.samples.reserve(usize::try_from(args.count).unwrap_or(0));
+    let began = args.meet()?;
+    for i in 0..args.count {
+        let sent = Instant::now();
+        if pings {
+            fill(payload, i);
+            out.write(payload)?;
+        }
+        while reader.next(payload)? == Answer::Empty {
+            args.relax();
+        }
+        tally.bad += u64::from(check(payload, i) != (i, true));
+        if pings {
+            tally.samples.push(sent.elapsed().as_nanos() as u64);
+        } else {
+            out.write(payload)?;
+        }
+    }
+    Ok(began)
+}

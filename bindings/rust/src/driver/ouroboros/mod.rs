@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+//! Profile ouroboros behind the driver protocol (its section 6).
+
+mod live;
+mod read;
+
+use std::time::Duration;
+
+use serde_json::{json, Map, Value};
+use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Start, View, Writer};
+
+use self::live::{ReadPort, WritePort};
+use self::read::Reading;
+use super::live::Line;
+use super::profile::{Injection, Profile, Segment};
+use super::wire::{text, Failure, Options, Outcome, Request};
+
+/// Largest default buffer of a read, and what live actors may read in one call.
+const LARGEST_BUFFER: u64 = 64 << 20;
+const STARTS: [Start; 3] = [Start::Auto, Start::Latest, Start::Oldest];
+const START_WORDS: [&str; 3] = ["auto", "latest", "oldest"];
+
+pub struct Ouroboros;
+
+impl Profile for Ouroboros {
+    fn name(&self) -> &'static str {
+        "ouroboros"
+    }
+
+    fn classes(&self) -> &'static [&'static str] {
+        &["inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery"]
+    }
+
+    fn features(&self) -> &'static [&'static str] {
+        &["batch", "view"]
+    }
+
+    fn create(&self, seg: &str, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+        let create = CreateOptions::new()
+            .chunk_count(options.number("chunk_count", u64::from(u32::MAX))?.unwrap_or(0) as u32)
+            .chunk_target_size(options.number("chunk_target_size", u64::MAX)?.unwrap_or(0))
+            .size(options.number("size", u64::MAX)?.unwrap_or(0));
+        writer_handle(seg, create.create(seg)?)
+    }
+
+    fn open(&self, seg: &str, read_only: bool, timeout: Duration, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+        if !read_only {
+            return writer_handle(seg, resume(seg, options)?);
+        }
+        let start = options.one_of("from", &START_WORDS)?.map_or(Start::Auto, |word| STARTS[word]);
+        let reader = OpenOptions::new().start(start).ready_timeout(timeout).open(seg)?;
+        Ok(Box::new(ReadHandle { reader, views: Vec::new(), pending: None }))
+    }
+
+    fn attach(&self, seg: &str, plan: &Request<'_>) -> Result<Box<dyn Line>, Failure> {
+        if plan.one_of("role", &["read", "write"])? == 1 {
+            return Ok(Box::new(WritePort::new(resume(seg, &plan.optional_object("options")?)?)));
+        }
+        let start = if plan.has("from") { STARTS[plan.one_of("from", &START_WORDS)?] } else { Start::Auto };
+        Ok(Box::new(ReadPort::new(OpenOptions::new().start(start).open(seg)?)))
+    }
+}
+
+fn resume(seg: &str, options: &Options<'_>) -> Result<Writer, Failure> {
+    if !options.flag("resume")?.unwrap_or(true) {
+        return Err(Failure::new("UNSUPPORTED", "a log is opened read-write to take it over: resume is false"));
+    }
+    let target = options.number("chunk_target_size", u64::MAX)?.unwrap_or(0);
+    Ok(ResumeOptions::new().chunk_target_size(target).resume(seg)?)
+}
+
+fn writer_handle(seg: &str, writer: Writer) -> Result<Box<dyn Segment>, Failure> {
+    let look = OpenOptions::new().open(seg)?;
+    Ok(Box::new(WriteHandle { writer, look }))
+}
+
+fn inspect(reader: &Reader) -> Outcome {
+    let header = reader.header();
+    let mut fields = Map::new();
+    let mut put = |name: String, value: u64| fields.insert(name, text(value));
+    put("header.magic".into(), header.magic);
+    put("header.version".into(), header.version.into());
+    put("header.chunk_count".into(), header.chunk_count.into());
+    for (i, row) in (0..header.chunk_count).map_while(|i| Some((i, reader.row(i)?))) {
+        put(format!("row[{i}].offset"), row.offset);
+        put(format!("row[{i}].token"), row.token);
+    }
+    Ok(json!({ "fields": fields }))
+}
+
+fn validate(reader: &Reader) -> Outcome {
+    match reader.validate() {
+        Ok(()) => Ok(json!({})),
+        Err(finding) => Err(Failure::new(finding.error.code().name(), finding.to_string())),
+    }
+}
+
+fn not_a(role: &str) -> Failure {
+    Failure::new("UNSUPPORTED", format!("this handle is not a {role}"))
+}
+
+/// A writer, and a reader that inspects and validates for it.
+struct WriteHandle {
+    writer: Writer,
+    look: Reader,
+}
+
+impl Segment for WriteHandle {
+    fn inspect(&mut self) -> Outcome {
+        inspect(&self.look)
+    }
+
+    /// A writer never waits, and batches are what it does anyway: the modes do the same.
+    fn write(&mut self, request: &Request<'_>, _injection: &mut Injection) -> Outcome {
+        request.one_of("mode", &["try", "block", "batch"])?;
+        let mut results: Vec<Value> = Vec::new();
+        for item in request.objects("items")? {
+            let sequence = self.writer.write(&item.bytes("data")?)?;
+            results.push(json!({"st": "ok", "seq": text(sequence)}));
+        }
+        Ok(json!({ "results": results }))
+    }
+
+    fn read(&mut self, _request: &Request<'_>, _injection: &mut Injection) -> Outcome {
+        Err(not_a("reader"))
+    }
+
+    fn seek(&mut self, _request: &Request<'_>) -> Outcome {
+        Err(not_a("reader"))
+    }
+
+    fn call(&mut self, verb: &str, _args: &Request<'_>) -> Outcome {
+        match verb {
+            "ouroboros.info" => {
+                let info = self.writer.info();
+                Ok(json!({
+                    "entries_written": text(info.entries_written),
+                    "max_payload": text(info.max_payload),
+                    "chunk_target_size": text(info.chunk_target_size),
+                    "chunk_count": info.chunk_count,
+                }))
+            }
+            "ouroboros.validate" => validate(&self.look),
+            "ouroboros.view_check" => Err(not_a("reader")),
+            other => Err(Failure::new("UNKNOWN_COMMAND", other)),
+        }
+    }
+}
+
+struct ReadHandle {
+    reader: Reader,
+    /// View v is at v - 1.
+    views: Vec<View>,
+    /// Met after items were read: the answer of the next read.
+    pending: Option<Failure>,
+}
+
+impl ReadHandle {
+    fn view_check(&self, args: &Request<'_>) -> Outcome {
+        let v = args.number("v", u64::MAX)?;
+        let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
+        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
+        Ok(json!({ "st": read::word(&answer) }))
+    }
+}
+
+impl Segment for ReadHandle {
+    fn inspect(&mut self) -> Outcome {
+        inspect(&self.reader)
+    }
+
+    fn write(&mut self, _request: &Request<'_>, _injection: &mut Injection) -> Outcome {
+        Err(not_a("writer"))
+    }
+
+    fn read(&mut self, request: &Request<'_>, _injection: &mut Injection) -> Outcome {
+        let mut reading = Reading::new(request, self.reader.info().size)?;
+        if let Some(failure) = self.pending.take() {
+            return Err(failure);
+        }
+        match reading.run(&mut self.reader, &mut self.views) {
+            Err(failure) if reading.items.is_empty() => Err(failure),
+            Err(failure) => {
+                self.pending = Some(failure);
+                Ok(json!({"st": "ok", "items": reading.items}))
+            }
+            Ok(_) if !reading.items.is_empty() => Ok(json!({"st": "ok", "items": reading.items})),
+            Ok(st) => Ok(json!({"st": st, "items": []})),
+        }
+    }
+
+    fn seek(&mut self, request: &Request<'_>) -> Outcome {
+        let start = STARTS[request.one_of("to", &START_WORDS)?];
+        self.pending = None;
+        self.reader.seek(start);
+        Ok(json!({}))
+    }
+
+    fn call(&mut self, verb: &str, args: &Request<'_>) -> Outcome {
+        match verb {
+            "ouroboros.info" => {
+                let info = self.reader.info();
+                Ok(json!({
+                    "total_entries_read": text(info.total_entries_read),
+                    "total_skipped": text(info.total_skipped),
+                    "next_sequence": text(info.next_sequence),
+                    "chunk_count": info.chunk_count,
+                }))
+            }
+            "ouroboros.validate" => validate(&self.reader),
+            "ouroboros.view_check" => self.view_check(args),
+            other => Err(Failure::new("UNKNOWN_COMMAND", other)),
+        }
+    }
+}
