@@ -3,6 +3,7 @@
 
     ./dev bench                      sizes 8, 64, 256, 960; 7 repetitions; some ten minutes
     ./dev bench --quick              one size, one short repetition: does it run, nothing more
+    ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 960, 4096
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """
 
@@ -24,6 +25,7 @@ from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = {"ff", "pingpong"}
+SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 960, 4096]}
 
 
 def load_peers(path: Path) -> tuple[list[Peer], list[dict[str, object]]]:
@@ -75,6 +77,7 @@ def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one size, one short repetition")
+    parser.add_argument("--profile", choices=sorted(SIZES), default="dmxp", help="whose rows, beside the references")
     parser.add_argument("--peer", action="append", default=[], help="only this row (repeatable)")
     parser.add_argument("--size", action="append", type=int, default=[], help="payload bytes (repeatable)")
     parser.add_argument("--repetitions", type=int, default=7)
@@ -93,7 +96,11 @@ def main() -> int:
             print(f"bench: no such peer: {', '.join(sorted(unknown))}", file=sys.stderr)
             return 2
         peers = [p for p in peers if p.name in set(args.peer) | REFERENCES]
-    sizes = args.size or ([64] if args.quick else [8, 64, 256, 960])
+    else:
+        peers = [p for p in peers if not p.ours or p.name.startswith("ouroboros-") == (args.profile == "ouroboros")]
+        shown_rows = {p.name for p in peers}
+        targets = [target for target in targets if target["row"] in shown_rows]
+    sizes = args.size or ([64] if args.quick else SIZES[args.profile])
     times, seconds = (1, 0.02) if args.quick else (args.repetitions, args.seconds)
     pingpong = next(p for p in peers if p.name == "pingpong")
     rows: dict[Key, Row] = {}

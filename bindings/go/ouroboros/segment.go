@@ -153,7 +153,9 @@ func (s *segment) loadRow(i uint32) Row {
 		offset := offsetWord.Load() // A1: pairs with R1; entries of the chunk after it
 		again := tokenWord.Load()   // A2: pairs with R2
 		if again == token {
-			return Row{Offset: offset &^ rowCommitted, Token: token, Committed: offset&rowCommitted != 0}
+			// Cleared rows share the token 0: it tells no lap from another, and is row 0's only.
+			committed := offset&rowCommitted != 0 && (token != 0 || i == 0)
+			return Row{Offset: offset &^ rowCommitted, Token: token, Committed: committed}
 		}
 		token = again
 	}

@@ -21,7 +21,8 @@ def base_bytes(folder: Path) -> bytes:
         return own.read_bytes()
     case = json.loads((folder / "case.json").read_text())
     assert case["base"]["patch"] == []
-    return (FIXTURES.parent / case["base"]["case"] / "seg.bin").read_bytes()
+    base: str = case["base"]["case"]
+    return (FIXTURES.parent / base / "seg.bin").read_bytes()
 
 
 def reading_cases() -> list[tuple[str, str, list[dict[str, Any]]]]:

@@ -75,7 +75,9 @@ def test_driver_claims_only_inspect(channel: dmxp.Channel, name: str) -> None:
     done = subprocess.run([sys.executable, "-m", "shmwire.driver"], input=lines, capture_output=True, text=True, timeout=20,
                           check=True, env={"PATH": "/usr/bin:/bin", **HIDDEN})
     replies = [json.loads(line) for line in done.stdout.splitlines()]
-    assert replies[0]["ok"]["profiles"] == {"dmxp": {"classes": ["inspect"], "features": []}}
+    assert replies[0]["ok"]["profiles"] == {
+        "dmxp": {"classes": ["inspect"], "features": []},
+        "ouroboros": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]}}
     assert replies[2]["ok"]["items"][0]["data"] == {"hex": b"seen".hex()}
 
 
@@ -101,3 +103,9 @@ def test_installs_without_a_compiler(tmp_path: Path) -> None:
                           cwd="/", check=False, env={"PATH": "/usr/bin:/bin"})
     assert look.returncode == 0, look.stderr
     assert json.loads(look.stdout)["found"] == expected
+    log = ROOT / "fixtures/ouroboros/captured/three-laps-ascii/seg.bin"
+    code = ("import sys; sys.path.insert(0, sys.argv[2])\nfrom shmwire import ouroboros\n"
+            "print(len(ouroboros.Reader(sys.argv[1]).read_all()))")
+    read = subprocess.run([sys.executable, "-c", code, str(log), str(target)], capture_output=True, text=True, timeout=20,
+                          cwd="/", check=False, env={"PATH": "/usr/bin:/bin"})
+    assert read.stdout == "5\n", read.stderr

@@ -91,8 +91,9 @@ class Segment(Image):
 
     def row(self, index: int) -> Row:
         offset = self.number(f"row[{index}].offset")
-        committed = bool(offset & C["ROW_COMMITTED"])
-        return Row(index, offset & ~C["ROW_COMMITTED"], self.number(f"row[{index}].token"), committed)
+        token = self.number(f"row[{index}].token")
+        committed = bool(offset & C["ROW_COMMITTED"]) and (token != 0 or index == 0)  # a cleared row's token is no chunk's
+        return Row(index, offset & ~C["ROW_COMMITTED"], token, committed)
 
     def rows(self) -> list[Row]:
         return [self.row(i) for i in range(self.rows_inside)]

@@ -78,9 +78,10 @@ struct shmw_ouroboros_row shmw_ouroboros_load_row(const struct shmw_ouroboros_se
         const uint64_t offset = shmw_load_acquire(&row->offset); /* A1: pairs with R1; entries of the chunk after it */
         const uint64_t again = shmw_load_acquire(&row->token);   /* A2: pairs with R2 */
         if (again == token) {
-            return (struct shmw_ouroboros_row){.offset = offset & ~SHMW_OUROBOROS_ROW_COMMITTED,
-                                               .token = token,
-                                               .committed = (offset & SHMW_OUROBOROS_ROW_COMMITTED) != 0};
+            /* Cleared rows share the token 0: it tells no lap from another, and is row 0's only. */
+            const bool committed = (offset & SHMW_OUROBOROS_ROW_COMMITTED) != 0 && (token != 0 || i == 0);
+            return (struct shmw_ouroboros_row){
+                .offset = offset & ~SHMW_OUROBOROS_ROW_COMMITTED, .token = token, .committed = committed};
         }
         token = again;
     }

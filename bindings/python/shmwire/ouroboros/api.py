@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 Start = Literal["auto", "latest", "oldest"]
-STARTS: Final = ("auto", "latest", "oldest")
+STARTS: Final[tuple[Start, ...]] = ("auto", "latest", "oldest")
 DEFAULT_BATCH: Final = 256
 
 

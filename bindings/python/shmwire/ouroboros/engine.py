@@ -10,7 +10,7 @@ from .._native import ext_refc
 from ..errors import InvalidArgumentError, UnsupportedError
 
 Engine = Literal["native", "python"]
-ENGINES: Final = ("native", "python")
+ENGINES: Final[tuple[Engine, ...]] = ("native", "python")
 
 
 def default_engine() -> Engine:

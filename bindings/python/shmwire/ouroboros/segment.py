@@ -76,7 +76,9 @@ class Log:
             offset = self.words.load_u64(at + layout.ROW_OFFSET_OFFSET, ACQUIRE)
             again = self.words.load_u64(at + layout.ROW_TOKEN_OFFSET, ACQUIRE)  # A2: pairs with R2
             if again == token:
-                return Row(offset & _POSITION, token, offset & layout.ROW_COMMITTED != 0)
+                # Cleared rows share the token 0: it tells no lap from another, and is row 0's only.
+                committed = offset & layout.ROW_COMMITTED != 0 and (token != 0 or index == 0)
+                return Row(offset & _POSITION, token, committed)
             token = again
         return UNSTEADY
 

@@ -183,7 +183,9 @@ impl Segment {
             let offset = self.offset(chunk).load_acquire(); // A1: pairs with R1; entries of the chunk after it
             let again = self.token(chunk).load_acquire(); // A2: pairs with R2
             if again == token {
-                return Row { offset: offset & !ROW_COMMITTED, token, committed: offset & ROW_COMMITTED != 0 };
+                // Cleared rows share the token 0: it tells no lap from another, and is row 0's only.
+                let committed = offset & ROW_COMMITTED != 0 && (token != 0 || chunk == 0);
+                return Row { offset: offset & !ROW_COMMITTED, token, committed };
             }
             token = again;
         }
