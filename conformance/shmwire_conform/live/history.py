@@ -33,8 +33,8 @@ class Record:
 
 @functools.cache
 def _body(base: int) -> bytes:
-    """byte j = (31 base + 17 j + 101 (j >> 8)) mod 256, as long as the longest live payload of any case. Each row of 256 bytes is the first
-    one with a number added to its bytes."""
+    """byte j = (31 base + 17 j + 101 (j >> 8)) mod 256, as long as the longest live payload of any case. Each row of
+    256 bytes is the first one with a number added to its bytes."""
     row = bytes((31 * base + 17 * j) & 255 for j in range(256))
     return b"".join(row.translate(_plus(101 * k & 255)) for k in range(LONGEST // 256))
 

@@ -90,8 +90,8 @@ def make_segment(creator: DriverProcess, segments: Segments, shape: Shape) -> st
 
 
 def goal_of(shape: Shape, count: int) -> int:
-    """The last sequence that there will be. Where a writer dies the next one writes at least as much as the first was to write, and
-    nobody may know how many entries the last lap of the dead one had."""
+    """The last sequence that there will be. Where a writer dies the next one writes at least as much as the first was to
+    write, and nobody may know how many entries the last lap of the dead one had."""
     if shape.plan != "kill-writer":
         return count
     return 2 * count + 2 * shape.chunk_count * shape.chunk_target * len(shape.sizes) // sum(shape.sizes)
@@ -106,7 +106,10 @@ def plan_of(shape: Shape, role: str, number: int, locator: str, count: int, seed
     }  # fmt: skip
     if role == "read":
         index = number - READERS_FROM
-        plan |= {"count": goal_of(shape, count), "from": shape.starts[index % len(shape.starts)], "slow_us": shape.slow_us[index % len(shape.slow_us)]}
+        plan |= {
+            "count": goal_of(shape, count), "from": shape.starts[index % len(shape.starts)],
+            "slow_us": shape.slow_us[index % len(shape.slow_us)],
+        }
     return plan
 
 

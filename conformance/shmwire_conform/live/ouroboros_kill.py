@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Kill runs of profile ouroboros: the writer gets SIGKILL at a seeded moment, and a driver of the other kind takes the log over.
 
-The readers are not told. To them it is one log: nothing torn, sequences that increase, gaps that are reported, and its last entry in
-the end. Between the death and the next write the runner compares the bytes: what was readable still is.
+The readers are not told. To them it is one log: nothing torn, sequences that increase, gaps that are reported, and its last entry
+in the end. Between the death and the next write the runner compares the bytes: what was readable still is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def run(cast: Cast, segments: Segments, locator: str, shape: ouroboros.Shape, wh
 
 
 def _await(path: Path, entries: int) -> None:
-    """Come back when the tokens say that more than so many entries are written; soon after the writer's own time limit otherwise."""
+    """Come back when the tokens say that more than so many entries are written, or soon after the writer's time limit."""
     oracle = judge.oracle("ouroboros")
     size, limit = oracle.C["ROW_TABLE_OFFSET"], time.monotonic() + LIMIT_MS / 1000
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
@@ -85,7 +85,7 @@ def _take_over(resumer: DriverProcess, locator: str) -> int:
 
 
 def _require_kept(resumer: DriverProcess, before: bytes, after: bytes, written: int) -> int:
-    """Every entry that a reader could come to is still there, and the number goes on from the last. Returns the last one's sequence."""
+    """Every entry that a reader could come to is still there, and the number goes on from the last. Returns that one's sequence."""
     kept = {one.sequence: one.payload for one in _readable(after)}
     for one in _readable(before):
         if kept.get(one.sequence) != one.payload:
@@ -110,7 +110,8 @@ def _grade(
 
     def origin(sequence: int) -> tuple[Actor, int]:
         if last < sequence <= written:
-            raise Finding(f"entry {sequence} was delivered: {last} was the last of {first.label}, {written + 1} the first of {second.label}")
+            told = f"{last} was the last of {first.label}, {written + 1} the first of {second.label}"
+            raise Finding(f"entry {sequence} was delivered: {told}")
         return (first, sequence - 1) if sequence <= last else (second, sequence - written - 1)
 
     ouroboros.require_sent(second)

@@ -2,8 +2,8 @@
 """Which live runs on which drivers, one at a time, each scaled to the slowest driver in it.
 
 A `live` case is a shape: how many writers and readers, of which capacity, waiting how. Plans: "pair" runs it for ordered pairs of
-drivers (writers of one, readers of the other), "mix" with all drivers at once, "kill-…" for the pairs of the quick tier, "commit" for
-each driver alone. What these mean for a profile is up to its modules, which _PROFILES names.
+drivers (writers of one, readers of the other), "mix" with all drivers at once, "kill-…" for the pairs of the quick tier, "commit"
+for each driver alone. What these mean for a profile is up to its modules, which _PROFILES names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CALIBRATION_S = 0.05
 
 @dataclass(frozen=True)
 class Profile:
-    """Modules that have the same functions for every profile: of the plans pair and mix, of kill-…, and of commit, if there is one."""
+    """Modules with the same functions for every profile: of the plans pair and mix, of kill-…, and of commit, if there is one."""
 
     runs: Any
     kills: Any
