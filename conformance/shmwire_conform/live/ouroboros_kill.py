@@ -85,7 +85,7 @@ def _take_over(resumer: DriverProcess, locator: str) -> int:
 
 
 def _require_kept(resumer: DriverProcess, before: bytes, after: bytes, written: int) -> int:
-    """Every entry that a reader could come to is still there, and the number goes on from the last. Returns that one's sequence."""
+    """Every entry that a reader could come to is still there, and the number goes on from the last. Returns its sequence."""
     kept = {one.sequence: one.payload for one in _readable(after)}
     for one in _readable(before):
         if kept.get(one.sequence) != one.payload:
