@@ -23,6 +23,8 @@ LOGS = BUILD / "logs"
 PY = str(BUILD / "venv/bin/python")
 CONFORM = str(BUILD / "venv/bin/shmwire-conform")
 CARGO_FLAGS = ["--all-targets", "--all-features"]
+# Lints that clippy 1.63 still has among the defaults and later ones do not: the first is wrong about threads, the second a taste.
+CLIPPY_SINCE_MOVED = ["-A", "clippy::needless_collect", "-A", "clippy::format_push_string"]
 TAIL_LINES = 60
 STAGE_LIMIT_S = 900
 
@@ -58,7 +60,8 @@ STAGES = [
     Stage("go-fmt", ["sh", "-ec", 'test -z "$(gofmt -l .)"'], "gofmt", cwd="bindings/go"),
     Stage("go-tests", ["go", "test", "./..."], "Go tests", cwd="bindings/go"),
     Stage("rust-fmt", ["cargo", "fmt", "--check"], "rustfmt", cwd="bindings/rust"),
-    Stage("rust-clippy", ["cargo", "clippy", "-q", *CARGO_FLAGS, "--", "-D", "warnings"], "clippy", cwd="bindings/rust"),
+    Stage("rust-clippy", ["cargo", "clippy", "-q", *CARGO_FLAGS, "--", "-D", "warnings", *CLIPPY_SINCE_MOVED], "clippy",
+          cwd="bindings/rust"),
     Stage("rust-tests", ["cargo", "test", "-q", "--all-features"], "Rust tests", cwd="bindings/rust"),
     Stage("python-ruff", [PY, "-m", "ruff", "check", "."], "ruff over all Python"),
     Stage("python-mypy", [PY, "-m", "mypy", "--strict", "-p", "shmwire"], "mypy --strict, binding", cwd="bindings/python"),
