@@ -71,7 +71,7 @@ class Segment:
 
     def row(self, index: int) -> Row:
         offset, token = struct.unpack_from("<QQ", self.map, TABLE + ROW * index)
-        # A cleared row has token 0 whatever lap it is cleared for, so only row 0 is believed with it [ouroboros.read.token-first].
+        # A cleared row has token 0 whatever lap it is cleared for, so only row 0 is believed with it (read.token-first).
         return bool(offset & C64) and (index == 0 or token != 0), offset & ~C64, token
 
     def best(self) -> tuple[int, Row] | None:
