@@ -88,10 +88,10 @@ def test_a_reader_leaves_the_segment(name: str, engine: ouroboros.Engine, raw: R
         assert reader.read_all() == [b"stays", b"and goes on"]
 
 
-@pytest.mark.skipif(not GENERATOR.exists(), reason="the generator is not built; OUROBOROS_SHM_GENERATOR names another one")
 @pytest.mark.parametrize("size", [8192, 600])
 def test_generator(name: str, engine: ouroboros.Engine, tmp_path: Path, size: int) -> None:
     """As the source system's own tests drive it: every record that was not overwritten, in order, while it is written."""
+    assert GENERATOR.exists(), "the generator is not built: ./dev build, or OUROBOROS_SHM_GENERATOR names another one"
     file = tmp_path / "records.json"
     command = [str(GENERATOR), "--name", name, "--size", str(size), "--count", "150", "--min-size", "4", "--max-size", "60",
                "--seed", "7", "--interval", "300", "--initial-delay", "1000", "--json-out", str(file), "--no-unlink-at-exit"]
