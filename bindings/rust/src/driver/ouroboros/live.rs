@@ -6,7 +6,7 @@ use std::time::Duration;
 use shmwire::ouroboros::{Entry, Reader, Writer};
 use shmwire::{Answer, Error};
 
-use super::super::live::{Letter, Line};
+use super::super::live::{Ending, Letter, Line};
 
 /// A reading actor's buffer, unless one entry takes more.
 const BUFFER: usize = 4 << 20;
@@ -23,11 +23,11 @@ impl WritePort {
 
 impl Line for WritePort {
     /// There is always room.
-    fn send(&mut self, letters: &[Letter], _wait: Duration) -> shmwire::Result<Answer<()>> {
+    fn send(&mut self, letters: &[Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
         for letter in letters {
             self.0.write(&letter.data)?;
         }
-        Ok(Answer::Done(()))
+        Ok(Answer::Done(letters.len()))
     }
 
     fn receive(&mut self, _letters: &mut [Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
@@ -42,8 +42,8 @@ impl Line for WritePort {
         usize::try_from(self.0.info().max_payload).unwrap_or(usize::MAX)
     }
 
-    fn is_lossy(&self) -> bool {
-        true
+    fn ending(&self) -> Ending {
+        Ending::Position
     }
 }
 
@@ -79,7 +79,7 @@ impl ReadPort {
 }
 
 impl Line for ReadPort {
-    fn send(&mut self, _letters: &[Letter], _wait: Duration) -> shmwire::Result<Answer<()>> {
+    fn send(&mut self, _letters: &[Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
         Err(Error::Unsupported("a reader that writes"))
     }
 
@@ -105,7 +105,7 @@ impl Line for ReadPort {
         0
     }
 
-    fn is_lossy(&self) -> bool {
-        true
+    fn ending(&self) -> Ending {
+        Ending::Position
     }
 }

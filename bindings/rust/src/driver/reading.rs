@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//! The command `read` of profiles whose readers take nothing away (sections 6 and 7 of the driver protocol).
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+use shmwire::Answer;
+
+use super::wire::{word, Failure, Outcome, Request};
+
+/// Largest default buffer of a read.
+const LARGEST_BUFFER: u64 = 64 << 20;
+/// Most items of one reply, so that it stays below the protocol's 4 MiB.
+const MOST_ITEMS: u64 = 1024;
+
+/// A reader, with its items as replies have them.
+pub trait Source {
+    /// The next item; polls for it if there is a time for that.
+    fn next(&mut self, buffer: &mut [u8], wait: Option<Duration>) -> shmwire::Result<Answer<Value>>;
+    /// Up to `max` items with one call.
+    fn batch(&mut self, buffer: &mut [u8], max: usize) -> shmwire::Result<Answer<Vec<Value>>>;
+    /// The next item as a view shows it, with a handle of that.
+    fn view(&mut self) -> shmwire::Result<Answer<Value>>;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Try,
+    Block,
+    Batch,
+    View,
+    Peek,
+}
+
+/// A `read` while it runs.
+struct Reading {
+    mode: Mode,
+    max: u64,
+    timeout: Duration,
+    buffer: Vec<u8>,
+    items: Vec<Value>,
+}
+
+/// Read as the request says; no item takes more than `largest` bytes. An error that is met after some items is kept as `pending`, the
+/// answer of the next read.
+pub fn read(request: &Request<'_>, largest: u64, source: &mut impl Source, pending: &mut Option<Failure>) -> Outcome {
+    let mut reading = Reading::new(request, largest)?;
+    if let Some(failure) = pending.take() {
+        return Err(failure);
+    }
+    let st = match reading.run(source) {
+        Err(error) if reading.items.is_empty() => return Err(error.into()),
+        Err(error) => {
+            *pending = Some(error.into());
+            "ok".to_owned()
+        }
+        Ok(_) if !reading.items.is_empty() => "ok".to_owned(),
+        Ok(answer) => word(&answer),
+    };
+    Ok(json!({"st": st, "items": reading.items}))
+}
+
+impl Reading {
+    fn new(request: &Request<'_>, largest: u64) -> Result<Reading, Failure> {
+        let modes = [Mode::Try, Mode::Block, Mode::Batch, Mode::View, Mode::Peek];
+        let mode = modes[request.one_of("mode", &["try", "block", "batch", "view", "peek"])?];
+        if mode == Mode::Peek {
+            return Err(Failure::new("UNSUPPORTED", "peek: readers take nothing away, reading is looking"));
+        }
+        let max = request.optional_number("max", u64::MAX)?.unwrap_or(1).min(MOST_ITEMS);
+        if max == 0 {
+            return Err(Failure::bad_request("max is 0"));
+        }
+        let size = request.optional_number("buffer", LARGEST_BUFFER)?.unwrap_or_else(|| largest.min(LARGEST_BUFFER));
+        Ok(Reading { mode, max, timeout: request.timeout()?, buffer: vec![0; size as usize], items: Vec::new() })
+    }
+
+    /// Fill `items`; answers what goes with having none.
+    fn run(&mut self, source: &mut impl Source) -> shmwire::Result<Answer<()>> {
+        match self.mode {
+            Mode::Batch => {
+                let answer = source.batch(&mut self.buffer, self.max as usize)?;
+                Ok(answer.map(|items| self.items = items))
+            }
+            Mode::View => Ok(source.view()?.map(|item| self.items.push(item))),
+            _ => self.each(source),
+        }
+    }
+
+    fn each(&mut self, source: &mut impl Source) -> shmwire::Result<Answer<()>> {
+        for n in 0..self.max {
+            let wait = (self.mode == Mode::Block && n == 0).then_some(self.timeout);
+            match source.next(&mut self.buffer, wait)? {
+                Answer::Done(item) => self.items.push(item),
+                other => return Ok(other.map(|_| ())),
+            }
+        }
+        Ok(Answer::Done(()))
+    }
+}
