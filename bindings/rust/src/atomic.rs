@@ -121,13 +121,8 @@ impl<'a> Word64<'a> {
         self.exchange(from, from.wrapping_add(count), order)
     }
 
-    /// Put `to` in the place of `from`, or learn what stands there instead. Relaxed: the word carries nothing but itself.
-    #[inline]
-    pub(crate) fn replace(self, from: u64, to: u64) -> Result<(), u64> {
-        self.exchange(from, to, Relaxed)
-    }
-
-    /// The same with release: what was loaded and stored before is seen by those who load the new value with acquire.
+    /// Put `to` in the place of `from`, or learn what stands there instead. With release: what was loaded and stored before is seen by
+    /// those who load the new value with acquire.
     #[inline]
     pub(crate) fn replace_release(self, from: u64, to: u64) -> Result<(), u64> {
         self.exchange(from, to, Release)

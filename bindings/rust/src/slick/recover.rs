@@ -21,7 +21,7 @@ impl Queue {
             segment.last_published().store_release(NO_INDEX); // R3: pairs with A3; there is nothing to name
         }
         segment.settled().store_release(0); // R1: pairs with A1; there is nothing below
-        segment.reserved().store_release(0);
+        segment.reserved().store_release(0); // R6: pairs with A6; everything before it
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl Queue {
 
 impl Segment {
     fn fill_holes(&self) -> Result<u64> {
-        let word = Reserved(self.reserved().load_relaxed());
+        let word = Reserved(self.reserved().load_acquire()); // A6: pairs with R6; settled after it
         let next = word.index();
         let mut known = self.first_unsettled(word);
         let mut holes = 0;

@@ -72,17 +72,11 @@ impl Segment {
         let last = self.last_start(word);
         let otherwise = if last > known { last } else { next };
         let behind = self.first_answering(known + 1, next, next).unwrap_or(otherwise);
-        let slot = self.data_index(known);
-        // A2: pairs with R2
-        if slot.load_acquire() != found {
-            return None;
-        }
         if behind - known == self.size {
             return Some((behind, false)); // the mark would be an item's index
         }
-        self.slot_size(known).store_relaxed((behind - known) as u32);
-        // R2: pairs with A2; what readers find behind the mark
-        slot.replace_release(found, behind).ok().map(|()| (behind, true))
+        // R2: pairs with A2; what readers find behind the mark. The size stays: its owner may be storing it.
+        self.data_index(known).replace_release(found, behind).ok().map(|()| (behind, true))
     }
 }
 

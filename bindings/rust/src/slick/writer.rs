@@ -34,25 +34,28 @@ pub struct Producer {
     info: ProducerInfo,
 }
 
-/// What was reserved: elements that lie side by side.
+/// What is reserved by one swap: elements that lie side by side.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     index: u64,
     elements: u64,
+    /// Whether it is the rest of the ring, where the next item does not fit.
+    padding: bool,
 }
 
 impl Segment {
-    /// Where the next `count` items of `elements` each go, or as many of them as lie side by side there [slick.reserve.wrap].
+    /// What to reserve for the next `count` items of `elements` each: as many of them as fit before the end of the ring, or its rest
+    /// [slick.reserve.wrap].
     #[inline]
-    fn place(&self, next: u64, elements: u64, count: u64) -> Run {
-        let items = |room: u64| match count {
+    fn place(&self, index: u64, elements: u64, count: u64) -> Run {
+        let room = self.room(index);
+        let items = match count {
             1 => u64::from(elements <= room),
             _ => (room.min(MAX_ELEMENTS.into()) / elements).min(count),
         };
-        let room = self.room(next);
-        match items(room) {
-            0 => Run { index: next + room, elements: elements * items(self.size) },
-            fitting => Run { index: next, elements: elements * fitting },
+        match items {
+            0 => Run { index, elements: room, padding: true },
+            items => Run { index, elements: elements * items, padding: false },
         }
     }
 
@@ -104,7 +107,7 @@ impl Producer {
 
     /// Reserve elements that lie side by side, to be filled and published. Never waits for readers; waits, up to the stall time, while
     /// another producer has an item unpublished that lies one lap before [slick.reserve.settled]. [`Answer::Closed`]: the indices are
-    /// used up [slick.reserve.exhausted]. [`Answer::Lapped`]: somebody gave the reservation up meanwhile.
+    /// used up [slick.reserve.exhausted].
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for 0 elements, [`Error::TooLarge`] for more than the ring has or [`MAX_ELEMENTS`]; [`Error::Busy`]
@@ -136,8 +139,8 @@ impl Producer {
         self.open.is_some().then(move || Claim::new(self))
     }
 
-    /// Write an item: reserve, copy, publish. Done carries its index. [`Answer::Closed`], [`Answer::Lapped`] as for
-    /// [`Producer::reserve`] and [`Claim::publish`].
+    /// Write an item: reserve, copy, publish. Done carries its index. [`Answer::Closed`] as for [`Producer::reserve`],
+    /// [`Answer::Lapped`] as for [`Claim::publish`].
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when the length is no positive multiple of the element size [slick.reserve.length]; as
@@ -246,46 +249,47 @@ impl Producer {
         Ok(())
     }
 
-    /// Steps 1 to 6: reserve up to `count` items of `elements` each [slick.reserve.packed].
+    /// Steps 1 to 6: reserve up to `count` items of `elements` each [slick.reserve.packed]. What does not fit before the end of the ring
+    /// takes two rounds at least.
     #[inline]
     fn reserve_run(&mut self, elements: u64, count: u64) -> Result<Answer<Run>> {
         self.check_reservation(elements)?;
         let mut patience = Patience::new(self.stall);
         loop {
-            let word = Reserved(self.segment.reserved().load_relaxed());
+            // A6: pairs with R6; settled, and what was found settled, after the reservation that rests on it
+            let word = Reserved(self.segment.reserved().load_acquire());
             let next = word.index();
             if self.known > next {
                 self.known = 0; // the queue was reset
             }
             let run = self.segment.place(next, elements, count);
-            let end = run.index + run.elements;
+            let end = next + run.elements;
             if end >= INDEX_LIMIT {
                 return Ok(Answer::Closed);
             }
             if self.known != next && !self.may_reserve(word, end, &mut patience)? {
                 continue;
             }
-            if self.segment.reserved().replace(word.0, Reserved::new(end, run.elements).0).is_ok() {
-                fence_release(); // F5: pairs with F5; the reservation before every store to the ring [slick.reserve.fence]
-                return Ok(self.mark(next, run));
+            // R6: pairs with A6; settled, and what we found settled, before the reservation
+            if self.segment.reserved().replace_release(word.0, Reserved::new(end, run.elements).0).is_err() {
+                continue;
             }
+            fence_release(); // F5: pairs with F5; the reservation before every store to the ring [slick.reserve.fence]
+            if !run.padding {
+                return Ok(Answer::Done(run));
+            }
+            self.mark_padding(next, elements, end);
         }
     }
 
-    /// Step 6: send readers from where the reservation began to where its first item is [slick.reserve.mark].
-    #[inline]
-    fn mark(&mut self, next: u64, run: Run) -> Answer<Run> {
-        if run.index != next {
-            match self.segment.given_up(next) {
-                None => self.segment.store_slot(next, run.elements, run.index),
-                Some(index) if index == run.index => {} // somebody made this very mark for us
-                Some(_) => return Answer::Lapped,
-            }
+    /// Step 6: send readers from the padding to the next lap [slick.reserve.mark].
+    fn mark_padding(&mut self, index: u64, elements: u64, end: u64) {
+        if self.segment.given_up(index).is_none() {
+            self.segment.store_slot(index, elements, end);
         }
-        if self.known == next {
-            self.known = run.index;
+        if self.known == index {
+            self.known = end;
         }
-        Answer::Done(run)
     }
 
     /// Section 4.1: whether a reservation up to `end` may be made now; if not, begin anew. Waits a moment where it has to.
