@@ -37,13 +37,29 @@ impl Segment {
         };
         let covered = |item: &&Item| item.index < next && u64::from(item.elements) <= next - item.index;
         let count = items[first..].iter().take_while(covered).count();
-        if first > 0 && count > 0 {
-            let (begin, index) = (items[0], items[first].index);
-            // Where a single read would go on: at the item itself, or at a mark that leads to it.
-            let oldest = self.first_answering(self.lap_start(next), index, next).unwrap_or(index);
-            items[first].lost = begin.lost.wrapping_add(oldest - begin.index);
-            items.copy_within(first..first + count, 0);
+        if first == 0 || count == 0 {
+            return count;
         }
+        let (begin, index) = (items[0], items[first].index);
+        // Where a single read would go on. A stale item may have led past others that are whole: those come first.
+        let oldest = self.first_answering(self.lap_start(next), index, next).unwrap_or(index);
+        if !self.is_led_to(oldest, index, next) {
+            return 0;
+        }
+        items[first].lost = begin.lost.wrapping_add(oldest - begin.index);
+        items.copy_within(first..first + count, 0);
         count
+    }
+
+    /// Whether nothing but marks is between `from` and `to`.
+    fn is_led_to(&self, mut from: u64, to: u64, next: u64) -> bool {
+        while from < to {
+            let d = self.data_index(from).load_acquire(); // A2: pairs with R2
+            if d <= from || d - from >= self.size || d > next {
+                return false;
+            }
+            from = d;
+        }
+        from == to
     }
 }
