@@ -572,7 +572,9 @@ mod tests {
     #[test]
     fn elements_are_inside() {
         let map = Arc::new(Map::create_local(64 + 32).expect("memory"));
-        for (offset, element_size, count) in [(64, 8, 8), (64, 0, 4), (64, 8, 3), (60, 8, 4), (u64::MAX - 7, 8, 4), (64, u32::MAX, 1 << 31)] {
+        for (offset, element_size, count) in
+            [(64, 8, 8), (64, 0, 4), (64, 8, 3), (60, 8, 4), (u64::MAX - 7, 8, 4), (64, u32::MAX, 1 << 31)]
+        {
             assert!(Elements::new(&map, offset, element_size, count).is_none(), "{offset}, {element_size}, {count}");
         }
         let elements = Elements::new(&map, 64, 8, 4).expect("they fit");

@@ -78,7 +78,10 @@ fn a_new_segment() {
     for generation in GENERATIONS {
         for (size, element_size) in [(1, 1), (4, 7), (8, 24)] {
             let (name, queue) = make("s-new", generation, size, element_size);
-            assert!(name.bytes() == Expected::fresh(generation, size as usize, element_size as usize).bytes, "{generation:?}, {size}");
+            assert!(
+                name.bytes() == Expected::fresh(generation, size as usize, element_size as usize).bytes,
+                "{generation:?}, {size}"
+            );
             let info = OpenOptions::new().read_only(true).open(&name.0).expect("ready").info();
             assert_eq!(info, queue.info());
             assert_eq!((info.generation, info.size, info.element_size), (generation, size, element_size));

@@ -124,7 +124,8 @@ fn each_fault_of_a_slot_has_its_answer() {
         let bytes = name.bytes();
         let mut reader = reader(Start::Index(8));
         for _ in 0..3 {
-            let answer = reader.next(&mut [0; 64]).map(|answer| answer.done().map(|item| item.index)).map_err(|error| error.code());
+            let answer =
+                reader.next(&mut [0; 64]).map(|answer| answer.done().map(|item| item.index)).map_err(|error| error.code());
             assert_eq!(answer, expected, "{word}");
             if expected.is_err() {
                 assert_eq!(reader.info().cursor, 8, "{word}: the reader stays");

@@ -92,7 +92,8 @@ impl Drop for Running {
 
 /// Item n of a process: in each element the process, the number, and what follows from both.
 fn content(process: u32, number: u32) -> Vec<u8> {
-    let element: Vec<u8> = [process, number, process ^ number.rotate_left(7)].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let element: Vec<u8> =
+        [process, number, process ^ number.rotate_left(7)].iter().flat_map(|word| word.to_le_bytes()).collect();
     element.repeat(1 + number as usize % 5)
 }
 
@@ -140,7 +141,9 @@ fn follow(reader: &mut Reader) -> Given {
 }
 
 fn report(given: &Given) {
-    given.iter().for_each(|[index, elements, lost, process, number]| println!("\n= {index} {elements} {lost} {process} {number}"));
+    given
+        .iter()
+        .for_each(|[index, elements, lost, process, number]| println!("\n= {index} {elements} {lost} {process} {number}"));
 }
 
 fn parse(lines: &[String]) -> Given {
@@ -207,7 +210,10 @@ fn a_killed_claim_is_given_up() {
             while holes.is_err() && began.elapsed() < Duration::from_secs(5) {
                 holes = queue.recover(false);
             }
-            assert_eq!(holes.or_else(|error| if error.code() == Code::Busy { queue.recover(true) } else { Err(error) }).expect("sound"), 1);
+            assert_eq!(
+                holes.or_else(|error| if error.code() == Code::Busy { queue.recover(true) } else { Err(error) }).expect("sound"),
+                1
+            );
             let items = drain_queue(&mut reader);
             assert_eq!(items.iter().map(|(item, _)| (item.index, item.lost)).collect::<Vec<_>>(), [(2, 0), (3, 0)]);
         }

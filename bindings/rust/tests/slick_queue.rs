@@ -44,7 +44,8 @@ fn starts() {
 fn losses_are_exact() {
     let queue = local(4, 1);
     let mut producer = queue.producer().expect("writable");
-    let next = |reader: &mut Reader| reader.next(&mut [0; 4]).expect("sound").done().map(|item| (item.index, item.elements, item.lost));
+    let next =
+        |reader: &mut Reader| reader.next(&mut [0; 4]).expect("sound").done().map(|item| (item.index, item.elements, item.lost));
     let mut reader = queue.reader(Start::Oldest);
     (0..6).for_each(|index| assert_eq!(put(&mut producer, b"x"), index));
     assert_eq!(next(&mut reader), Some((4, 1, 4)), "slot 0 holds index 4: on there");
@@ -60,7 +61,11 @@ fn losses_are_exact() {
     assert_eq!((next(&mut reader), next(&mut reader)), (Some((14, 2, 0)), None));
     producer.reserve(4).expect("it fits").done().expect("indices are left").leave_stalled(); // 16 to 19, never published
     let mut behind = queue.reader(Start::Index(14));
-    assert_eq!((next(&mut behind), behind.info().cursor, behind.info().lost), (None, 14, 0), "overtaken, and nothing to go on at");
+    assert_eq!(
+        (next(&mut behind), behind.info().cursor, behind.info().lost),
+        (None, 14, 0),
+        "overtaken, and nothing to go on at"
+    );
     queue.recover(true).expect("sound");
     assert_eq!(behind.info().lost, 0);
     let info = reader.info();
@@ -133,7 +138,12 @@ fn what_producers_refuse() {
     let before = name.bytes();
     assert_eq!(producer.reserve(0).expect_err("none").code(), Code::InvalidArgument);
     assert_eq!(producer.reserve(5).expect_err("more than the ring").code(), Code::TooLarge);
-    for (data, code) in [(&b""[..], Code::InvalidArgument), (b"ab", Code::InvalidArgument), (b"abcd", Code::InvalidArgument), (&[0; 15], Code::TooLarge)] {
+    for (data, code) in [
+        (&b""[..], Code::InvalidArgument),
+        (b"ab", Code::InvalidArgument),
+        (b"abcd", Code::InvalidArgument),
+        (&[0; 15], Code::TooLarge),
+    ] {
         assert_eq!(producer.write(data).expect_err("refused").code(), code, "{data:?}");
     }
     assert_eq!(producer.write_batch(b"abcdefghi", 6, |_| {}).expect_err("one and a half").code(), Code::InvalidArgument);
@@ -263,7 +273,8 @@ fn small_buffers_and_batches() {
     let (mut buffer, mut items) = ([0; 65], [Item::default(); 8]);
     assert_eq!(reader.next_batch(&mut buffer, &mut []).expect_err("no room").code(), Code::InvalidArgument);
     assert_eq!(reader.next_batch(&mut buffer, &mut items).expect("sound"), Answer::Done(3));
-    let found: Vec<_> = items[..3].iter().map(|item| (item.index, item.elements, item.payload(&buffer)[0], item.length)).collect();
+    let found: Vec<_> =
+        items[..3].iter().map(|item| (item.index, item.elements, item.payload(&buffer)[0], item.length)).collect();
     assert_eq!(found, [(0, 1, 1, 10), (1, 2, 2, 20), (3, 3, 3, 30)]);
     assert_eq!(reader.next_batch(&mut buffer[..39], &mut items).expect_err("too small").code(), Code::TooSmall);
     assert_eq!(reader.next_batch(&mut buffer, &mut items[..1]).expect("sound"), Answer::Done(1));

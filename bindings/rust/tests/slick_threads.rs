@@ -49,7 +49,9 @@ fn produce(queue: &Queue, producer: u8, count: u32, mut await_room: impl FnMut()
     while number < count {
         let elements = elements_of(number, info.size);
         let batch = if number % 7 == 0 { 3.min(count - number) } else { 1 };
-        let items = |numbers: std::ops::Range<u32>| numbers.flat_map(|n| content(producer, n, elements, element_size)).collect::<Vec<u8>>();
+        let items = |numbers: std::ops::Range<u32>| {
+            numbers.flat_map(|n| content(producer, n, elements, element_size)).collect::<Vec<u8>>()
+        };
         await_room();
         match number % 7 {
             0 => {
@@ -90,7 +92,9 @@ fn read(reader: &mut Reader, manner: Manner, size: u32, element_size: usize, don
     let (began, mut told) = (Instant::now(), false);
     loop {
         let answer = match manner {
-            Manner::Single => reader.next(&mut buffer).map(|answer| answer.map(|item| std::mem::replace(&mut items[0], item)).map(|_| 1)),
+            Manner::Single => {
+                reader.next(&mut buffer).map(|answer| answer.map(|item| std::mem::replace(&mut items[0], item)).map(|_| 1))
+            }
             Manner::Batches => reader.next_batch(&mut buffer, &mut items),
             Manner::Views => reader.next_view().map(|answer| {
                 answer.map(|view| {
@@ -149,7 +153,8 @@ fn run(queue: &Queue, count: u32, readers: Vec<(Reader, Manner)>) -> Vec<Given> 
             .into_iter()
             .map(|(mut reader, manner)| scope.spawn(move || read(&mut reader, manner, size, element_size, done)))
             .collect();
-        let producing: Vec<_> = (0..PRODUCERS).map(|producer| scope.spawn(move || produce(queue, producer, count, || {}))).collect();
+        let producing: Vec<_> =
+            (0..PRODUCERS).map(|producer| scope.spawn(move || produce(queue, producer, count, || {}))).collect();
         producing.into_iter().for_each(|producer| producer.join().expect("no panic"));
         *done.lock().expect("no panic") = true;
         reading.into_iter().map(|reader| reader.join().expect("no panic")).collect()
@@ -211,23 +216,27 @@ fn nothing_is_lost_with_credit() {
     let window = u64::from(SIZE) - 3 * (3 * 5 + 5);
     let given: Vec<Given> = std::thread::scope(|scope| {
         let (queue, cursor, done) = (&queue, &cursor, &done);
-        let consumers: Vec<_> = (0..4)
-            .map(|_| scope.spawn(move || read(&mut queue.consumer(cursor), Manner::Single, SIZE, 16, done)))
-            .collect();
+        let consumers: Vec<_> =
+            (0..4).map(|_| scope.spawn(move || read(&mut queue.consumer(cursor), Manner::Single, SIZE, 16, done))).collect();
         let await_room = move || {
             while queue.info().next_index > cursor.next_index() + window {
                 std::thread::yield_now();
             }
         };
-        let producers: Vec<_> = (0..PRODUCERS).map(|producer| scope.spawn(move || produce(queue, producer, COUNT, await_room))).collect();
+        let producers: Vec<_> =
+            (0..PRODUCERS).map(|producer| scope.spawn(move || produce(queue, producer, COUNT, await_room))).collect();
         producers.into_iter().for_each(|producer| producer.join().expect("no panic"));
         *done.lock().expect("no panic") = true;
         consumers.into_iter().map(|consumer| consumer.join().expect("no panic")).collect()
     });
-    let mut all: Vec<(u8, u32)> = given.concat().into_iter().map(|(item, producer, number)| {
-        assert_eq!(item.lost, 0);
-        (producer, number)
-    }).collect();
+    let mut all: Vec<(u8, u32)> = given
+        .concat()
+        .into_iter()
+        .map(|(item, producer, number)| {
+            assert_eq!(item.lost, 0);
+            (producer, number)
+        })
+        .collect();
     all.sort_unstable();
     let expected: Vec<(u8, u32)> = (0..PRODUCERS).flat_map(|producer| (0..COUNT).map(move |number| (producer, number))).collect();
     assert!(all == expected, "not each item exactly once: {} of {}", all.len(), expected.len());

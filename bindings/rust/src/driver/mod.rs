@@ -8,6 +8,7 @@
 //! later one about that handle. All else goes on.
 
 mod dmxp;
+mod follow;
 mod live;
 mod ouroboros;
 mod profile;

@@ -6,22 +6,13 @@ use std::time::Duration;
 use serde_json::{json, Value};
 use shmwire::Answer;
 
+use super::follow::{Follow, Lending};
 use super::wire::{word, Failure, Outcome, Request};
 
 /// Largest default buffer of a read.
 const LARGEST_BUFFER: u64 = 64 << 20;
 /// Most items of one reply, so that it stays below the protocol's 4 MiB.
 const MOST_ITEMS: u64 = 1024;
-
-/// A reader, with its items as replies have them.
-pub trait Source {
-    /// The next item; polls for it if there is a time for that.
-    fn next(&mut self, buffer: &mut [u8], wait: Option<Duration>) -> shmwire::Result<Answer<Value>>;
-    /// Up to `max` items with one call.
-    fn batch(&mut self, buffer: &mut [u8], max: usize) -> shmwire::Result<Answer<Vec<Value>>>;
-    /// The next item as a view shows it, with a handle of that.
-    fn view(&mut self) -> shmwire::Result<Answer<Value>>;
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -43,12 +34,17 @@ struct Reading {
 
 /// Read as the request says; no item takes more than `largest` bytes. An error that is met after some items is kept as `pending`, the
 /// answer of the next read.
-pub fn read(request: &Request<'_>, largest: u64, source: &mut impl Source, pending: &mut Option<Failure>) -> Outcome {
+pub fn read<R: Follow>(
+    request: &Request<'_>,
+    largest: u64,
+    mut source: Lending<'_, R>,
+    pending: &mut Option<Failure>,
+) -> Outcome {
     let mut reading = Reading::new(request, largest)?;
     if let Some(failure) = pending.take() {
         return Err(failure);
     }
-    let st = match reading.run(source) {
+    let st = match reading.run(&mut source) {
         Err(error) if reading.items.is_empty() => return Err(error.into()),
         Err(error) => {
             *pending = Some(error.into());
@@ -76,7 +72,7 @@ impl Reading {
     }
 
     /// Fill `items`; answers what goes with having none.
-    fn run(&mut self, source: &mut impl Source) -> shmwire::Result<Answer<()>> {
+    fn run<R: Follow>(&mut self, source: &mut Lending<'_, R>) -> shmwire::Result<Answer<()>> {
         match self.mode {
             Mode::Batch => {
                 let answer = source.batch(&mut self.buffer, self.max as usize)?;
@@ -87,7 +83,7 @@ impl Reading {
         }
     }
 
-    fn each(&mut self, source: &mut impl Source) -> shmwire::Result<Answer<()>> {
+    fn each<R: Follow>(&mut self, source: &mut Lending<'_, R>) -> shmwire::Result<Answer<()>> {
         for n in 0..self.max {
             let wait = (self.mode == Mode::Block && n == 0).then_some(self.timeout);
             match source.next(&mut self.buffer, wait)? {

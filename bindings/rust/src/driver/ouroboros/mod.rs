@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{json, Map, Value};
 use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Start, View, Writer};
 
-use self::live::{ReadPort, WritePort};
-use self::read::Lending;
+use self::live::WritePort;
+use super::follow::{Lending, ReadPort};
 use super::live::Line;
 use super::profile::{Injection, Profile, Segment};
 use super::reading;
@@ -56,7 +56,9 @@ impl Profile for Ouroboros {
             return Ok(Box::new(WritePort::new(resume(seg, &plan.optional_object("options")?)?)));
         }
         let start = if plan.has("from") { STARTS[plan.one_of("from", &START_WORDS)?] } else { Start::Auto };
-        Ok(Box::new(ReadPort::new(OpenOptions::new().start(start).open(seg)?)))
+        let reader = OpenOptions::new().start(start).open(seg)?;
+        let size = reader.info().size as usize;
+        Ok(Box::new(ReadPort::new(reader, size)))
     }
 }
 
@@ -173,8 +175,8 @@ impl Segment for ReadHandle {
     }
 
     fn read(&mut self, request: &Request<'_>, _injection: &mut Injection) -> Outcome {
-        let mut source = Lending { reader: &mut self.reader, views: &mut self.views };
-        reading::read(request, source.reader.info().size, &mut source, &mut self.pending)
+        let size = self.reader.info().size;
+        reading::read(request, size, Lending { reader: &mut self.reader, views: &mut self.views }, &mut self.pending)
     }
 
     fn seek(&mut self, request: &Request<'_>) -> Outcome {

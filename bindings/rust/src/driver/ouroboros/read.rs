@@ -5,52 +5,55 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 use shmwire::ouroboros::{Entry, Reader, View};
-use shmwire::Answer;
+use shmwire::{Answer, Result};
 
-use super::super::reading::Source;
+use super::super::follow::Follow;
+use super::super::live::{Ending, Letter};
 use super::super::wire::{self, text};
 
-/// A reader, and the views that it has lent.
-pub struct Lending<'a> {
-    pub reader: &'a mut Reader,
-    pub views: &'a mut Vec<View>,
-}
+impl Follow for Reader {
+    type Item = Entry;
+    type View = View;
 
-impl Source for Lending<'_> {
-    fn next(&mut self, buffer: &mut [u8], wait: Option<Duration>) -> shmwire::Result<Answer<Value>> {
-        let answer = match wait {
-            Some(wait) => self.reader.wait_next(buffer, wait)?,
-            None => self.reader.next(buffer)?,
-        };
-        Ok(answer.map(|entry| item(&entry, entry.payload(buffer))))
+    const ENDING: Ending = Ending::Position;
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Answer<Entry>> {
+        Reader::next(self, buffer)
     }
 
-    fn batch(&mut self, buffer: &mut [u8], max: usize) -> shmwire::Result<Answer<Vec<Value>>> {
-        let mut entries = vec![Entry::default(); max];
-        let answer = self.reader.next_batch(buffer, &mut entries)?;
-        Ok(answer.map(|count| entries[..count].iter().map(|entry| item(entry, entry.payload(buffer))).collect()))
+    fn wait_next(&mut self, buffer: &mut [u8], wait: Duration) -> Result<Answer<Entry>> {
+        Reader::wait_next(self, buffer, wait)
     }
 
-    fn view(&mut self) -> shmwire::Result<Answer<Value>> {
-        let view = match self.reader.next_view()? {
-            Answer::Done(view) => view,
-            other => return Ok(other.map(|_| Value::Null)),
-        };
+    fn next_batch(&mut self, buffer: &mut [u8], entries: &mut [Entry]) -> Result<Answer<usize>> {
+        Reader::next_batch(self, buffer, entries)
+    }
+
+    fn next_view(&mut self) -> Result<Answer<View>> {
+        Reader::next_view(self)
+    }
+
+    fn look(view: &View) -> Result<(Entry, Vec<u8>)> {
         let mut data = vec![0; view.entry().length];
-        view.read_at(0, &mut data)?;
-        let mut item = item(&view.entry(), &data);
-        self.views.push(view);
-        item["view"] = json!(self.views.len());
-        Ok(Answer::Done(item))
+        view.read_at(0, &mut data).map(|()| (view.entry(), data))
     }
-}
 
-fn item(entry: &Entry, data: &[u8]) -> Value {
-    json!({
-        "data": wire::bytes(data),
-        "seq": text(entry.sequence),
-        "chunk": entry.chunk,
-        "token": text(entry.token),
-        "skipped": text(entry.skipped),
-    })
+    fn payload<'a>(entry: &Entry, buffer: &'a [u8]) -> &'a [u8] {
+        entry.payload(buffer)
+    }
+
+    fn reply(entry: &Entry, data: &[u8]) -> Value {
+        json!({
+            "data": wire::bytes(data),
+            "seq": text(entry.sequence),
+            "chunk": entry.chunk,
+            "token": text(entry.token),
+            "skipped": text(entry.skipped),
+        })
+    }
+
+    fn address(entry: &Entry, letter: &mut Letter) {
+        letter.position = entry.sequence;
+        letter.skipped = entry.skipped;
+    }
 }

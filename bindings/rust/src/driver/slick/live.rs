@@ -4,16 +4,12 @@
 use std::time::Duration;
 
 use serde_json::{json, Value};
-use shmwire::slick::{Item, Producer, Queue, Reader, MAX_ELEMENTS};
+use shmwire::slick::{Producer, Queue, Reader, MAX_ELEMENTS};
 use shmwire::{Answer, Error, SharedCount};
 
+use super::super::follow::{ReadPort, LARGEST_BATCH};
 use super::super::live::{Ending, Letter, Line};
 use super::super::wire::{Failure, Request};
-
-/// A reading actor's buffer, unless one item takes more.
-const BUFFER: usize = 4 << 20;
-/// Most letters that a writing actor prepares at a time.
-const LARGEST_BATCH: u64 = 1024;
 
 /// The file by which writers stay behind readers.
 fn credit<'a>(plan: &Request<'a>) -> Result<Option<(SharedCount, Request<'a>)>, Failure> {
@@ -143,15 +139,14 @@ impl Drop for Told {
     }
 }
 
-pub struct ReadPort {
-    reader: Reader,
+/// A reader that says how far it is.
+pub struct TellingPort {
+    port: ReadPort<Reader>,
     told: Option<Told>,
-    buffer: Vec<u8>,
-    items: Vec<Item>,
 }
 
-impl ReadPort {
-    pub fn new(queue: &Queue, reader: Reader, plan: &Request<'_>) -> Result<ReadPort, Failure> {
+impl TellingPort {
+    pub fn new(queue: &Queue, reader: Reader, plan: &Request<'_>) -> Result<TellingPort, Failure> {
         let told = match credit(plan)? {
             None => None,
             Some((counts, credit)) => {
@@ -160,61 +155,34 @@ impl ReadPort {
             }
         };
         let info = queue.info();
-        let size = BUFFER.max(info.size as usize * info.element_size as usize);
-        Ok(ReadPort { reader, told, buffer: vec![0; size], items: Vec::new() })
-    }
-
-    fn take(&mut self, wait: Duration, max: usize) -> shmwire::Result<Answer<usize>> {
-        self.items.resize(max, Item::default());
-        if max > 1 {
-            match self.reader.next_batch(&mut self.buffer, &mut self.items)? {
-                Answer::Empty if !wait.is_zero() => {}
-                other => return Ok(other),
-            }
-        }
-        let one = match wait.is_zero() {
-            true => self.reader.next(&mut self.buffer)?,
-            false => self.reader.wait_next(&mut self.buffer, wait)?,
-        };
-        Ok(one.map(|item| {
-            self.items[0] = item;
-            1
-        }))
+        Ok(TellingPort { port: ReadPort::new(reader, info.size as usize * info.element_size as usize), told })
     }
 }
 
-impl Line for ReadPort {
-    fn send(&mut self, _letters: &[Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
-        Err(Error::Unsupported("a reader that writes"))
+impl Line for TellingPort {
+    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<usize>> {
+        self.port.send(letters, wait)
     }
 
     fn receive(&mut self, letters: &mut [Letter], wait: Duration) -> shmwire::Result<Answer<usize>> {
-        let answer = self.take(wait, letters.len())?;
-        if let Answer::Done(count) = answer {
-            for (letter, item) in letters.iter_mut().zip(&self.items[..count]) {
-                letter.kind = item.elements;
-                letter.position = item.index;
-                letter.skipped = item.lost;
-                letter.data.clear();
-                letter.data.extend_from_slice(item.payload(&self.buffer));
-            }
-            if let (Some(told), Some(last)) = (&self.told, self.items[..count].last()) {
-                told.counts.store_at(told.slot, last.index + u64::from(last.elements));
+        let answer = self.port.receive(letters, wait)?;
+        if let (Answer::Done(count), Some(told)) = (answer, &self.told) {
+            if let Some(last) = letters[..count].last() {
+                told.counts.store_at(told.slot, last.position + u64::from(last.kind));
             }
         }
         Ok(answer)
     }
 
     fn largest_batch(&self) -> u64 {
-        LARGEST_BATCH
+        self.port.largest_batch()
     }
 
-    /// Nothing is prepared for reading: letters grow with what comes.
     fn largest_payload(&self) -> usize {
-        0
+        self.port.largest_payload()
     }
 
     fn ending(&self) -> Ending {
-        Ending::Word
+        self.port.ending()
     }
 }

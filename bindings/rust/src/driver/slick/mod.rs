@@ -12,8 +12,8 @@ use serde_json::{json, Map};
 use shmwire::slick::{CreateOptions, Cursor, Generation, OpenOptions, Producer, Queue, Reader, Start, View};
 use shmwire::Answer;
 
-use self::live::{ReadPort, WritePort};
-use self::read::Lending;
+use self::live::{TellingPort, WritePort};
+use super::follow::{Follow, Lending};
 use super::live::Line;
 use super::profile::{ClaimOutcome, Injection, Profile, Segment};
 use super::reading;
@@ -67,7 +67,7 @@ impl Profile for Slick {
             return Ok(Box::new(WritePort::new(&queue, manner.producer(&queue)?, plan)?));
         }
         let reader = Manner::new(&(*plan).into())?.reader(&queue);
-        Ok(Box::new(ReadPort::new(&queue, reader, plan)?))
+        Ok(Box::new(TellingPort::new(&queue, reader, plan)?))
     }
 }
 
@@ -177,7 +177,7 @@ impl Handle {
         let answer = self.reader().last(&mut buffer)?;
         let items = match answer {
             Answer::Done(item) => {
-                let mut reply = read::item(&item, item.payload(&buffer));
+                let mut reply = Reader::reply(&item, item.payload(&buffer));
                 let _ = reply.as_object_mut().map(|reply| reply.remove("lost"));
                 json!([reply])
             }
@@ -233,7 +233,7 @@ impl Segment for Handle {
         let largest = self.largest();
         let Handle { reader, views, pending, .. } = self;
         let reader = reader.as_mut().ok_or_else(|| Failure::internal("no reader"))?;
-        reading::read(request, largest, &mut Lending { reader, views }, pending)
+        reading::read(request, largest, Lending { reader, views }, pending)
     }
 
     fn seek(&mut self, request: &Request<'_>) -> Outcome {

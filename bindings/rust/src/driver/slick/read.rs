@@ -5,46 +5,50 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 use shmwire::slick::{Item, Reader, View};
-use shmwire::Answer;
+use shmwire::{Answer, Result};
 
-use super::super::reading::Source;
+use super::super::follow::Follow;
+use super::super::live::{Ending, Letter};
 use super::super::wire::{self, text};
 
-/// A reader, and the views that it has lent.
-pub struct Lending<'a> {
-    pub reader: &'a mut Reader,
-    pub views: &'a mut Vec<View>,
-}
+impl Follow for Reader {
+    type Item = Item;
+    type View = View;
 
-impl Source for Lending<'_> {
-    fn next(&mut self, buffer: &mut [u8], wait: Option<Duration>) -> shmwire::Result<Answer<Value>> {
-        let answer = match wait {
-            Some(wait) => self.reader.wait_next(buffer, wait)?,
-            None => self.reader.next(buffer)?,
-        };
-        Ok(answer.map(|found| item(&found, found.payload(buffer))))
+    const ENDING: Ending = Ending::Word;
+
+    fn next(&mut self, buffer: &mut [u8]) -> Result<Answer<Item>> {
+        Reader::next(self, buffer)
     }
 
-    fn batch(&mut self, buffer: &mut [u8], max: usize) -> shmwire::Result<Answer<Vec<Value>>> {
-        let mut items = vec![Item::default(); max];
-        let answer = self.reader.next_batch(buffer, &mut items)?;
-        Ok(answer.map(|count| items[..count].iter().map(|found| item(found, found.payload(buffer))).collect()))
+    fn wait_next(&mut self, buffer: &mut [u8], wait: Duration) -> Result<Answer<Item>> {
+        Reader::wait_next(self, buffer, wait)
     }
 
-    fn view(&mut self) -> shmwire::Result<Answer<Value>> {
-        let view = match self.reader.next_view()? {
-            Answer::Done(view) => view,
-            other => return Ok(other.map(|_| Value::Null)),
-        };
+    fn next_batch(&mut self, buffer: &mut [u8], items: &mut [Item]) -> Result<Answer<usize>> {
+        Reader::next_batch(self, buffer, items)
+    }
+
+    fn next_view(&mut self) -> Result<Answer<View>> {
+        Reader::next_view(self)
+    }
+
+    fn look(view: &View) -> Result<(Item, Vec<u8>)> {
         let mut data = vec![0; view.item().length];
-        view.read_at(0, &mut data)?;
-        let mut item = item(&view.item(), &data);
-        self.views.push(view);
-        item["view"] = json!(self.views.len());
-        Ok(Answer::Done(item))
+        view.read_at(0, &mut data).map(|()| (view.item(), data))
     }
-}
 
-pub fn item(item: &Item, data: &[u8]) -> Value {
-    json!({"data": wire::bytes(data), "pos": text(item.index), "elements": item.elements, "lost": text(item.lost)})
+    fn payload<'a>(item: &Item, buffer: &'a [u8]) -> &'a [u8] {
+        item.payload(buffer)
+    }
+
+    fn reply(item: &Item, data: &[u8]) -> Value {
+        json!({"data": wire::bytes(data), "pos": text(item.index), "elements": item.elements, "lost": text(item.lost)})
+    }
+
+    fn address(item: &Item, letter: &mut Letter) {
+        letter.kind = item.elements;
+        letter.position = item.index;
+        letter.skipped = item.lost;
+    }
 }

@@ -25,7 +25,8 @@ pub fn write(request: &Request<'_>, producer: &Mutex<Producer>) -> Outcome {
     let items = request.objects("items")?.iter().map(|item| item.bytes("data")).collect::<Result<Vec<_>, _>>()?;
     let mut producer = lock(producer)?;
     let mut results = Vec::new();
-    let answer = if batch { write_batch(&mut producer, &items, &mut results)? } else { write_each(&mut producer, &items, &mut results)? };
+    let answer =
+        if batch { write_batch(&mut producer, &items, &mut results)? } else { write_each(&mut producer, &items, &mut results)? };
     if answer != Answer::Done(()) {
         results.push(json!({ "st": word(&answer) }));
     }
