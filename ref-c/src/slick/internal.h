@@ -86,7 +86,7 @@ static inline uint64_t shmw_slick_index_of(uint64_t reserved)
     return reserved >> SHMW_SLICK_RESERVED_SIZE_BITS;
 }
 
-/* header.reserved's index, r in the specification. Relaxed: who needs an order has a fence before it (F5). */
+/* header.reserved's index, r in the specification. Relaxed: a reader's, which has a fence before it where it decides (F5). */
 static inline uint64_t shmw_slick_next_index(const shmw_slick_queue *queue)
 {
     return shmw_slick_index_of(shmw_load_relaxed(&shmw_slick_header(queue)->reserved));
@@ -149,7 +149,7 @@ int shmw_slick_walk(const shmw_slick_queue *queue, uint64_t next, uint64_t *know
 bool shmw_slick_give_up(const shmw_slick_queue *queue, uint64_t reserved, uint64_t found, uint64_t *known, uint64_t *marks);
 
 /* settle.c: step 3. */
-void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known, uint64_t next);
+void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known);
 
 /* A producer's wait for one item of another. Begins as {0}. */
 struct shmw_slick_wait {

@@ -18,7 +18,8 @@ static uint64_t find_begin(const shmw_slick_queue *queue, uint64_t next)
 /* [slick.recover.holes] */
 static int mark_holes(const shmw_slick_queue *queue, uint64_t *holes)
 {
-    const uint64_t reserved = shmw_load_relaxed(&shmw_slick_header(queue)->reserved);
+    /* A6: pairs with R6; settled as it was raised for earlier reservations */
+    const uint64_t reserved = shmw_load_acquire(&shmw_slick_header(queue)->reserved);
     const uint64_t next = shmw_slick_index_of(reserved);
     uint64_t known = find_begin(queue, next);
     int rc = SHMW_EMPTY;
@@ -30,7 +31,7 @@ static int mark_holes(const shmw_slick_queue *queue, uint64_t *holes)
     }
     if (rc != SHMW_OK)
         return rc == SHMW_SLICK_AGAIN ? SHMW_BUSY : rc;
-    shmw_slick_tell_settled(queue, known, next);
+    shmw_slick_tell_settled(queue, known);
     return SHMW_OK;
 }
 

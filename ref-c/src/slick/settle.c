@@ -41,13 +41,17 @@ int shmw_slick_walk(const shmw_slick_queue *queue, uint64_t next, uint64_t *know
     return SHMW_OK;
 }
 
-void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known, uint64_t next)
+void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known)
 {
     _Atomic(uint64_t) *settled = &shmw_slick_header(queue)->settled;
-    uint64_t told = shmw_load_relaxed(settled);
-    while (told < known || told > next)
+    for (;;) {
+        /* A1: pairs with R1; who raised it had seen the reservation that covers it, and so do we */
+        uint64_t told = shmw_load_acquire(settled);
+        if (told >= known && told <= shmw_slick_next_index(queue))
+            return; /* it never falls */
         if (shmw_cas_release(settled, &told, known)) /* R1: pairs with A1; the items below are done with [slick.reserve.told] */
             return;
+    }
 }
 
 /* Giving up -------------------------------------------------------------------------------------------------------- */
@@ -68,8 +72,7 @@ bool shmw_slick_give_up(const shmw_slick_queue *queue, uint64_t reserved, uint64
     struct shmw_slick_wire_slot *slot = shmw_slick_slot(queue, *known);
     const uint64_t end = end_of_hole(queue, reserved, *known);
     if (end - *known < queue->size) { /* otherwise it would look like an item of the next lap */
-        shmw_field_store(&slot->size, (uint32_t)(end - *known));
-        /* R2: pairs with A2; readers pass the hole, producers take it for settled */
+        /* R2: pairs with A2; readers pass the hole, producers take it for settled. The size stays: its owner may be storing it. */
         if (!shmw_cas_release(&slot->data_index, &found, end))
             return false;
         ++*marks;
@@ -88,7 +91,7 @@ static void wait_or_give_up(shmw_slick_producer *producer, uint64_t reserved, ui
     } else if (shmw_expired(wait->deadline)) {
         if (shmw_slick_give_up(producer->queue, reserved, found, &producer->known, &marks))
             producer->given_up++;
-        shmw_slick_tell_settled(producer->queue, producer->known, shmw_slick_index_of(reserved));
+        shmw_slick_tell_settled(producer->queue, producer->known);
         return;
     }
     shmw_backoff_pause(&wait->backoff, wait->deadline);
@@ -117,8 +120,11 @@ int shmw_slick_settle(shmw_slick_producer *producer, uint64_t reserved, uint64_t
     if (producer->known > next)
         producer->known = 0; /* the queue was reset */
     uint64_t told = shmw_load_acquire(&shmw_slick_header(queue)->settled); /* A1: pairs with R1 */
-    if (told > next)
-        told = 0;
+    if (told > next) {
+        if (shmw_load_acquire(&shmw_slick_header(queue)->reserved) != reserved) /* A6: pairs with R6 */
+            return SHMW_SLICK_AGAIN;
+        told = 0; /* no producer left it */
+    }
     if (end <= told + queue->size) /* [slick.reserve.settled] */
         return SHMW_OK;
     uint64_t found = SHMW_SLICK_NO_INDEX;
@@ -127,7 +133,7 @@ int shmw_slick_settle(shmw_slick_producer *producer, uint64_t reserved, uint64_t
         rc = shmw_slick_walk(queue, next, &producer->known, &found);
     if (rc != SHMW_OK && rc != SHMW_EMPTY)
         return rc;
-    shmw_slick_tell_settled(queue, producer->known, next);
+    shmw_slick_tell_settled(queue, producer->known);
     if (rc == SHMW_OK || end <= producer->known + queue->size)
         return SHMW_OK;
     wait_or_give_up(producer, reserved, found, wait);

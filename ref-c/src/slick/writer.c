@@ -28,19 +28,6 @@ static bool claim_is_open(const shmw_slick_producer *producer)
     return producer->elements != 0 && producer->owner == shmw_pid(producer->queue->pid);
 }
 
-/* Step 2: where the run goes when `next` is the free index. It does not cross the end of the ring [slick.reserve.wrap]. */
-static inline uint64_t place_run(const shmw_slick_queue *queue, uint64_t next, uint64_t most, struct run *run)
-{
-    uint64_t room = shmw_slick_room(queue, next);
-    run->index = next;
-    if (run->elements > room) {
-        run->index = next + room;
-        room = queue->size;
-    }
-    run->items = most == 1 ? 1 : shmw_min_u64(most, room / run->elements);
-    return run->index + run->elements * run->items;
-}
-
 /* Has somebody marked the slot of an index that is reserved for us? Then the slot is not ours any more [slick.publish.given-up]. */
 static inline bool was_given_up(const shmw_slick_queue *queue, const struct shmw_slick_wire_slot *slot, uint64_t index)
 {
@@ -59,46 +46,58 @@ static inline bool store_slot(const shmw_slick_queue *queue, uint64_t index, uin
     return true;
 }
 
-/* Steps 5 and 6: after the compare-and-swap from `next`. */
-static inline void enter_run(shmw_slick_producer *producer, uint64_t next, const struct run *run)
+/* Step 6: [next, end) is ours and no item fits in it: send readers past it. */
+static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t end, uint64_t elements)
 {
-    const shmw_slick_queue *queue = producer->queue;
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, run->index), sizeof(struct shmw_slick_wire_slot));
-    shmw_prefetch_lines_to_write(shmw_slick_element(queue, run->index), (size_t)(run->elements * queue->element_size));
-    /* F5: pairs with F5; who copies a byte that we store from here on finds the reservation [slick.reserve.fence] */
-    shmw_fence_release();
-    if (run->index == next)
-        return;
-    store_slot(queue, next, run->elements * run->items, run->index); /* [slick.reserve.mark] */
+    store_slot(producer->queue, next, elements, end); /* [slick.reserve.mark] */
     if (producer->known == next)
-        producer->known = run->index;
+        producer->known = end;
 }
 
-/* Reserve up to `most` items of run->elements each, and at least one. */
-static inline int reserve_run(shmw_slick_producer *producer, uint64_t most, struct run *run)
+/* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: it is the rest of the ring that was reserved, up to
+ * *end, since not even one fits there [slick.reserve.wrap]. */
+static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, struct run *run, uint64_t *end,
+                               struct shmw_slick_wait *wait)
 {
     const shmw_slick_queue *queue = producer->queue;
     _Atomic(uint64_t) *field = &shmw_slick_header(queue)->reserved;
+    uint64_t reserved = shmw_load_acquire(field); /* A6: pairs with R6; settled as it was raised for earlier reservations */
+    const uint64_t next = shmw_slick_index_of(reserved);
+    const uint64_t room = shmw_slick_room(queue, next);
+    const bool fits = run->elements <= room;
+    run->index = next;
+    run->items = !fits ? 0 : most == 1 ? 1 : shmw_min_u64(most, room / run->elements);
+    *end = next + (fits ? run->elements * run->items : room);
+    if (*end + (fits ? 0 : run->elements) >= SHMW_SLICK_INDEX_LIMIT) /* [slick.reserve.exhausted] */
+        return SHMW_CLOSED;
+    const int rc = producer->known == next ? SHMW_OK : shmw_slick_settle(producer, reserved, *end, wait);
+    if (rc != SHMW_OK)
+        return rc;
+    /* R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed] */
+    if (!shmw_cas_release(field, &reserved, *end << SHMW_SLICK_RESERVED_SIZE_BITS | (*end - next)))
+        return SHMW_SLICK_AGAIN;
+    /* F5: pairs with F5; who copies a byte that we store from here on finds the reservation [slick.reserve.fence] */
+    shmw_fence_release();
+    return SHMW_OK;
+}
+
+static inline int reserve_run(shmw_slick_producer *producer, uint64_t most, struct run *run)
+{
+    const shmw_slick_queue *queue = producer->queue;
     struct shmw_slick_wait wait = {0};
-    uint64_t reserved = shmw_load_relaxed(field);
+    uint64_t end = 0;
     for (;;) {
-        const uint64_t next = shmw_slick_index_of(reserved);
-        const uint64_t end = place_run(queue, next, most, run);
-        if (end >= SHMW_SLICK_INDEX_LIMIT) /* [slick.reserve.exhausted] */
-            return SHMW_CLOSED;
-        const int rc = producer->known == next ? SHMW_OK : shmw_slick_settle(producer, reserved, end, &wait);
-        if (rc == SHMW_OK) { /* [slick.reserve.packed] */
-            const uint64_t size = run->elements * run->items;
-            if (shmw_cas_relaxed(field, &reserved, end << SHMW_SLICK_RESERVED_SIZE_BITS | size)) {
-                enter_run(producer, next, run);
-                return SHMW_OK;
-            }
-        } else if (rc == SHMW_SLICK_AGAIN) {
-            reserved = shmw_load_relaxed(field);
-        } else {
+        const int rc = reserve_once(producer, most, run, &end, &wait);
+        if (rc == SHMW_OK && run->items > 0)
+            break;
+        if (rc == SHMW_OK)
+            mark_padding(producer, run->index, end, run->elements);
+        else if (rc != SHMW_SLICK_AGAIN)
             return rc;
-        }
     }
+    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, run->index), sizeof(struct shmw_slick_wire_slot));
+    shmw_prefetch_lines_to_write(shmw_slick_element(queue, run->index), (size_t)(run->elements * queue->element_size));
+    return SHMW_OK;
 }
 
 int shmw_slick_reserve(shmw_slick_producer *producer, uint32_t elements, struct shmw_slick_claim *claim)
