@@ -40,7 +40,7 @@ def test_help_names_every_verb() -> None:
 
 def test_every_verb_has_a_valid_schema() -> None:
     names = ok("schema").split()
-    assert set(VERBS) | {"dmxp", "ouroboros"} == set(names)
+    assert set(VERBS) | {"dmxp", "ouroboros", "slick"} == set(names)
     assert as_json("schema")["names"] == names
     for verb in VERBS:
         jsonschema.Draft202012Validator.check_schema(json.loads(ok("schema", verb)))
