@@ -98,12 +98,15 @@ fn a_creator_in_the_middle_is_waited_for() {
     });
 }
 
+/// The index of the item that is delivered, or why there is none.
+type Outcome = Result<Option<u64>, Code>;
+
 /// What a reader at index 8, the oldest whole item, answers to a fault in its slot; the fault leaves the base's header as it is.
 #[test]
 fn each_fault_of_a_slot_has_its_answer() {
     const MAX: u64 = u64::MAX;
     let corrupt = Err(Code::Corrupt);
-    let faults: [(&str, usize, u64, usize, Result<Option<u64>, Code>); 11] = [
+    let faults: [(&str, usize, u64, usize, Outcome); 11] = [
         ("size 0", slot(0) + 8, 0, 4, corrupt),
         ("past the end of the ring", slot(0) + 8, 9, 4, corrupt),
         ("the greatest size", slot(0) + 8, MAX, 4, corrupt),

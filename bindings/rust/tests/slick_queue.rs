@@ -175,9 +175,14 @@ fn indices_are_used_up() {
     let mut producer = queue.producer().expect("writable").with_stall_time(Duration::ZERO);
     let before = name.u64_at(0);
     assert_eq!(producer.write(b"abcd").expect("it fits"), Answer::Closed);
+    name.poke(0, &((((1_u64 << 48) - 6) << 16) | 1).to_le_bytes());
+    assert_eq!(producer.write(b"abcd").expect("it fits"), Answer::Closed, "padding before it would change something");
+    name.poke(0, &before.to_le_bytes());
     assert_eq!(name.u64_at(0), before);
     assert_eq!(producer.write(b"abc").expect("it fits").done(), Some((1 << 48) - 4));
-    assert!(matches!(producer.reserve(1).expect("it fits"), Answer::Closed));
+    for elements in [1, 4] {
+        assert!(matches!(producer.reserve(elements).expect("it fits"), Answer::Closed));
+    }
     assert_eq!(producer.write_batch(b"ab", 1, |_| panic!("published")).expect("they fit"), Answer::Closed);
     let mut reader = queue.reader(Start::Oldest);
     assert_eq!(reader.next(&mut [0; 4]).expect("sound").done().map(|item| item.index), Some((1 << 48) - 4));

@@ -234,7 +234,7 @@ impl Producer {
 
     /// Step 1.
     #[inline]
-    fn check_reservation(&self, elements: u64) -> Result<()> {
+    fn check_reservation(&mut self, elements: u64) -> Result<()> {
         let most = self.segment.size.min(MAX_ELEMENTS.into());
         if elements == 0 {
             return Err(Error::InvalidArgument("a reservation of no elements"));
@@ -244,9 +244,16 @@ impl Producer {
             return Err(Error::TooLarge { length: bytes(elements), limit: bytes(most) });
         }
         if self.open.is_some() {
-            return Err(Error::Busy);
+            return self.check_open();
         }
         Ok(())
+    }
+
+    /// A claim that was open at a fork is the parent's: in the child it is in nobody's way.
+    #[cold]
+    fn check_open(&mut self) -> Result<()> {
+        self.open = self.open.filter(|open| open.owner == self.segment.map().pid());
+        self.open.map_or(Ok(()), |_| Err(Error::Busy))
     }
 
     /// Steps 1 to 6: reserve up to `count` items of `elements` each [slick.reserve.packed]. What does not fit before the end of the ring
@@ -264,7 +271,8 @@ impl Producer {
             }
             let run = self.segment.place(next, elements, count);
             let end = next + run.elements;
-            if end >= INDEX_LIMIT {
+            let behind = if run.padding { end + elements } else { end }; // nothing has changed, not even for padding
+            if behind >= INDEX_LIMIT {
                 return Ok(Answer::Closed);
             }
             if self.known != next && !self.may_reserve(word, end, &mut patience)? {
