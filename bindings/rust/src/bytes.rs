@@ -202,9 +202,11 @@ impl std::fmt::Debug for Whole {
 /// `from` is aligned to the unit's size, and `to.len()` bytes from there on may be loaded as [`Unit::take`] says.
 #[inline]
 unsafe fn take_words<U: Unit>(from: *mut u8, to: &mut [u8]) {
-    for (i, part) in to.chunks_exact_mut(U::SIZE).enumerate() {
-        // SAFETY: word i ends within to.len(), and is aligned like the first.
-        unsafe { U::take(from.add(i * U::SIZE), part) };
+    let mut at = from;
+    for part in to.chunks_exact_mut(U::SIZE) {
+        // SAFETY: as many words before as parts, so this one ends within to.len(), and is aligned like the first.
+        unsafe { U::take(at, part) };
+        at = at.wrapping_add(U::SIZE);
     }
 }
 
@@ -214,18 +216,21 @@ unsafe fn take_words<U: Unit>(from: *mut u8, to: &mut [u8]) {
 /// As [`take_words`], for storing.
 #[inline]
 unsafe fn put_words<U: Unit>(to: *mut u8, from: &[u8]) {
-    for (i, part) in from.chunks_exact(U::SIZE).enumerate() {
+    let mut at = to;
+    for part in from.chunks_exact(U::SIZE) {
         // SAFETY: as in take_words.
-        unsafe { U::put(to.add(i * U::SIZE), part) };
+        unsafe { U::put(at, part) };
+        at = at.wrapping_add(U::SIZE);
     }
 }
 
-/// Copy out bytes from `ahead` bytes behind a word's start on.
+/// Copy out bytes from anywhere inside of a word on.
 ///
 /// # Safety
-/// `from - ahead` is aligned to the unit's size; all words that the bytes are in may be loaded as [`Unit::take`] says.
+/// All words that the bytes are in may be loaded as [`Unit::take`] says.
 #[inline]
-unsafe fn take_bytes<U: Unit>(from: *mut u8, ahead: usize, to: &mut [u8]) {
+unsafe fn take_bytes<U: Unit>(from: *mut u8, to: &mut [u8]) {
+    let ahead = from as usize % U::SIZE;
     if ahead == 0 && to.len() % U::SIZE == 0 {
         // SAFETY: the caller's promise.
         return unsafe { take_words::<U>(from, to) };
@@ -243,7 +248,8 @@ unsafe fn take_bytes<U: Unit>(from: *mut u8, ahead: usize, to: &mut [u8]) {
 /// # Safety
 /// As [`take_bytes`], for storing.
 #[inline]
-unsafe fn put_bytes<U: Unit>(to: *mut u8, ahead: usize, from: &[u8]) {
+unsafe fn put_bytes<U: Unit>(to: *mut u8, from: &[u8]) {
+    let ahead = to as usize % U::SIZE;
     if ahead == 0 && from.len() % U::SIZE == 0 {
         // SAFETY: the caller's promise.
         return unsafe { put_words::<U>(to, from) };
@@ -326,15 +332,14 @@ impl Elements {
     #[inline]
     pub(crate) fn copy_out_racing(&self, at: usize, to: &mut [u8]) {
         let from = self.bytes(at, to.len());
-        let ahead = at % self.width;
         // SAFETY: inside of the elements (bytes), which begin and end at words: the first is aligned to 8, and the width divides the
         // element size.
         unsafe {
             match self.width {
-                8 => take_bytes::<Word64<'_>>(from, ahead, to),
-                4 => take_bytes::<Word32<'_>>(from, ahead, to),
-                2 => take_bytes::<Word16<'_>>(from, ahead, to),
-                _ => take_bytes::<Byte<'_>>(from, ahead, to),
+                8 => take_bytes::<Word64<'_>>(from, to),
+                4 => take_bytes::<Word32<'_>>(from, to),
+                2 => take_bytes::<Word16<'_>>(from, to),
+                _ => take_bytes::<Byte<'_>>(from, to),
             }
         }
     }
@@ -343,14 +348,13 @@ impl Elements {
     #[inline]
     pub(crate) fn copy_in_racing(&self, at: usize, from: &[u8]) {
         let to = self.bytes(at, from.len());
-        let ahead = at % self.width;
         // SAFETY: as in copy_out_racing.
         unsafe {
             match self.width {
-                8 => put_bytes::<Word64<'_>>(to, ahead, from),
-                4 => put_bytes::<Word32<'_>>(to, ahead, from),
-                2 => put_bytes::<Word16<'_>>(to, ahead, from),
-                _ => put_bytes::<Byte<'_>>(to, ahead, from),
+                8 => put_bytes::<Word64<'_>>(to, from),
+                4 => put_bytes::<Word32<'_>>(to, from),
+                2 => put_bytes::<Word16<'_>>(to, from),
+                _ => put_bytes::<Byte<'_>>(to, from),
             }
         }
     }
