@@ -121,8 +121,8 @@ impl<'a> Word64<'a> {
         self.exchange(from, from.wrapping_add(count), order)
     }
 
-    /// Put `to` in the place of `from`, or learn what stands there instead. With release: what was loaded and stored before is seen by
-    /// those who load the new value with acquire.
+    /// Put `to` in the place of `from`, or learn what stands there instead. With release: what was loaded and stored before is
+    /// seen by those who load the new value with acquire.
     #[inline]
     pub(crate) fn replace_release(self, from: u64, to: u64) -> Result<(), u64> {
         self.exchange(from, to, Release)
@@ -301,8 +301,8 @@ impl Flag {
     }
 }
 
-/// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4, slick's
-/// F5).
+/// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4,
+/// slick's F5).
 #[inline]
 pub(crate) fn fence_release() {
     atomic::fence(Release);

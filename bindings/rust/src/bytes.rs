@@ -2,9 +2,10 @@
 //! Bounds and byte access. A segment is a window of bytes that other processes change at any time, so there is no reference
 //! into it: fields are atomic words, payloads are copied.
 //!
-//! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when
-//! they are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Elements`] are
-//! the same for areas whose size a header names; [`Whole`] is for formats whose places are found while reading: both check each access.
+//! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when they
+//! are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Elements`] are the
+//! same for areas whose size a header names; [`Whole`] is for formats whose places are found while reading: both check each
+//! access.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -136,8 +137,8 @@ impl Whole {
         self.field(offset, size, 1)
     }
 
-    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no data
-    /// race. The caller finds out afterwards whether what it got is whole.
+    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no
+    /// data race. The caller finds out afterwards whether what it got is whole.
     #[inline]
     pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
         let from = self.field(offset, to.len() as u64, SHORT as u64);
@@ -151,8 +152,8 @@ impl Whole {
         }
     }
 
-    /// Copy in bytes that someone may be reading, likewise. Bytes behind them in their last word keep their values; nobody else may
-    /// be storing there.
+    /// Copy in bytes that someone may be reading, likewise. Bytes behind them in their last word keep their values; nobody else
+    /// may be storing there.
     #[inline]
     pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
         let to = self.field(offset, from.len() as u64, SHORT as u64);
@@ -265,8 +266,8 @@ unsafe fn put_bytes<U: Unit>(to: *mut u8, from: &[u8]) {
     });
 }
 
-/// The words of `size` bytes that `length` bytes are in, which begin `ahead` bytes into the first: for each its offset, the part of
-/// it that is meant, and where that stands among the bytes.
+/// The words of `size` bytes that `length` bytes are in, which begin `ahead` bytes into the first: for each its offset, the part
+/// of it that is meant, and where that stands among the bytes.
 #[cold]
 fn each_word(size: usize, ahead: usize, length: usize, mut work: impl FnMut(usize, Range<usize>, Range<usize>)) {
     let (mut at, mut inside, mut done) = (0, ahead, 0);
@@ -281,8 +282,8 @@ fn each_word(size: usize, ahead: usize, length: usize, mut work: impl FnMut(usiz
 
 /// 2^k elements of one size, side by side, in a mapping that they keep alive. Element i is in place i mod 2^k.
 ///
-/// Copies race with those of other processes and move words by relaxed accesses, which is no data race. All who copy here move words of
-/// one width, the largest of 8, 4, 2 and 1 that divides the element size, so that no two accesses overlap in part.
+/// Copies race with those of other processes and move words by relaxed accesses, which is no data race. All who copy here move
+/// words of one width, the largest of 8, 4, 2 and 1 that divides the element size, so that no two accesses overlap in part.
 pub(crate) struct Elements {
     map: Arc<Map>,
     offset: usize,
@@ -332,8 +333,8 @@ impl Elements {
     #[inline]
     pub(crate) fn copy_out_racing(&self, at: usize, to: &mut [u8]) {
         let from = self.bytes(at, to.len());
-        // SAFETY: inside of the elements (bytes), which begin and end at words: the first is aligned to 8, and the width divides the
-        // element size.
+        // SAFETY: inside of the elements (bytes), which begin and end at words: the first is aligned to 8, and the width divides
+        // the element size.
         unsafe {
             match self.width {
                 8 => take_bytes::<Word64<'_>>(from, to),
@@ -398,8 +399,8 @@ unsafe impl Send for CursorMemory {}
 // SAFETY: likewise.
 unsafe impl Sync for CursorMemory {}
 
-/// Numbers in a file of their own, from some processes to others: with them a benchmark's, or the suite's, writers stay behind their
-/// readers. Number n is at 64 n, so that each has a cache line.
+/// Numbers in a file of their own, from some processes to others: with them a benchmark's, or the suite's, writers stay behind
+/// their readers. Number n is at 64 n, so that each has a cache line.
 #[cfg(any(feature = "bench", feature = "driver"))]
 #[doc(hidden)]
 #[derive(Debug)]

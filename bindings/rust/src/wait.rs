@@ -129,8 +129,8 @@ impl Backoff {
     }
 }
 
-/// Look until there is something, as long as `wait` says: for formats that have no word to sleep on. TIMEOUT comes after a look that
-/// began when the time was up, and the first look asks no clock.
+/// Look until there is something, as long as `wait` says: for formats that have no word to sleep on. TIMEOUT comes after a look
+/// that began when the time was up, and the first look asks no clock.
 #[inline]
 pub(crate) fn poll<T>(wait: Wait, mut look: impl FnMut() -> Result<Answer<T>>) -> Result<Answer<T>> {
     match look()? {

@@ -89,8 +89,8 @@ fn a_new_segment() {
     }
 }
 
-/// A ring of 4 elements of 7 bytes: reservation, publication, padding, the next lap, an item given up. A producer alone never touches
-/// settled, nor the slots of an item's other elements.
+/// A ring of 4 elements of 7 bytes: reservation, publication, padding, the next lap, an item given up. A producer alone never
+/// touches settled, nor the slots of an item's other elements.
 #[test]
 fn two_laps_item_by_item() {
     let (name, queue) = make("s-laps", Generation::V1_4, 4, 7);

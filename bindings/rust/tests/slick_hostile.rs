@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Profile slick: segments that no producer leaves. A named error for each fault, and for any bytes at all no crash and no endless loop.
+//! Profile slick: segments that no producer leaves. A named error for each fault, and for any bytes at all no crash and no
+//! endless loop.
 
 mod common;
 

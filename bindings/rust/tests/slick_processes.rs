@@ -151,10 +151,11 @@ fn parse(lines: &[String]) -> Given {
     lines.iter().filter_map(|line| line.strip_prefix("= ")).map(|line| numbers(line).try_into().expect("five")).collect()
 }
 
-/// In the order of one cursor: indices rise by what was read, lost or padding, and numbers of each process rise.
+/// In the order of one cursor, which may have begun anywhere: indices rise by what was read, lost or padding, and numbers of each
+/// process rise.
 fn judge(given: &Given) {
     let mut last = std::collections::BTreeMap::new();
-    let mut behind = 0;
+    let mut behind = given.first().map_or(0, |[index, _, lost, _, _]| index - lost);
     for [index, elements, lost, process, number] in given {
         let laps = index / u64::from(SIZE) - behind / u64::from(SIZE);
         assert!(*index >= behind + lost && index - behind - lost <= 4 * laps, "index {index} behind {behind}, {lost} lost");

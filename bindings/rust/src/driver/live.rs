@@ -37,8 +37,8 @@ pub struct Letter {
 
 /// What a profile gives an actor to send or receive through.
 pub trait Line: Send {
-    /// Send letters with one call, from the first one on; answers how many. Waits up to `wait` where the format can. CLOSED ends the
-    /// actor; anything else is asked again.
+    /// Send letters with one call, from the first one on; answers how many. Waits up to `wait` where the format can. CLOSED ends
+    /// the actor; anything else is asked again.
     fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<usize>>;
     /// Receive up to `max` letters with one call into the front of `letters`. Waits up to `wait` for the first.
     fn receive(&mut self, letters: &mut [Letter], wait: Duration) -> shmwire::Result<Answer<usize>>;

@@ -32,8 +32,8 @@ struct Reading {
     items: Vec<Value>,
 }
 
-/// Read as the request says; no item takes more than `largest` bytes. An error that is met after some items is kept as `pending`, the
-/// answer of the next read.
+/// Read as the request says; no item takes more than `largest` bytes. An error that is met after some items is kept as `pending`,
+/// the answer of the next read.
 pub fn read<R: Follow>(
     request: &Request<'_>,
     largest: u64,

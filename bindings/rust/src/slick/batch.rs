@@ -6,7 +6,8 @@ use super::segment::Segment;
 use super::Item;
 
 impl Segment {
-    /// Steps 1 to 5 for one item after the other, into the front of `items` and of `buffer`; answers how many. Anything unusual ends it.
+    /// Steps 1 to 5 for one item after the other, into the front of `items` and of `buffer`; answers how many. Anything unusual
+    /// ends it.
     #[inline]
     pub(super) fn copy_batch(&self, from: u64, buffer: &mut [u8], items: &mut [Item]) -> usize {
         let mut look = Look::from(from);
@@ -27,8 +28,8 @@ impl Segment {
         items.len()
     }
 
-    /// Step 6 for all of them: move those that are whole, which are the last ones, to the front; answers how many. What was overwritten
-    /// before the first of them counts as lost with it.
+    /// Step 6 for all of them: move those that are whole, which are the last ones, to the front; answers how many. What was
+    /// overwritten before the first of them counts as lost with it.
     pub(super) fn keep_whole(&self, items: &mut [Item]) -> usize {
         let next = self.next_index_after_copy();
         let first = match items.iter().position(|item| !self.overtaken(item.index, next)) {

@@ -15,9 +15,9 @@ pub(super) struct Open {
 
 /// Elements that were reserved: to be filled with [`Claim::write`] and published.
 ///
-/// Dropping it abandons them: readers pass over. Two claims stay open instead, and [`Producer::open_claim`] has them again: one that was
-/// [kept](Claim::keep), and one whose abandoning was refused. A claim of the whole ring that is dropped is left as by a producer that
-/// died, since it cannot be abandoned: the next reservation waits for it, and gives it up.
+/// Dropping it abandons them: readers pass over. Two claims stay open instead, and [`Producer::open_claim`] has them again: one
+/// that was [kept](Claim::keep), and one whose abandoning was refused. A claim of the whole ring that is dropped is left as by a
+/// producer that died, since it cannot be abandoned: the next reservation waits for it, and gives it up.
 #[must_use = "dropping a claim abandons it"]
 #[derive(Debug)]
 pub struct Claim<'a> {
@@ -53,7 +53,8 @@ impl<'a> Claim<'a> {
         self.elements() as usize * self.producer.segment.element_size as usize
     }
 
-    /// Write `data` into the elements, `offset` bytes behind the start of the first. What nobody writes is what an earlier lap left.
+    /// Write `data` into the elements, `offset` bytes behind the start of the first. What nobody writes is what an earlier lap
+    /// left.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when it does not fit; then nothing is written.
@@ -68,8 +69,9 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
-    /// Where the elements lie, for those who store to them on their own account: `capacity` bytes, aligned only as the element size
-    /// makes it, valid until the claim ends. A reader that is behind may be loading them at any moment, and throws away what it gets.
+    /// Where the elements lie, for those who store to them on their own account: `capacity` bytes, aligned only as the element
+    /// size makes it, valid until the claim ends. A reader that is behind may be loading them at any moment, and throws away what
+    /// it gets.
     #[must_use]
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let elements = &self.producer.segment.elements;
@@ -103,7 +105,8 @@ impl<'a> Claim<'a> {
         self.end(behind)
     }
 
-    /// Leave the claim open. Until it is taken up again by [`Producer::open_claim`], the producer's reservations are [`Error::Busy`].
+    /// Leave the claim open. Until it is taken up again by [`Producer::open_claim`], the producer's reservations are
+    /// [`Error::Busy`].
     pub fn keep(mut self) {
         self.kept = true;
     }

@@ -36,8 +36,8 @@ enum Place {
 }
 
 impl Cursor {
-    /// Make a cursor in a segment of its own, standing where `start` says in the queue. Openers may come when it has been made: a moment
-    /// earlier they find index 0.
+    /// Make a cursor in a segment of its own, standing where `start` says in the queue. Openers may come when it has been made: a
+    /// moment earlier they find index 0.
     ///
     /// # Errors
     /// [`Error::Exists`] when the name is taken, and then nothing is touched; [`Error::InvalidName`], [`Error::Permission`],
@@ -58,7 +58,8 @@ impl Cursor {
     /// Attach to the cursor in a segment that is there.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Truncated`] (below 8 bytes), [`Error::InvalidName`], [`Error::Permission`], [`Error::System`].
+    /// [`Error::NotFound`], [`Error::Truncated`] (below 8 bytes), [`Error::InvalidName`], [`Error::Permission`],
+    /// [`Error::System`].
     pub fn open(locator: impl AsRef<Path>) -> Result<Cursor> {
         Cursor::of_map(Map::open(locator.as_ref(), false, CURSOR_SIZE, Deadline::after(Duration::ZERO))?)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Looking for the next item from a cursor on, without storing anything (section 5 of the specification, steps 1 to 7). Readers with
-//! cursors of their own and those who share one both look this way, and differ in what they do with the outcome.
+//! Looking for the next item from a cursor on, without storing anything (section 5 of the specification, steps 1 to 7). Readers
+//! with cursors of their own and those who share one both look this way, and differ in what they do with the outcome.
 
 use super::layout::READ_TRIES;
 use super::segment::{corrupt, Reserved, Segment};
@@ -144,8 +144,8 @@ impl Segment {
         }
     }
 
-    /// Find the next item, and let `work` use it, which gets its index and elements. Answers the elements with what `work` made of them;
-    /// look.index is the item's then.
+    /// Find the next item, and let `work` use it, which gets its index and elements. Answers the elements with what `work` made
+    /// of them; look.index is the item's then.
     #[inline]
     pub(super) fn take<T>(&self, look: &mut Look, mut work: impl FnMut(u64, u32) -> Result<T>) -> Result<Answer<(u32, T)>> {
         loop {

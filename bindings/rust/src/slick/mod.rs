@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Profile `slick`: a lossy ring in shared memory. Any number of producers write items of one or more elements of one size, any number
-//! of readers, in any number of processes, follow; nobody waits for a reader, the oldest items are overwritten, and a reader learns how
-//! much it has lost. Readers that share a cursor share the items: each goes to one of them. The specification is `spec/slick.md`; rule
-//! ids in brackets are its.
+//! Profile `slick`: a lossy ring in shared memory. Any number of producers write items of one or more elements of one size, any
+//! number of readers, in any number of processes, follow; nobody waits for a reader, the oldest items are overwritten, and a
+//! reader learns how much it has lost. Readers that share a cursor share the items: each goes to one of them. The specification
+//! is `spec/slick.md`; rule ids in brackets are its.
 //!
 //! ```
 //! use shmwire::slick::{CreateOptions, OpenOptions, Start};
@@ -23,9 +23,10 @@
 //!
 //! # Threads, processes, forks
 //!
-//! A [`Queue`] and a [`Cursor`] are for any number of threads at once, and cheap to clone. A [`Producer`] and a [`Reader`] serve one
-//! thread at a time: take one for each thread from the queue, they cost a few words and no mapping. After a fork parent and child have
-//! copies of their own; a [`Claim`] that was open belongs to the parent. No call allocates for an item, unless it answers with a `Vec`.
+//! A [`Queue`] and a [`Cursor`] are for any number of threads at once, and cheap to clone. A [`Producer`] and a [`Reader`] serve
+//! one thread at a time: take one for each thread from the queue, they cost a few words and no mapping. After a fork parent and
+//! child have copies of their own; a [`Claim`] that was open belongs to the parent. No call allocates for an item, unless it
+//! answers with a `Vec`.
 
 mod batch;
 mod claim;
@@ -35,6 +36,7 @@ mod cursor;
 mod layout;
 mod look;
 mod options;
+mod queue;
 mod reader;
 mod recover;
 mod segment;
@@ -50,8 +52,8 @@ pub use layout::{
     DEFAULT_MODE, DEFAULT_READY_TIMEOUT_NS, DEFAULT_SIZE, DEFAULT_STALL_NS, MAX_ELEMENTS, MAX_SIZE, PORTABLE_NAME_MAX,
 };
 pub use options::{CreateOptions, OpenOptions};
+pub use queue::{HeaderInfo, Queue, QueueInfo, SlotInfo};
 pub use reader::{Items, Reader, ReaderInfo};
-pub use segment::{HeaderInfo, Queue, QueueInfo, SlotInfo};
 pub use validate::Finding;
 pub use view::View;
 pub use writer::{Producer, ProducerInfo};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::layout::*;
-use super::segment::{length_of, Queue, Segment};
+use super::queue::Queue;
+use super::segment::{length_of, Segment};
 use super::Generation;
 use crate::error::{Error, Result};
 use crate::map::{full_name, Map};
@@ -57,8 +58,9 @@ impl CreateOptions {
     /// Make the queue [slick.segment.create, slick.segment.init].
     ///
     /// # Errors
-    /// [`Error::Exists`] when the name is taken, and then nothing is touched; [`Error::InvalidArgument`] [slick.segment.argument];
-    /// [`Error::InvalidName`] [slick.segment.portable-name]; [`Error::Permission`], [`Error::System`] (no room).
+    /// [`Error::Exists`] when the name is taken, and then nothing is touched; [`Error::InvalidArgument`]
+    /// [slick.segment.argument]; [`Error::InvalidName`] [slick.segment.portable-name]; [`Error::Permission`], [`Error::System`]
+    /// (no room).
     pub fn create(&self, locator: impl AsRef<Path>) -> Result<Queue> {
         let locator = locator.as_ref();
         let length = self.check()?;

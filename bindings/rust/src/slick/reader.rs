@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Reading (section 5 of the specification): looks, and what a reader makes of them. One with a cursor of its own goes on behind what
-//! it read; one who shares a cursor takes what it has read already, and throws it away if another one was faster.
+//! Reading (section 5 of the specification): looks, and what a reader makes of them. One with a cursor of its own goes on behind
+//! what it read; one who shares a cursor takes what it has read already, and throws it away if another one was faster.
 
 use std::sync::Arc;
 
@@ -64,8 +64,8 @@ impl Reader {
         self.shared.as_ref().map_or(self.info.cursor, Cursor::next_index)
     }
 
-    /// Keep what a look has come to, up to `to`. A shared cursor is moved only if it still stands at `from`, and only for what was read or
-    /// for a reset: false when another consumer was faster.
+    /// Keep what a look has come to, up to `to`. A shared cursor is moved only if it still stands at `from`, and only for what
+    /// was read or for a reset: false when another consumer was faster.
     #[inline]
     fn adopt(&mut self, from: u64, to: u64, lost: u64, reset: bool) -> bool {
         match &self.shared {
@@ -118,8 +118,8 @@ impl Reader {
     /// overtaken again and again, ask again.
     ///
     /// # Errors
-    /// [`Error::TooSmall`] leaves the item where it is, to be read next; [`Error::Corrupt`] for what no producer leaves: the reader stays
-    /// where it is.
+    /// [`Error::TooSmall`] leaves the item where it is, to be read next; [`Error::Corrupt`] for what no producer leaves: the
+    /// reader stays where it is.
     #[inline]
     pub fn next(&mut self, buffer: &mut [u8]) -> Result<Answer<Item>> {
         let answer = self.take(|segment, index, elements| segment.copy_item(index, elements, buffer))?;
@@ -137,8 +137,8 @@ impl Reader {
         })
     }
 
-    /// As [`Reader::next`], but polls for an item until the time is up: [`Answer::Timeout`] [slick.read.timeout]. The format has no word
-    /// to sleep on, so this pauses, 1 ms at most, between looks.
+    /// As [`Reader::next`], but polls for an item until the time is up: [`Answer::Timeout`] [slick.read.timeout]. The format has
+    /// no word to sleep on, so this pauses, 1 ms at most, between looks.
     ///
     /// # Errors
     /// As [`Reader::next`].
@@ -161,9 +161,9 @@ impl Reader {
         Items { reader: self }
     }
 
-    /// As many items as are there, have room in `items`, and fit into `buffer` one after the other, proved whole by one look at the
-    /// reservation [slick.read.batch]. Done carries how many; [`Item::payload`] finds each. What ends a batch early comes again in the
-    /// next call.
+    /// As many items as are there, have room in `items`, and fit into `buffer` one after the other, proved whole by one look at
+    /// the reservation [slick.read.batch]. Done carries how many; [`Item::payload`] finds each. What ends a batch early comes
+    /// again in the next call.
     ///
     /// # Errors
     /// [`Error::TooSmall`] when not even the first fits; [`Error::InvalidArgument`] when `items` is empty; as [`Reader::next`].
@@ -205,8 +205,8 @@ impl Reader {
         }))
     }
 
-    /// The next item where it lies, or [`Answer::Empty`]. What is read through the view is an item only if [`View::check`] says so
-    /// afterwards. By a shared cursor it is taken before that is known.
+    /// The next item where it lies, or [`Answer::Empty`]. What is read through the view is an item only if [`View::check`] says
+    /// so afterwards. By a shared cursor it is taken before that is known.
     ///
     /// # Errors
     /// [`Error::Corrupt`] as in [`Reader::next`].
@@ -241,8 +241,8 @@ impl Reader {
     }
 }
 
-/// The items that are there now: see [`Reader::items`]. Ends where there is none, and when producers overtake it all the time; an error
-/// comes again, since the reader stays.
+/// The items that are there now: see [`Reader::items`]. Ends where there is none, and when producers overtake it all the time; an
+/// error comes again, since the reader stays.
 #[derive(Debug)]
 pub struct Items<'a> {
     reader: &'a mut Reader,

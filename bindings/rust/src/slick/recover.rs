@@ -2,14 +2,15 @@
 //! Reset, and passing what dead producers left (section 6 of the specification).
 
 use super::layout::NO_INDEX;
-use super::segment::{Queue, Reserved, Segment};
+use super::queue::Queue;
+use super::segment::{Reserved, Segment};
 use super::settle::Unsettled;
 use super::Generation;
 use crate::error::{Error, Result};
 
 impl Queue {
-    /// Forget everything: index 0 comes next. Only for a queue at rest: whoever is in the middle of a call meanwhile may tear or miss
-    /// items [slick.reset.clear].
+    /// Forget everything: index 0 comes next. Only for a queue at rest: whoever is in the middle of a call meanwhile may tear or
+    /// miss items [slick.reset.clear].
     ///
     /// # Errors
     /// [`Error::Permission`] for a queue that was opened read-only.
@@ -25,13 +26,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Mark what dead producers reserved and never published, so that readers come past it [slick.recover.holes, slick.recover.last].
-    /// `all_dead` is the operator's word that no producer lives. Processes in pid namespaces that this one cannot see are not noticed:
-    /// give the word only when you know. Answers how many marks were made.
+    /// Mark what dead producers reserved and never published, so that readers come past it [slick.recover.holes,
+    /// slick.recover.last]. `all_dead` is the operator's word that no producer lives. Processes in pid namespaces that this one
+    /// cannot see are not noticed: give the word only when you know. Answers how many marks were made.
     ///
     /// # Errors
-    /// [`Error::Busy`] without that word, when another process maps the segment or when that cannot be told, and when somebody is seen to
-    /// produce [slick.recover.dead]; [`Error::Corrupt`] for what no death explains; [`Error::Permission`].
+    /// [`Error::Busy`] without that word, when another process maps the segment or when that cannot be told, and when somebody is
+    /// seen to produce [slick.recover.dead]; [`Error::Corrupt`] for what no death explains; [`Error::Permission`].
     pub fn recover(&self, all_dead: bool) -> Result<u64> {
         self.segment.check_writable()?;
         if !all_dead {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Not over an item that is being written (section 4.1 of the specification): how far everything reserved has been published or passed,
-//! what producers tell each other of that, and giving up what somebody left unpublished.
+//! Not over an item that is being written (section 4.1 of the specification): how far everything reserved has been published or
+//! passed, what producers tell each other of that, and giving up what somebody left unpublished.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub(super) enum Unsettled {
 }
 
 impl Segment {
-    /// Where the last reservation begins, at the earliest: nothing before it can be unsettled when settled lags by more than a lap.
+    /// Where the last reservation begins, at the earliest: nothing before it can be unsettled when settled lags by more than a
+    /// lap.
     pub(super) fn last_start(&self, word: Reserved) -> u64 {
         word.index().saturating_sub(word.elements().min(self.size))
     }
@@ -55,7 +56,7 @@ impl Segment {
     /// Step 3: raise header.settled to `known`. A value that the reservation does not cover is replaced.
     pub(super) fn tell_settled(&self, known: u64) {
         let word = self.settled();
-        let mut found = word.load_acquire(); // A1: pairs with R1; a higher one than ours comes with the reservation that it rests on
+        let mut found = word.load_acquire(); // A1: pairs with R1; one above ours brings its reservation
         while found != known && (found < known || found > self.next_index()) {
             // R1: pairs with A1; the items below, which we have seen published or passed
             match word.replace_release(found, known) {
@@ -65,8 +66,8 @@ impl Segment {
         }
     }
 
-    /// Step 4: mark the slot of `known`, which holds `found`, so that readers pass it [slick.reserve.give-up]. Answers where they go on,
-    /// and whether there is a mark; `None` when the slot has changed.
+    /// Step 4: mark the slot of `known`, which holds `found`, so that readers pass it [slick.reserve.give-up]. Answers where they
+    /// go on, and whether there is a mark; `None` when the slot has changed.
     pub(super) fn give_up(&self, known: u64, word: Reserved, found: u64) -> Option<(u64, bool)> {
         let next = word.index();
         let last = self.last_start(word);

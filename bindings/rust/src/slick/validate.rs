@@ -2,7 +2,8 @@
 //! Is there anything in the segment that no producer leaves?
 
 use super::layout::NO_INDEX;
-use super::segment::{corrupt, Queue, Reserved, Segment};
+use super::queue::Queue;
+use super::segment::{corrupt, Reserved, Segment};
 use super::Generation;
 use crate::error::{Error, Result};
 

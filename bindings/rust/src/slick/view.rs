@@ -12,8 +12,8 @@ const PIECE: usize = 512;
 
 /// An item where it lies in the segment, for as long as the producers let it [slick.read.view].
 ///
-/// A producer may overwrite it at any moment, so there is no slice of it: bytes are copied out, all or some of them, and [`View::check`]
-/// says afterwards whether what was copied is the item. A view keeps the segment mapped.
+/// A producer may overwrite it at any moment, so there is no slice of it: bytes are copied out, all or some of them, and
+/// [`View::check`] says afterwards whether what was copied is the item. A view keeps the segment mapped.
 ///
 /// ```
 /// use shmwire::slick::{CreateOptions, Start};
@@ -86,8 +86,8 @@ impl View {
         Ok(self.check())
     }
 
-    /// Hand the payload to `work` in pieces of up to 512 bytes, each a copy on the stack, and check it all at the end: for sums and
-    /// parsers that need no buffer. On [`Answer::Lapped`] what `work` has made of it is worthless.
+    /// Hand the payload to `work` in pieces of up to 512 bytes, each a copy on the stack, and check it all at the end: for sums
+    /// and parsers that need no buffer. On [`Answer::Lapped`] what `work` has made of it is worthless.
     pub fn each(&self, mut work: impl FnMut(&[u8])) -> Answer<()> {
         let mut piece = [0; PIECE];
         for done in (0..self.item.length).step_by(PIECE) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Producing (section 4 of the specification). A producer alone looks at no slot but that of the item it writes: what it knows to be
-//! settled is in its handle. It makes two locked accesses an item, one in generations before 1.4.
+//! Producing (section 4 of the specification). A producer alone looks at no slot but that of the item it writes: what it knows to
+//! be settled is in its handle. It makes two locked accesses an item, one in generations before 1.4.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +44,8 @@ struct Run {
 }
 
 impl Segment {
-    /// What to reserve for the next `count` items of `elements` each: as many of them as fit before the end of the ring, or its rest
-    /// [slick.reserve.wrap].
+    /// What to reserve for the next `count` items of `elements` each: as many of them as fit before the end of the ring, or its
+    /// rest [slick.reserve.wrap].
     #[inline]
     fn place(&self, index: u64, elements: u64, count: u64) -> Run {
         let room = self.room(index);
@@ -105,13 +105,13 @@ impl Producer {
         self
     }
 
-    /// Reserve elements that lie side by side, to be filled and published. Never waits for readers; waits, up to the stall time, while
-    /// another producer has an item unpublished that lies one lap before [slick.reserve.settled]. [`Answer::Closed`]: the indices are
-    /// used up [slick.reserve.exhausted].
+    /// Reserve elements that lie side by side, to be filled and published. Never waits for readers; waits, up to the stall time,
+    /// while another producer has an item unpublished that lies one lap before [slick.reserve.settled]. [`Answer::Closed`]: the
+    /// indices are used up [slick.reserve.exhausted].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for 0 elements, [`Error::TooLarge`] for more than the ring has or [`MAX_ELEMENTS`]; [`Error::Busy`]
-    /// while a claim is open that was [kept](Claim::keep) [slick.reserve.one-claim]; [`Error::Corrupt`].
+    /// [`Error::InvalidArgument`] for 0 elements, [`Error::TooLarge`] for more than the ring has or [`MAX_ELEMENTS`];
+    /// [`Error::Busy`] while a claim is open that was [kept](Claim::keep) [slick.reserve.one-claim]; [`Error::Corrupt`].
     ///
     /// ```
     /// # use shmwire::slick::{CreateOptions, Start};
@@ -160,8 +160,9 @@ impl Producer {
         Ok(answer.map(|()| run.index))
     }
 
-    /// Write items of `length` bytes each, which lie side by side in `data`: few reservations, and all in order. `published` is told
-    /// the index of each. Done says that all of them were published; any other answer, or an error, ended it before the next one.
+    /// Write items of `length` bytes each, which lie side by side in `data`: few reservations, and all in order. `published` is
+    /// told the index of each. Done says that all of them were published; any other answer, or an error, ended it before the next
+    /// one.
     ///
     /// # Errors
     /// As [`Producer::write`]; [`Error::InvalidArgument`] when the data's length is no multiple of `length`.
@@ -256,8 +257,8 @@ impl Producer {
         self.open.map_or(Ok(()), |_| Err(Error::Busy))
     }
 
-    /// Steps 1 to 6: reserve up to `count` items of `elements` each [slick.reserve.packed]. What does not fit before the end of the ring
-    /// takes two rounds at least.
+    /// Steps 1 to 6: reserve up to `count` items of `elements` each [slick.reserve.packed]. What does not fit before the end of
+    /// the ring takes two rounds at least.
     #[inline]
     fn reserve_run(&mut self, elements: u64, count: u64) -> Result<Answer<Run>> {
         self.check_reservation(elements)?;

@@ -121,6 +121,19 @@ pub fn with_queue(word: &str, size: u32, element_size: u32) -> (Name, slick::Que
     (name, queue)
 }
 
+/// A queue without a name.
+pub fn local_queue(size: u32, element_size: u32) -> slick::Queue {
+    slick::CreateOptions::new().size(size).element_size(element_size).create_local().expect("memory")
+}
+
+pub fn reserve(producer: &mut slick::Producer, elements: u32) -> slick::Claim<'_> {
+    producer.reserve(elements).expect("it fits").done().expect("indices are left")
+}
+
+pub fn indices(items: &[(slick::Item, Vec<u8>)]) -> Vec<u64> {
+    items.iter().map(|(item, _)| item.index).collect()
+}
+
 /// Write an item where there is nothing that could prevent it; answers its index.
 pub fn put(producer: &mut slick::Producer, data: &[u8]) -> u64 {
     producer.write(data).expect("it fits").done().expect("nobody gives it up")
