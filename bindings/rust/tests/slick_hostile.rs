@@ -216,6 +216,19 @@ fn producers_meet_faults_too() {
     }
 }
 
+/// The length of the last reservation says how far a newcomer has to look back.
+#[test]
+fn reservations_of_no_length() {
+    for length in [0_u64, 9, 65_535] {
+        let name = base("s-length");
+        name.poke(0, &(21 << 16 | length).to_le_bytes());
+        let bytes = name.bytes();
+        let mut producer = OpenOptions::new().open(&name.0).expect("sound").producer().expect("writable");
+        assert_eq!(producer.write(&[1; 8]).expect_err("impossible").code(), Code::Corrupt, "{length}");
+        assert!(name.bytes() == bytes, "{length}");
+    }
+}
+
 /// Fields more often than random places.
 fn place(random: &mut Random) -> (usize, usize) {
     match random.below(8) {

@@ -108,13 +108,15 @@ impl Segment {
     #[cold]
     fn catch_up(&self, look: &mut Look) -> Option<End> {
         let next = self.next_index();
-        let from = self.lap_start(next).max(look.index);
-        let oldest = match self.first_answering(from, next, next) {
-            Some(oldest) => oldest,
-            None => return Some(End::Empty),
-        };
-        look.lost += oldest - look.index;
-        look.index = oldest;
+        if self.overtaken(look.index, next) {
+            let oldest = match self.first_answering(self.lap_start(next), next, next) {
+                Some(oldest) => oldest,
+                None => return Some(End::Empty),
+            };
+            look.lost += oldest - look.index;
+            look.index = oldest;
+        }
+        // Else it has been reset meanwhile: that counts too, since nobody can have done so very often.
         look.tries += 1;
         (look.tries == READ_TRIES).then_some(End::Lapped)
     }

@@ -21,8 +21,8 @@ pub(super) enum Unsettled {
 }
 
 impl Segment {
-    /// Where the last reservation begins, at the earliest: nothing before it can be unsettled when settled lags by more than a
-    /// lap.
+    /// Where the last reservation begins: nothing before it can be unsettled when settled lags by more than a lap. A length that
+    /// no reservation has counts as the whole ring, or as nothing.
     pub(super) fn last_start(&self, word: Reserved) -> u64 {
         word.index().saturating_sub(word.elements().min(self.size))
     }
@@ -81,12 +81,13 @@ impl Segment {
     }
 }
 
-/// How long a producer goes on waiting for one item.
+/// How long a producer goes on waiting for one item. How long that has been there cannot be seen, and others may be given up with
+/// it: while nobody reserves anything, all of them are as old.
 #[derive(Debug)]
 pub(super) struct Patience {
     stall: Duration,
-    /// What is waited for, since when: nothing before the first wait, which then asks a clock.
-    item: Option<(u64, Deadline, Backoff)>,
+    /// What is waited for, and the next free index; since when. Nothing before the first wait, which then asks a clock.
+    item: Option<((u64, u64), Deadline, Backoff)>,
 }
 
 impl Patience {
@@ -95,10 +96,11 @@ impl Patience {
         Patience { stall, item: None }
     }
 
-    /// Whether the item at `known` has been waited for long enough; pauses if not, and starts over when `known` has risen.
-    pub(super) fn is_over(&mut self, known: u64) -> bool {
+    /// Whether the item at `known` has been waited for long enough; pauses if not, and starts over when `known` or `next` has
+    /// risen.
+    pub(super) fn is_over(&mut self, known: u64, next: u64) -> bool {
         match &mut self.item {
-            Some((at, deadline, backoff)) if *at == known => {
+            Some((at, deadline, backoff)) if *at == (known, next) => {
                 let over = deadline.expired();
                 if !over {
                     backoff.pause(*deadline);
@@ -106,7 +108,7 @@ impl Patience {
                 over
             }
             _ => {
-                self.item = Some((known, Deadline::after(self.stall), Backoff::new()));
+                self.item = Some(((known, next), Deadline::after(self.stall), Backoff::new()));
                 false
             }
         }

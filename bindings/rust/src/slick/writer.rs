@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::claim::{Claim, Open};
 use super::layout::*;
-use super::segment::{Reserved, Segment};
+use super::segment::{corrupt, Reserved, Segment};
 use super::settle::{Patience, Unsettled};
 use super::Generation;
 use crate::atomic::fence_release;
@@ -318,6 +318,9 @@ impl Producer {
         }
         self.known = self.known.max(told);
         if next > self.known + segment.size {
+            if word.elements() == 0 || word.elements() > segment.size {
+                return Err(corrupt("the last reservation has an impossible length"));
+            }
             self.known = segment.last_start(word);
         }
         let unsettled = segment.settle(&mut self.known, next)?;
@@ -328,7 +331,7 @@ impl Producer {
         if self.known == next || end <= self.known + segment.size {
             return Ok(true);
         }
-        if let (Unsettled::Slot(found), true) = (unsettled, patience.is_over(self.known)) {
+        if let (Unsettled::Slot(found), true) = (unsettled, patience.is_over(self.known, next)) {
             if let Some((behind, _)) = segment.give_up(self.known, word, found) {
                 self.known = behind;
                 self.info.given_up += 1;
