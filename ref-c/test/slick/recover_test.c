@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What dead producers leave [slick.recover.holes] [slick.recover.last] [slick.recover.dead]. Producers die by being let go: a claim
- * whose handle is freed without closing it is that of a process that was killed. */
+ * What dead producers leave [slick.recover.holes] [slick.recover.last] [slick.recover.dead]. Producers die by being let go: a
+ * claim whose handle is freed without closing it is that of a process that was killed. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -379,6 +379,7 @@ static void a_queue_without_a_name(void)
     shmw_slick_close(room.queue);
 }
 
-RUN_TESTS(TEST(a_new_segment_byte_for_byte), TEST(defaults_and_info), TEST(an_existing_segment_is_left_alone), TEST(bad_arguments),
-          TEST(names), TEST(headers_that_are_refused), TEST(segments_that_are_too_short), TEST(openers_wait_for_a_creator),
+RUN_TESTS(TEST(a_new_segment_byte_for_byte), TEST(defaults_and_info), TEST(an_existing_segment_is_left_alone),
+          TEST(bad_arguments), TEST(names), TEST(headers_that_are_refused), TEST(segments_that_are_too_short),
+          TEST(openers_wait_for_a_creator),
           TEST(a_reader_changes_nothing), TEST(a_reset_byte_for_byte), TEST(findings), TEST(a_queue_without_a_name))

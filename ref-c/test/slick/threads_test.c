@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Producer threads and reader threads over one mapping, for ThreadSanitizer, which sees nothing between two. Nothing torn, nothing
- * twice, nothing unaccounted for. */
+ * Producer threads and reader threads over one mapping, for ThreadSanitizer, which sees nothing between two. Nothing torn,
+ * nothing twice, nothing unaccounted for. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -144,8 +144,8 @@ static void note(struct actor *self, const struct shmw_slick_item *item, const u
     self->lost += item->lost;
 }
 
-/* The bytes of a view change under us when a producer comes round: copied like a reader copies them, and used only if the check says
- * so. */
+/* The bytes of a view change under us when a producer comes round: copied like a reader copies them, and used only if the check
+ * says so. */
 static int take_view(struct actor *self)
 {
     unsigned char payload[LONGEST];
