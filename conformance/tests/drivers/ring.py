@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Profile slick in plain Python: queue, producer and reader, for the driver ticker.py. Good enough where one process works at a time,
-or waits while another one works: its stores are not atomic, and a compare-and-swap is a look and a store."""
+"""Profile slick in plain Python: queue, producer and reader, for the driver ticker.py. Good enough where one process works at a
+time, or waits while another one works: its stores are not atomic, and a compare-and-swap is a look and a store."""
 
 from __future__ import annotations
 
