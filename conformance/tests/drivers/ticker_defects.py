@@ -231,9 +231,9 @@ def marks_only_one(ring: Any) -> None:
 
 DEFECTS: tuple[Callable[[Any], None], ...] = (
     no_recheck, lap_is_the_item, recheck_off_by_one, elements_8_bytes_off, unpacked_word, reserves_in_two_steps,
-    losses_not_counted, marks_count_as_lost, no_mark, marks_ignored, reset_ignored, reset_keeps_last, last_is_the_reservation, last_falls, no_bounds,
-    indices_believed, table_in_32_bits, waits_for_nobody, waits_for_ever, tells_nobody, publishes_what_was_given_up, index_first,
-    begins_again_at_0, shared_cursor_stands, abandons_silently, marks_only_one,
+    losses_not_counted, marks_count_as_lost, no_mark, marks_ignored, reset_ignored, reset_keeps_last, last_is_the_reservation,
+    last_falls, no_bounds, indices_believed, table_in_32_bits, waits_for_nobody, waits_for_ever, tells_nobody,
+    publishes_what_was_given_up, index_first, begins_again_at_0, shared_cursor_stands, abandons_silently, marks_only_one,
 )  # fmt: skip
 
 
