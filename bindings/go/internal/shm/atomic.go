@@ -50,6 +50,14 @@ func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
 // Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
 func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
 
+// Word64At is Word64 for memory of a caller's: false unless b begins with 8 bytes that are 8-aligned.
+func Word64At(b []byte) (U64, bool) {
+	if len(b) < 8 || uintptr(unsafe.Pointer(&b[0]))&7 != 0 {
+		return U64{}, false
+	}
+	return Word64(b, 0), true
+}
+
 // word64 checks bounds and alignment: amd64 would do a misaligned atomic, slowly, and other machines would fault.
 func word64(b []byte, off uint64) *uint64 {
 	p := unsafe.Pointer(&b[off : off+8][0])
