@@ -512,4 +512,3 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("empty: %v allocations", n)
 	}
 }
-

@@ -203,9 +203,11 @@ func (p *dmxpPort) batchLimit() int {
 
 func (p *dmxpPort) payloadLimit() int { return p.channel.PayloadCapacity() }
 
+func (p *dmxpPort) end() {}
+
 func (p *dmxpPort) summary(object) {}
 
-func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
+func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) (int, error) {
 	if len(messages) == 1 {
 		meta := dmxp.Meta{MessageType: messages[0].kind}
 		_, err := p.channel.TrySend(messages[0].payload, &meta)
@@ -214,7 +216,7 @@ func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
 			defer cancel()
 			_, err = p.channel.Send(ctx, messages[0].payload, &meta)
 		}
-		return err
+		return allOrNone(1, err)
 	}
 	if len(p.items) < len(messages) {
 		p.items, p.meta = make([]dmxp.Item, len(messages)), make([]dmxp.Meta, len(messages))
@@ -224,7 +226,7 @@ func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
 		p.items[i] = dmxp.Item{Data: messages[i].payload, Meta: &p.meta[i]}
 	}
 	_, err := p.channel.SendBatch(p.items[:len(messages)])
-	return err
+	return allOrNone(len(messages), err)
 }
 
 func (p *dmxpPort) receive(messages []liveMessage, wait time.Duration) (int, error) {
