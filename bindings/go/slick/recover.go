@@ -17,7 +17,7 @@ func (q *Queue) Recover(allDead bool) (holes uint64, err error) {
 			return 0, err
 		}
 	}
-	word := q.reserved().Load()
+	word := q.reserved().Load() // A6: pairs with R6
 	index, err := q.firstUnsettled(word)
 	if err == nil {
 		holes, err = q.fillHoles(index, word)
@@ -26,7 +26,7 @@ func (q *Queue) Recover(allDead bool) (holes uint64, err error) {
 		return holes, err
 	}
 	i := word >> reservedSizeBits
-	q.raiseSettled(i, i)
+	q.raiseSettled(i)
 	if q.generation == Generation14 {
 		if last, found := q.newest(i); found {
 			q.raiseLast(last)

@@ -148,27 +148,21 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// The mark over the end of the ring, when somebody gave the reservation up before it was made.
+// A mark over the end of the ring stays as it is when somebody gave the padding up before it was made.
 func TestGivenUpBeforeMark(t *testing.T) {
 	q, _ := newRing(t, 8, 4)
 	p := produce(t, q)
 	for i := uint64(0); i < 3; i++ {
 		mustWrite(t, p, i, 1)
 	}
-	for _, c := range []struct {
-		mark uint64
-		code *shmwire.Code
-	}{{4, nil}, {6, shmwire.ErrLapped}, {7, nil}, {3, nil}} {
+	for mark, want := range map[uint64]Slot{4: {4, 1}, 6: {6, 1}, 7: {4, 2}, 3: {4, 2}, noIndex: {4, 2}} {
 		q.reserved().Store(6<<16 | 2)
-		q.dataIndex(3).Store(c.mark)
-		err := p.passEnd(3, 4, 2)
-		expectCode(t, err, c.code)
-		want := uint64(4)
-		if c.code != nil {
-			want = c.mark
-		}
-		if found := q.dataIndex(3).Load(); found != want {
-			t.Errorf("mark %d became %d", c.mark, found)
+		q.dataIndex(3).Store(mark)
+		q.slotSize(3).Store(1)
+		p.passEnd(3, 4, 2)
+		slots, err := q.Slots()
+		if err != nil || slots[3] != want {
+			t.Errorf("mark %d became %v, %v", mark, slots[3], err)
 		}
 	}
 }

@@ -21,7 +21,10 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 	q, i := p.queue, word>>reservedSizeBits
 	told := q.settled().Load() // A1: pairs with R1; whoever wrote one lap before is done
 	if told > i {
-		told = 0
+		if q.reserved().Load() != word { // A6: pairs with R6
+			return false, nil
+		}
+		told = 0 // no producer left that
 	}
 	if end <= told+q.size {
 		return true, nil
@@ -44,7 +47,7 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		q.raiseSettled(p.known, i) // [slick.reserve.told]
+		q.raiseSettled(p.known) // [slick.reserve.told]
 		if p.known == i || end <= p.known+q.size {
 			return true, nil // [slick.reserve.settled]
 		}
@@ -52,10 +55,12 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 			stall.pause()
 			return false, nil
 		}
-		if next, given := q.giveUp(p.known, word); given { // [slick.reserve.give-up]
-			p.known = next
-			p.givenUp++
+		next, given := q.giveUp(p.known, word) // [slick.reserve.give-up]
+		if !given {
+			return false, nil
 		}
+		p.known = next
+		p.givenUp++
 	}
 }
 
@@ -107,12 +112,13 @@ func (q *Queue) follow(index, i uint64) (uint64, error) {
 	return index + n, nil
 }
 
-// raiseSettled tells other producers how far all is settled, when i comes next.
-func (q *Queue) raiseSettled(known, i uint64) {
+// raiseSettled tells other producers how far all is settled. It lowers only what no producer left: anything above the
+// reservation, which is loaded after it.
+func (q *Queue) raiseSettled(known uint64) {
 	word := q.settled()
 	for {
 		told := word.Load() // A1: pairs with R1
-		if told >= known && told <= i {
+		if told >= known && told <= q.next() {
 			return
 		}
 		if word.CompareAndSwap(told, known) { // R1: pairs with A1; what we found settled before we say so
@@ -122,10 +128,8 @@ func (q *Queue) raiseSettled(known, i uint64) {
 }
 
 // giveUp marks the item at an index, which is not settled, so that readers and producers pass it, and answers where they
-// go on; false when its producer was faster. An item of the whole ring cannot be marked, and is passed all the same.
-//
-// The mark's size is stored behind the mark: nobody reads it, and before the mark it might spoil the size of an item that
-// its producer has just published.
+// go on; false when its producer was faster. Its size stays, since its producer may be storing it. An item of the whole ring
+// cannot be marked, and is passed all the same.
 func (q *Queue) giveUp(index, word uint64) (next uint64, given bool) {
 	slot, i := q.dataIndex(index), word>>reservedSizeBits
 	d := slot.Load() // A2: pairs with R2
@@ -133,14 +137,7 @@ func (q *Queue) giveUp(index, word uint64) (next uint64, given bool) {
 		return index, false
 	}
 	next = q.behind(index, word)
-	if next-index >= q.size {
-		return next, true
-	}
-	if !slot.CompareAndSwap(d, next) { // R2: pairs with A2
-		return index, false
-	}
-	q.slotSize(index).StoreRelease(uint32(next - index))
-	return next, true
+	return next, next-index >= q.size || slot.CompareAndSwap(d, next) // R2: pairs with A2
 }
 
 // behind is where to go on behind an item that is given up: at the next one that is settled, at the last reservation, or

@@ -66,8 +66,7 @@ func (p *Producer) Info() ProducerInfo { return ProducerInfo{p.written, p.givenU
 // Reserve takes elements that lie side by side. It never waits for readers; it waits, up to the stall time, while another
 // producer has an item unpublished that lies one lap before [slick.reserve.settled]. ErrInvalidArgument (below 1),
 // ErrTooLarge (more than the ring, or MaxElements), ErrBusy (a claim of this producer is open), ErrClosed (the indices
-// are used up, or the producer was closed), ErrLapped (it was stopped for so long that another one gave the reservation up;
-// nothing is claimed), ErrCorrupt.
+// are used up, or the producer was closed), ErrCorrupt.
 func (p *Producer) Reserve(elements int) (Claim, error) {
 	if elements < 1 { // [slick.reserve.argument]
 		return Claim{}, shmwire.Errorf(shmwire.ErrInvalidArgument, "%d elements", elements)
@@ -229,10 +228,13 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 	reserved := q.reserved()
 	var stall patience
 	for {
-		word := reserved.Load()
+		word := reserved.Load() // A6: pairs with R6; settled as who reserved before left it
 		i := word >> reservedSizeBits
-		x, taken = q.fit(i, n, most)
-		end := x + n*taken
+		taken = q.fit(i, n, most)
+		end := i + n*taken
+		if taken == 0 { // the rest of the ring is padding
+			end = i + q.room(i)
+		}
 		if end >= indexLimit {
 			return 0, 0, shmwire.ErrClosed // [slick.reserve.exhausted]
 		}
@@ -248,50 +250,48 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 				continue
 			}
 		}
-		if reserved.CompareAndSwap(word, end<<reservedSizeBits|n*taken) { // [slick.reserve.packed]
-			shm.Fence() // F5: pairs with F5; the reservation before anything in the elements and slots that it covers
-			return x, taken, p.passEnd(i, x, n*taken)
+		// R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed]
+		if !reserved.CompareAndSwap(word, end<<reservedSizeBits|(end-i)) {
+			continue
 		}
+		shm.Fence() // F5: pairs with F5; the reservation before anything in the elements and slots that it covers
+		if taken != 0 {
+			return i, taken, nil
+		}
+		p.passEnd(i, end, n)
 	}
 }
 
-// fit is where items go when i comes next, and how many of them before the end of the ring [slick.reserve.wrap].
-func (q *Queue) fit(i, n, most uint64) (x, taken uint64) {
+// fit is how many of up to most items of n elements fit from i on before the end of the ring [slick.reserve.wrap].
+func (q *Queue) fit(i, n, most uint64) uint64 {
 	room := q.room(i)
 	if room < n {
-		i, room = i+room, q.size
+		return 0
 	}
 	if most == 1 {
-		return i, 1
+		return 1
 	}
 	if room > uint64(MaxElements) {
 		room = uint64(MaxElements)
 	}
 	if room /= n; room < most {
-		most = room
+		return room
 	}
-	return i, most
+	return most
 }
 
-// passEnd leaves the mark that leads from i to an item of n elements that did not fit before the end of the ring.
-func (p *Producer) passEnd(i, x, n uint64) error {
-	if x == i {
-		return nil
-	}
+// passEnd leaves the mark of padding that begins at i, because of an item of n elements. Who gave it up in our place has
+// led readers on already.
+func (p *Producer) passEnd(i, end, n uint64) {
 	q := p.queue
 	word := q.dataIndex(i)
-	// Who gave i up in our place may have led readers to x as we would; anything further leads them past us.
-	if d := word.Load(); d != x { // A2: pairs with R2
-		if d > i && d <= q.next() {
-			return shmwire.ErrLapped // [slick.publish.given-up]
-		}
+	if d := word.Load(); d <= i || d > q.next() { // A2: pairs with R2
 		q.slotSize(i).StoreRelease(uint32(n)) // [slick.reserve.mark]
-		word.StoreRelease(x)                  // R2: pairs with A2; the size before the mark
+		word.StoreRelease(end)                // R2: pairs with A2; that we are done with the padding
 	}
 	if p.known == i {
-		p.known = x
+		p.known = end
 	}
-	return nil
 }
 
 // publish is steps 7 to 9, for an item whose elements are filled.
