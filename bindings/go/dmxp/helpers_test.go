@@ -3,23 +3,17 @@
 package dmxp
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
 	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
-
-var nameCount int
 
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
 	t.Helper()
-	nameCount++
-	name := fmt.Sprintf("/shmw-go-%d-%d", os.Getpid(), nameCount)
-	t.Cleanup(func() { shmwire.Unlink(name) })
-	return name
+	return testkit.Name(t, "dmxp")
 }
 
 // testSegment makes a segment of its own for a test.
@@ -77,23 +71,13 @@ func heapSegment(capacity uint64, flags uint32) *Segment {
 // bytesOf reads the file behind a segment, not the mapping.
 func bytesOf(t testing.TB, name string) []byte {
 	t.Helper()
-	path, err := shmwire.Path(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return testkit.Bytes(t, name)
 }
 
 // expectCode fails unless err carries code; nil stands for no error.
 func expectCode(t testing.TB, err error, code *shmwire.Code) {
 	t.Helper()
-	if shmwire.CodeOf(err) != code {
-		t.Fatalf("error %v, expected %v", err, code)
-	}
+	testkit.ExpectCode(t, err, code)
 }
 
 func mustSend(t testing.TB, c *Channel, text string) uint64 {

@@ -4,23 +4,17 @@ package slick
 
 import (
 	"encoding/binary"
-	"fmt"
-	"os"
 	"testing"
 
 	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
-
-var nameCount int
 
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
 	t.Helper()
-	nameCount++
-	name := fmt.Sprintf("/shmw-go-slick-%d-%d", os.Getpid(), nameCount)
-	t.Cleanup(func() { shmwire.Unlink(name) })
-	return name
+	return testkit.Name(t, "slick")
 }
 
 // newRing makes a queue of a test's own, of elements of so many bytes.
@@ -68,23 +62,13 @@ func follow(t testing.TB, q *Queue, options ...ReaderOption) *Reader {
 // bytesOf reads the file behind a segment, not the mapping.
 func bytesOf(t testing.TB, name string) []byte {
 	t.Helper()
-	path, err := shmwire.Path(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return testkit.Bytes(t, name)
 }
 
 // expectCode fails unless err carries code; nil stands for no error.
 func expectCode(t testing.TB, err error, code *shmwire.Code) {
 	t.Helper()
-	if shmwire.CodeOf(err) != code {
-		t.Fatalf("error %v, expected %v", err, code)
-	}
+	testkit.ExpectCode(t, err, code)
 }
 
 // numbered is a payload of a length that names its item.
