@@ -51,7 +51,7 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 		if p.known == i || end <= p.known+q.size {
 			return true, nil // [slick.reserve.settled]
 		}
-		if !stall.exhausted(p.known, p.stall) {
+		if !stall.exhausted(p.known, i, p.stall) {
 			stall.pause()
 			return false, nil
 		}
@@ -67,7 +67,7 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 // lastReservation is the index that the last reservation began at, without the end of the ring that it may have passed.
 func (q *Queue) lastReservation(word uint64) (uint64, error) {
 	i, m := word>>reservedSizeBits, word&reservedSizeMask
-	if m > i || m > q.size {
+	if m > i || m > q.size || m == 0 && i > 0 {
 		return 0, shmwire.Errorf(shmwire.ErrCorrupt, "the last reservation has %d elements, up to index %d", m, i)
 	}
 	return i - m, nil
@@ -155,18 +155,21 @@ func (q *Queue) behind(index, word uint64) uint64 {
 	return i
 }
 
-// patience is how long a producer has waited for one index.
+// patience is how long a producer has waited for one index, while nobody reserved anything: then what is reserved behind
+// it, and may be given up with it, is as old.
 type patience struct {
 	backoff shm.Backoff
 	since   time.Time
-	index   uint64
+	known   uint64
+	next    uint64
 	waiting bool
 }
 
-// exhausted says whether the limit has passed since the first question about this index. It may be asked again at once.
-func (w *patience) exhausted(index uint64, limit time.Duration) bool {
-	if !w.waiting || w.index != index {
-		*w = patience{since: time.Now(), index: index, waiting: true}
+// exhausted says whether the limit has passed since the first question with these two indices. It may be asked again at
+// once.
+func (w *patience) exhausted(known, next uint64, limit time.Duration) bool {
+	if !w.waiting || w.known != known || w.next != next {
+		*w = patience{since: time.Now(), known: known, next: next, waiting: true}
 		return false
 	}
 	return time.Since(w.since) >= limit

@@ -232,10 +232,12 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 		i := word >> reservedSizeBits
 		taken = q.fit(i, n, most)
 		end := i + n*taken
+		last := end
 		if taken == 0 { // the rest of the ring is padding
 			end = i + q.room(i)
+			last = end + n
 		}
-		if end >= indexLimit {
+		if last >= indexLimit {
 			return 0, 0, shmwire.ErrClosed // [slick.reserve.exhausted]
 		}
 		if i < p.known {
