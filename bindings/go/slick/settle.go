@@ -19,34 +19,17 @@ var errMoved error = shmwire.ErrLapped
 // false when the producer is to look anew, having waited.
 func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 	q, i := p.queue, word>>reservedSizeBits
-	told := q.settled().Load() // A1: pairs with R1; whoever wrote one lap before is done
-	if told > i {
-		if q.reserved().Load() != word { // A6: pairs with R6
-			return false, nil
-		}
-		told = 0 // no producer left that
+	enough, err := p.recall(word, end)
+	if err == nil && !enough {
+		err = p.advance(i)
 	}
-	if end <= told+q.size {
-		return true, nil
+	if err == errMoved {
+		return false, nil
 	}
-	if told > p.known {
-		p.known = told
-	}
-	if i-p.known > q.size { // nothing but the last reservation can be unsettled
-		last, err := q.lastReservation(word)
-		if err != nil {
-			return false, err
-		}
-		p.known = last
+	if enough || err != nil {
+		return enough, err
 	}
 	for {
-		err := p.advance(i)
-		if err == errMoved {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
 		q.raiseSettled(p.known) // [slick.reserve.told]
 		if p.known == i || end <= p.known+q.size {
 			return true, nil // [slick.reserve.settled]
@@ -62,6 +45,29 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 		p.known = next
 		p.givenUp++
 	}
+}
+
+// recall is step 1: true when others have told enough, and otherwise it raises known as far as can be told without a look
+// at slots.
+func (p *Producer) recall(word, end uint64) (enough bool, err error) {
+	q, i := p.queue, word>>reservedSizeBits
+	told := q.settled().Load() // A1: pairs with R1; whoever wrote one lap before is done
+	if told > i {
+		if q.reserved().Load() != word { // A6: pairs with R6
+			return false, errMoved
+		}
+		told = 0 // no producer left that
+	}
+	if end <= told+q.size {
+		return true, nil
+	}
+	if told > p.known {
+		p.known = told
+	}
+	if i-p.known > q.size { // nothing but the last reservation can be unsettled
+		p.known, err = q.lastReservation(word)
+	}
+	return false, err
 }
 
 // lastReservation is the index that the last reservation began at, without the end of the ring that it may have passed.
