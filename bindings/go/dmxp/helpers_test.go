@@ -5,10 +5,11 @@ package dmxp
 import (
 	"testing"
 
-	"shmwire"
 	"shmwire/internal/shm"
 	"shmwire/internal/testkit"
 )
+
+var bytesOf, expectCode = testkit.Bytes, testkit.ExpectCode
 
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
@@ -66,18 +67,6 @@ func heapSegment(capacity uint64, flags uint32) *Segment {
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
 	segment.writeEntry(0, HeaderSize, capacity, flags, 0)
 	return segment
-}
-
-// bytesOf reads the file behind a segment, not the mapping.
-func bytesOf(t testing.TB, name string) []byte {
-	t.Helper()
-	return testkit.Bytes(t, name)
-}
-
-// expectCode fails unless err carries code; nil stands for no error.
-func expectCode(t testing.TB, err error, code *shmwire.Code) {
-	t.Helper()
-	testkit.ExpectCode(t, err, code)
 }
 
 func mustSend(t testing.TB, c *Channel, text string) uint64 {

@@ -11,6 +11,8 @@ import (
 	"shmwire/internal/testkit"
 )
 
+var bytesOf, expectCode = testkit.Bytes, testkit.ExpectCode
+
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
 	t.Helper()
@@ -61,18 +63,6 @@ func heapReader(window shm.Window, chunkCount uint32, start Start) *Reader {
 	r := &Reader{start: start}
 	r.take(nil, window, chunkCount)
 	return r
-}
-
-// bytesOf reads the file behind a segment, not the mapping.
-func bytesOf(t testing.TB, name string) []byte {
-	t.Helper()
-	return testkit.Bytes(t, name)
-}
-
-// expectCode fails unless err carries code; nil stands for no error.
-func expectCode(t testing.TB, err error, code *shmwire.Code) {
-	t.Helper()
-	testkit.ExpectCode(t, err, code)
 }
 
 // numbered is a payload of a length that names its entry.

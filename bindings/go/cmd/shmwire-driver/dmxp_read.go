@@ -11,9 +11,6 @@ import (
 	"shmwire/dmxp"
 )
 
-// mostItems bounds `max`, and with it the memory of one read.
-const mostItems = 1 << 16
-
 // dmxpRead is a `read` request.
 type dmxpRead struct {
 	Channel   *integer   `json:"channel"`
@@ -36,11 +33,7 @@ func (s *dmxpSession) read(body []byte) (object, error) {
 	if err := decode(body, &request); err != nil {
 		return nil, err
 	}
-	most, err := request.Max.within("max", mostItems, 1)
-	if err != nil || most == 0 {
-		return nil, bad("max is not 1 to %d", mostItems)
-	}
-	limit, err := request.TimeoutMS.millis("timeout_ms")
+	most, limit, err := readBounds(request.Max, request.TimeoutMS)
 	if err != nil {
 		return nil, err
 	}

@@ -109,6 +109,18 @@ func octal(text string) (uint32, error) {
 	return uint32(mode), nil
 }
 
+// mostItems bounds `max`, and with it the memory of one read.
+const mostItems = 1 << 16
+
+// readBounds are `max` and `timeout_ms` of a read.
+func readBounds(max, timeout *integer) (most uint64, limit time.Duration, err error) {
+	if most, err = max.within("max", mostItems, 1); err != nil || most == 0 {
+		return 0, 0, bad("max is not 1 to %d", mostItems)
+	}
+	limit, err = timeout.millis("timeout_ms")
+	return most, limit, err
+}
+
 const (
 	longestPattern = 64 << 20
 	longestHex     = 4096

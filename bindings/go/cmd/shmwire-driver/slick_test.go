@@ -3,10 +3,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -127,28 +124,9 @@ func TestSlickLive(t *testing.T) {
 		t.Errorf("%v", last)
 	}
 	expect(t, replies[11], "TRUNCATED")
-	checkRecord(t, history)
-}
-
-// checkRecord compares the second record of a history: a payload of two elements.
-func checkRecord(t *testing.T, history string) {
-	t.Helper()
 	raw, err := os.ReadFile(history)
 	if err != nil || len(raw) != 3*40 {
 		t.Fatalf("%d bytes, %v", len(raw), err)
 	}
-	payload := make([]byte, 56)
-	for i, value := range []uint32{0x57524853, 6, 1, 0, 56, 5} {
-		binary.LittleEndian.PutUint32(payload[4*i:], value)
-	}
-	for j := 24; j < 56; j++ {
-		payload[j] = byte(31*(6+1+5) + 17*j)
-	}
-	want := make([]byte, 40)
-	for i, value := range []uint32{6, 2, 1, 0, 1, 0, 56, 0, crc32.ChecksumIEEE(payload), 0} {
-		binary.LittleEndian.PutUint32(want[4*i:], value)
-	}
-	if !bytes.Equal(raw[40:80], want) {
-		t.Errorf("record\n%x\n%x", raw[40:80], want)
-	}
+	expectRecord(t, raw[40:80], wantedRecord{kind: 2, sequence: 1, position: 1, length: 56})
 }

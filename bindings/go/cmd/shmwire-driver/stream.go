@@ -40,11 +40,7 @@ func (p *pendingError) read(from stream, body []byte) (object, error) {
 	if err := decode(body, &request); err != nil {
 		return nil, err
 	}
-	most, err := request.Max.within("max", mostItems, 1)
-	if err != nil || most == 0 {
-		return nil, bad("max is not 1 to %d", mostItems)
-	}
-	limit, err := request.TimeoutMS.millis("timeout_ms")
+	most, limit, err := readBounds(request.Max, request.TimeoutMS)
 	if err != nil {
 		return nil, err
 	}

@@ -60,3 +60,19 @@ func HasCode(t testing.TB, err error) {
 		t.Fatalf("error without a code: %v", err)
 	}
 }
+
+// NoAllocations fails for calls that allocate, or do not answer as they should.
+func NoAllocations(t *testing.T, want error, calls map[string]func() error) {
+	t.Helper()
+	for what, call := range calls {
+		failures := 0
+		n := testing.AllocsPerRun(200, func() {
+			if call() != want {
+				failures++
+			}
+		})
+		if n != 0 || failures != 0 {
+			t.Errorf("%s: %v allocations, %d failures", what, n, failures)
+		}
+	}
+}
