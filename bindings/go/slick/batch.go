@@ -17,7 +17,8 @@ func (r *Reader) NextBatch(buffer []byte, items []Item) (int, error) {
 	if !r.usable() {
 		return 0, shmwire.ErrClosed
 	}
-	p := r.stand()
+	var p place
+	r.stand(&p)
 	for {
 		count, n, v, err := r.tryBatch(&p, buffer, items)
 		if count > 0 {
@@ -58,7 +59,7 @@ func (r *Reader) tryBatch(p *place, buffer []byte, items []Item) (count int, n u
 		if r.take(p, last.Index+uint64(last.Elements), uint64(count), lost) {
 			return count, 0, whole, nil
 		}
-		*p = r.stand()
+		r.stand(p)
 	}
 }
 
@@ -72,7 +73,8 @@ func (q *Queue) gather(p *place, buffer []byte, items []Item) (count int, n uint
 		if data == nil {
 			return count, n, v
 		}
-		items[count] = Item{Data: data, Index: p.cursor, Lost: p.lost, Elements: uint32(n)}
+		item := &items[count]
+		item.Data, item.Index, item.Lost, item.Elements = data, p.cursor, p.lost, uint32(n)
 		buffer = buffer[len(data):]
 		p.cursor += n
 		p.lost = 0
@@ -102,7 +104,9 @@ func (q *Queue) sift(items []Item) (count int, lost uint64, v verdict) {
 	}
 	items[first].Lost += gone
 	for at := first; at < len(items) && verdictOf(at) == whole; at++ {
-		items[count] = items[at]
+		if first > 0 {
+			items[count] = items[at]
+		}
 		lost += items[count].Lost
 		count++
 	}

@@ -106,7 +106,8 @@ func TestBatchOvertaken(t *testing.T) {
 	for i := uint64(0); i < 8; i++ {
 		mustWrite(t, p, i, 1)
 	}
-	items, at := make([]Item, 8), r.stand()
+	items, at := make([]Item, 8), place{}
+	r.stand(&at)
 	n, _, _ := q.gather(&at, make([]byte, 64), items)
 	if n != 8 {
 		t.Fatal(n)

@@ -164,7 +164,8 @@ func (r *Reader) read(buffer []byte, item *Item, to how) error {
 		return shmwire.ErrClosed
 	}
 	q := r.queue
-	p := r.stand()
+	var p place
+	r.stand(&p)
 	for {
 		var data []byte
 		n, v := q.look(&p)
@@ -178,10 +179,11 @@ func (r *Reader) read(buffer []byte, item *Item, to how) error {
 				return r.tooSmall(item, n)
 			}
 			if r.take(&p, p.cursor+n, 1, p.lost) {
-				*item = Item{Data: data, Index: p.cursor, Lost: p.lost, Elements: uint32(n)}
+				// Field by field: a whole Item would be put together elsewhere, and copied while its words are under way.
+				item.Data, item.Index, item.Lost, item.Elements = data, p.cursor, p.lost, uint32(n)
 				return nil
 			}
-			p = r.stand()
+			r.stand(&p)
 			continue
 		}
 		if err := r.turn(&p, v, n); err != nil {
@@ -215,13 +217,13 @@ func (r *Reader) tooSmall(item *Item, n uint64) error {
 	return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: int(n * r.queue.elementSize)}
 }
 
-// stand is where a call begins.
-func (r *Reader) stand() place {
-	if r.shared == nil {
-		return place{cursor: r.cursor, lost: r.lost}
+// stand goes to where a look begins.
+func (r *Reader) stand(p *place) {
+	p.cursor, p.lost = r.cursor, r.lost
+	if r.shared != nil {
+		p.begun = r.shared.next.Load() // A4: pairs with R4; the reservations that the items before it rest on
+		p.cursor = p.begun
 	}
-	index := r.shared.next.Load() // A4: pairs with R4; the reservations that the items before it rest on
-	return place{cursor: index, begun: index}
 }
 
 // leave ends a call that delivers nothing. A shared cursor moves only with an item.
@@ -248,7 +250,7 @@ func (r *Reader) take(p *place, behind, items, lost uint64) bool {
 // cursor, if one was faster.
 func (r *Reader) restart(p *place) {
 	if r.shared != nil && !r.shared.next.CompareAndSwap(p.begun, 0) { // R4: pairs with A4
-		*p = r.stand()
+		r.stand(p)
 		return
 	}
 	p.cursor, p.begun, p.reset = 0, 0, true
@@ -285,7 +287,7 @@ func (r *Reader) last(buffer []byte, item *Item, to how) error {
 		case v == whole && data == nil:
 			return r.tooSmall(item, n)
 		case v == whole:
-			*item = Item{Data: data, Index: index, Elements: uint32(n)}
+			item.Data, item.Index, item.Lost, item.Elements = data, index, 0, uint32(n)
 			return nil
 		}
 	}

@@ -94,7 +94,8 @@ func TestShareLost(t *testing.T) {
 	for i := uint64(0); i < 9; i++ {
 		mustWrite(t, p, i, 1)
 	}
-	late := one.stand()
+	var late place
+	one.stand(&late)
 	if n, v := q.look(&late); n != 1 || v != whole || late.cursor != 8 || late.lost != 8 {
 		t.Fatalf("%d, %v, %+v", n, v, late)
 	}
