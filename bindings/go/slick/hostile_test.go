@@ -207,7 +207,7 @@ func TestNamedFaults(t *testing.T) {
 func TestMarksWithoutEnd(t *testing.T) {
 	q := heapRing(t, 8, 8)
 	const next = 1000
-	q.reserved().Store(next<<16 | 1)
+	q.reserved.Store(next<<16 | 1)
 	for k := uint64(0); k < 8; k++ {
 		q.dataIndex(k).Store(next - 8 + (k+1)%8)
 	}
@@ -221,7 +221,7 @@ func TestOvertakenAgain(t *testing.T) {
 	r := follow(t, q, WithStart(StartAt(0)))
 	p := place{}
 	for try := 1; try <= 8; try++ {
-		q.reserved().Store(uint64(4*try+4)<<16 | 1)
+		q.reserved.Store(uint64(4*try+4)<<16 | 1)
 		q.dataIndex(uint64(4 * try)).Store(uint64(4 * try))
 		err := r.turn(&p, overtaken, 1)
 		want := error(nil)

@@ -32,7 +32,8 @@ const (
 // says. That they are the item's, and inside of the ring, is for prove to say.
 func (q *Queue) look(p *place) (uint64, verdict) {
 	for {
-		d := q.dataIndex(p.cursor).Load() // A2: pairs with R2; elements and size after the index
+		index, size := q.slot(p.cursor)
+		d := index.Load() // A2: pairs with R2; elements and size after the index
 		if d != p.cursor {
 			if d < p.cursor || d > q.next() { // [slick.read.empty] [slick.read.uncovered]
 				return 0, unpublished
@@ -47,7 +48,7 @@ func (q *Queue) look(p *place) (uint64, verdict) {
 				continue
 			}
 		}
-		return uint64(q.slotSize(p.cursor).Load()), whole
+		return uint64(size.Load()), whole
 	}
 }
 
@@ -158,11 +159,11 @@ func (q *Queue) startIndex(start Start) uint64 {
 
 // lastIndex is the index of the published item that is the last, if there is one [slick.read.last].
 func (q *Queue) lastIndex() (uint64, bool) {
-	word := q.reserved().Load()
+	word := q.reserved.Load()
 	next := word >> reservedSizeBits
 	candidate := next - word&reservedSizeMask // wraps where it is nonsense, and is none then
 	if q.generation == Generation14 {
-		candidate = q.lastPublished().Load() // A3: pairs with R3; the item's slot after its index
+		candidate = q.lastPublished.Load() // A3: pairs with R3; the item's slot after its index
 		next = q.next()
 	}
 	if candidate >= q.lowest(next) && candidate < next && q.dataIndex(candidate).Load() == candidate { // A2: pairs with R2

@@ -34,9 +34,9 @@ func play(role []string) error {
 	case "reserve": // so many elements, and dies before it publishes
 		_, err = p.Reserve(number)
 	case "pad": // dies before the mark over the end of the ring
-		word := q.reserved().Load()
+		word := q.reserved.Load()
 		i := word >> 16
-		if room := q.room(i); !q.reserved().CompareAndSwap(word, (i+room)<<16|room) {
+		if room := q.room(i); !q.reserved.CompareAndSwap(word, (i+room)<<16|room) {
 			err = shmwire.ErrBusy
 		}
 	case "produce":
@@ -234,7 +234,7 @@ func TestRecoverLast(t *testing.T) {
 			mustWrite(t, p, i, 1)
 		}
 		if generation == Generation14 {
-			q.lastPublished().Store(5) // its producer died before it raised it
+			q.lastPublished.Store(5) // its producer died before it raised it
 		}
 		before := bytesOf(t, name)
 		holes, err := q.Recover(true)

@@ -279,7 +279,8 @@ func (r *Reader) last(buffer []byte, item *Item, to how) error {
 		if !found {
 			return shmwire.ErrEmpty
 		}
-		n := uint64(q.slotSize(index).Load())
+		_, size := q.slot(index)
+		n := uint64(size.Load())
 		data := q.fetch(index, n, buffer, to)
 		switch v := q.prove(index, n); {
 		case v == corrupt:

@@ -17,7 +17,7 @@ func (q *Queue) Recover(allDead bool) (holes uint64, err error) {
 			return 0, err
 		}
 	}
-	word := q.reserved().Load() // A6: pairs with R6
+	word := q.reserved.Load() // A6: pairs with R6
 	index, err := q.firstUnsettled(word)
 	if err == nil {
 		holes, err = q.fillHoles(index, word)
@@ -27,10 +27,8 @@ func (q *Queue) Recover(allDead bool) (holes uint64, err error) {
 	}
 	i := word >> reservedSizeBits
 	q.raiseSettled(i)
-	if q.generation == Generation14 {
-		if last, found := q.newest(i); found {
-			q.raiseLast(last)
-		}
+	if last, found := q.newest(i); found {
+		q.raiseLast(last)
 	}
 	return holes, nil
 }
@@ -61,7 +59,7 @@ func (q *Queue) fillHoles(index, word uint64) (holes uint64, err error) {
 // firstUnsettled is where to begin to look: nothing below can be unsettled, or it is overwritten.
 func (q *Queue) firstUnsettled(word uint64) (uint64, error) {
 	i := word >> reservedSizeBits
-	if told := q.settled().Load(); told >= q.lowest(i) && told <= i { // A1: pairs with R1
+	if told := q.settled.Load(); told >= q.lowest(i) && told <= i { // A1: pairs with R1
 		return told, nil
 	}
 	if i <= q.size {

@@ -24,12 +24,15 @@ import (
 // from it, one for each goroutine, and cost no mapping. Close comes last.
 type Queue struct {
 	geometry
-	mapping *shm.Mapping // nil in tests only
-	window  shm.Window
-	name    string
-	mask    uint64 // size - 1
-	data    uint64 // offset of element 0
-	closed  shm.Flag
+	mapping       *shm.Mapping // nil in tests only
+	window        shm.Window
+	reserved      shm.U64
+	settled       shm.U64
+	lastPublished shm.U64
+	name          string
+	mask          uint64 // size - 1
+	data          uint64 // offset of element 0
+	closed        shm.Flag
 }
 
 // geometry is what a header says, checked.
@@ -108,7 +111,11 @@ func newMappedQueue(mapping *shm.Mapping, name string, config *createConfig) *Qu
 }
 
 func newQueue(mapping *shm.Mapping, window shm.Window, name string, g geometry) *Queue {
-	return &Queue{geometry: g, mapping: mapping, window: window, name: name, mask: g.size - 1, data: g.tableEnd()}
+	return &Queue{
+		geometry: g, mapping: mapping, window: window, name: name, mask: g.size - 1, data: g.tableEnd(),
+		reserved: window.Atomic64(headerReservedOffset), settled: window.Atomic64(headerSettledOffset),
+		lastPublished: window.Atomic64(headerLastPublishedOffset),
+	}
 }
 
 // fullName is the name that other programs open [slick.segment.name].
@@ -148,8 +155,9 @@ func (q *Queue) begin() {
 
 func (q *Queue) clearSlots() {
 	for k := uint64(0); k < q.size; k++ {
-		q.slotSize(k).StoreRelease(1)
-		q.dataIndex(k).StoreRelease(noIndex) // R2: pairs with A2
+		index, size := q.slot(k)
+		size.StoreRelaxed(1)
+		index.StoreRelease(noIndex) // R2: pairs with A2
 	}
 }
 
@@ -254,7 +262,7 @@ func (q *Queue) Info() (Info, error) {
 	}
 	return Info{
 		Generation: q.generation, Size: uint32(q.size), ElementSize: uint32(q.elementSize), Length: q.length(),
-		NextIndex: q.next(), Settled: q.settled().Load(), // A1: pairs with R1
+		NextIndex: q.next(), Settled: q.settled.Load(), // A1: pairs with R1
 	}, nil
 }
 
@@ -265,10 +273,10 @@ func (q *Queue) Header() (Header, error) {
 	}
 	w := q.window
 	return Header{
-		Reserved: q.reserved().Load(), Size: w.Atomic32(headerSizeOffset).Load(), ElementSize: w.U32(headerElementSizeOffset),
-		LastPublished: q.lastPublished().Load(), // A3: pairs with R3
+		Reserved: q.reserved.Load(), Size: w.Atomic32(headerSizeOffset).Load(), ElementSize: w.U32(headerElementSizeOffset),
+		LastPublished: q.lastPublished.Load(), // A3: pairs with R3
 		HeaderMagic:   w.U32(headerHeaderMagicOffset),
-		Settled:       q.settled().Load(),                       // A1: pairs with R1
+		Settled:       q.settled.Load(),                         // A1: pairs with R1
 		InitState:     w.Atomic32(headerInitStateOffset).Load(), // A0: pairs with R0
 	}, nil
 }
@@ -280,8 +288,9 @@ func (q *Queue) Slots() ([]Slot, error) {
 	}
 	slots := make([]Slot, q.size)
 	for k := range slots {
-		// A2: pairs with R2
-		slots[k] = Slot{q.dataIndex(uint64(k)).Load(), q.slotSize(uint64(k)).Load()}
+		index, size := q.slot(uint64(k))
+		slots[k].DataIndex = index.Load() // A2: pairs with R2
+		slots[k].Size = size.Load()
 	}
 	return slots, nil
 }
@@ -294,30 +303,27 @@ func (q *Queue) Reset() error {
 	}
 	q.clearSlots()
 	if q.generation == Generation14 {
-		q.lastPublished().StoreRelease(noIndex) // R3: pairs with A3
+		q.lastPublished.StoreRelease(noIndex) // R3: pairs with A3
 	}
-	q.settled().StoreRelease(0) // R1: pairs with A1
-	q.reserved().StoreRelease(0)
+	q.settled.StoreRelease(0) // R1: pairs with A1
+	q.reserved.StoreRelease(0)
 	return nil
 }
 
-// The words of the segment. Producers of this process and of others store to all of them.
-
-func (q *Queue) reserved() shm.U64      { return q.window.Atomic64(headerReservedOffset) }
-func (q *Queue) settled() shm.U64       { return q.window.Atomic64(headerSettledOffset) }
-func (q *Queue) lastPublished() shm.U64 { return q.window.Atomic64(headerLastPublishedOffset) }
+// The words of the segment: producers of this process and of others store to all of them.
 
 // next is the index that is reserved next.
-func (q *Queue) next() uint64 { return q.reserved().Load() >> reservedSizeBits }
+func (q *Queue) next() uint64 { return q.reserved.Load() >> reservedSizeBits }
 
-// dataIndex is that of the slot in which an index lives.
-func (q *Queue) dataIndex(index uint64) shm.U64 {
-	return q.window.Atomic64(slotTableOffset + slotSize*(index&q.mask) + slotDataIndexOffset)
+// slot is where an index lives: its data_index, and its size. The size is relaxed: what counts is data_index, or the
+// reservation afterwards.
+func (q *Queue) slot(index uint64) (shm.U64, shm.U32) {
+	return q.window.Atomic64And32(slotTableOffset + slotSize*(index&q.mask) + slotDataIndexOffset)
 }
 
-// slotSize is beside it. It is relaxed: what counts is data_index, or the reservation afterwards.
-func (q *Queue) slotSize(index uint64) shm.U32 {
-	return q.window.Atomic32(slotTableOffset + slotSize*(index&q.mask) + slotSizeOffset)
+func (q *Queue) dataIndex(index uint64) shm.U64 {
+	word, _ := q.slot(index)
+	return word
 }
 
 // room is the number of elements from an index to the end of the ring.

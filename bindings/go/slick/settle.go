@@ -51,9 +51,9 @@ func (p *Producer) settle(word, end uint64, stall *patience) (bool, error) {
 // at slots.
 func (p *Producer) recall(word, end uint64) (enough bool, err error) {
 	q, i := p.queue, word>>reservedSizeBits
-	told := q.settled().Load() // A1: pairs with R1; whoever wrote one lap before is done
+	told := q.settled.Load() // A1: pairs with R1; whoever wrote one lap before is done
 	if told > i {
-		if q.reserved().Load() != word { // A6: pairs with R6
+		if q.reserved.Load() != word { // A6: pairs with R6
 			return false, errMoved
 		}
 		told = 0 // no producer left that
@@ -97,7 +97,8 @@ func (p *Producer) advance(i uint64) error {
 // follow is the index behind what begins at index and is settled, at most i; or index, if that is not settled. errMoved
 // when the reservation is a lap further already, ErrCorrupt.
 func (q *Queue) follow(index, i uint64) (uint64, error) {
-	d := q.dataIndex(index).Load() // A2: pairs with R2; who wrote there is done
+	word, size := q.slot(index)
+	d := word.Load() // A2: pairs with R2; who wrote there is done
 	if d != index {
 		switch {
 		case q.isMark(d, index, i):
@@ -107,7 +108,7 @@ func (q *Queue) follow(index, i uint64) (uint64, error) {
 		}
 		return index, nil
 	}
-	n := uint64(q.slotSize(index).Load())
+	n := uint64(size.Load())
 	shm.Fence() // F5: pairs with F5; the size before the reservation that shows whose it is
 	if next := q.next(); next > index && next-index > q.size {
 		return index, errMoved
@@ -121,7 +122,7 @@ func (q *Queue) follow(index, i uint64) (uint64, error) {
 // raiseSettled tells other producers how far all is settled. It lowers only what no producer left: anything above the
 // reservation, which is loaded after it.
 func (q *Queue) raiseSettled(known uint64) {
-	word := q.settled()
+	word := q.settled
 	for {
 		told := word.Load() // A1: pairs with R1
 		if told >= known && told <= q.next() {

@@ -44,30 +44,30 @@ func TestAlone(t *testing.T) {
 	p := produce(t, q)
 	for i := uint64(0); i < 100; i++ {
 		mustWrite(t, p, i, 1)
-		if p.known != i+1 || q.settled().Load() != 0 {
-			t.Fatalf("known %d, settled %d after item %d [slick.reserve.alone]", p.known, q.settled().Load(), i)
+		if p.known != i+1 || q.settled.Load() != 0 {
+			t.Fatalf("known %d, settled %d after item %d [slick.reserve.alone]", p.known, q.settled.Load(), i)
 		}
 	}
 	other := produce(t, q) // comes to know of all by the last reservation
 	mustWrite(t, other, 100, 1)
-	if other.known != 101 || q.settled().Load() != 100 {
-		t.Errorf("known %d, settled %d", other.known, q.settled().Load())
+	if other.known != 101 || q.settled.Load() != 100 {
+		t.Errorf("known %d, settled %d", other.known, q.settled.Load())
 	}
 	succeed(t, q.Reset())
 	mustWrite(t, other, 0, 1)
-	if other.known != 1 || q.settled().Load() != 0 {
-		t.Errorf("known %d, settled %d after a reset", other.known, q.settled().Load())
+	if other.known != 1 || q.settled.Load() != 0 {
+		t.Errorf("known %d, settled %d after a reset", other.known, q.settled.Load())
 	}
 }
 
 // settled never falls, but from where no producer left it.
 func TestRaiseSettled(t *testing.T) {
 	q, _ := newRing(t, 8, 4)
-	q.reserved().Store(10<<16 | 1)
+	q.reserved.Store(10<<16 | 1)
 	for _, c := range []struct{ before, known, after uint64 }{{0, 7, 7}, {8, 7, 8}, {10, 7, 10}, {11, 7, 7}, {noIndex, 9, 9}, {9, 9, 9}} {
-		q.settled().Store(c.before)
+		q.settled.Store(c.before)
 		q.raiseSettled(c.known)
-		if found := q.settled().Load(); found != c.after {
+		if found := q.settled.Load(); found != c.after {
 			t.Errorf("%d raised to %d is %d", c.before, c.known, found)
 		}
 	}
@@ -93,23 +93,23 @@ func TestPatience(t *testing.T) {
 // A give-up leads to what is settled behind it, to the last reservation, or to the end.
 func TestBehind(t *testing.T) {
 	q, _ := newRing(t, 8, 8)
-	q.reserved().Store(6<<16 | 2)
-	if next := q.behind(0, q.reserved().Load()); next != 4 {
+	q.reserved.Store(6<<16 | 2)
+	if next := q.behind(0, q.reserved.Load()); next != 4 {
 		t.Errorf("the last reservation: %d", next)
 	}
-	if next := q.behind(4, q.reserved().Load()); next != 6 {
+	if next := q.behind(4, q.reserved.Load()); next != 6 {
 		t.Errorf("the end: %d", next)
 	}
 	q.dataIndex(3).Store(4) // a mark
-	if next := q.behind(0, q.reserved().Load()); next != 3 {
+	if next := q.behind(0, q.reserved.Load()); next != 3 {
 		t.Errorf("a mark: %d", next)
 	}
 	q.dataIndex(2).Store(2)
-	if next := q.behind(0, q.reserved().Load()); next != 2 {
+	if next := q.behind(0, q.reserved.Load()); next != 2 {
 		t.Errorf("an item: %d", next)
 	}
 	q.dataIndex(1).Store(7) // above the reservation: neither
-	if next := q.behind(0, q.reserved().Load()); next != 2 {
+	if next := q.behind(0, q.reserved.Load()); next != 2 {
 		t.Errorf("what is not reserved: %d", next)
 	}
 }

@@ -34,8 +34,8 @@ func (q *Queue) Validate() error {
 
 // checkReservation looks at the words of the header that producers store to.
 func (q *Queue) checkReservation() error {
-	last := q.lastPublished().Load() // A3: pairs with R3; what it names is reserved
-	word := q.reserved().Load()
+	last := q.lastPublished.Load() // A3: pairs with R3; what it names is reserved
+	word := q.reserved.Load()
 	if _, err := q.lastReservation(word); err != nil {
 		return err
 	}
@@ -48,11 +48,12 @@ func (q *Queue) checkReservation() error {
 
 // checkSlot looks at one slot. An item that was overwritten in part has left its slot as it was.
 func (q *Queue) checkSlot(k uint64) error {
-	d := q.dataIndex(k).Load() // A2: pairs with R2
+	index, size := q.slot(k)
+	d := index.Load() // A2: pairs with R2
 	if d == noIndex {
 		return nil
 	}
-	n := uint64(q.slotSize(k).Load())
+	n := uint64(size.Load())
 	shm.Fence() // F5: pairs with F5; the slot before the reservation
 	next := q.next()
 	switch {

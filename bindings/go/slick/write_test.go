@@ -69,9 +69,10 @@ func TestGivenUpBeforeMark(t *testing.T) {
 		mustWrite(t, p, i, 1)
 	}
 	for mark, want := range map[uint64]Slot{4: {4, 1}, 6: {6, 1}, 7: {4, 2}, 3: {4, 2}, noIndex: {4, 2}} {
-		q.reserved().Store(6<<16 | 2)
+		q.reserved.Store(6<<16 | 2)
 		q.dataIndex(3).Store(mark)
-		q.slotSize(3).Store(1)
+		_, size := q.slot(3)
+		size.Store(1)
 		p.passEnd(3, 4, 2)
 		slots, err := q.Slots()
 		if err != nil || slots[3] != want {
@@ -143,8 +144,8 @@ func TestWriteErrors(t *testing.T) {
 // Indices have 48 bits [slick.reserve.exhausted].
 func TestExhausted(t *testing.T) {
 	q, name := newRing(t, 8, 4)
-	q.reserved().Store((indexLimit-3)<<16 | 1)
-	q.settled().Store(indexLimit - 3)
+	q.reserved.Store((indexLimit-3)<<16 | 1)
+	q.settled.Store(indexLimit - 3)
 	p := produce(t, q)
 	mustWrite(t, p, indexLimit-3, 1)
 	mustWrite(t, p, indexLimit-2, 1)
@@ -171,8 +172,8 @@ func TestBatch(t *testing.T) {
 	}
 	indices := make([]uint64, 5)
 	n, err := p.WriteBatch(items[:3], indices)
-	if err != nil || n != 3 || indices[2] != 4 || q.reserved().Load() != 6<<16|6 {
-		t.Fatalf("%d at %v, %v, %#x", n, indices, err, q.reserved().Load())
+	if err != nil || n != 3 || indices[2] != 4 || q.reserved.Load() != 6<<16|6 {
+		t.Fatalf("%d at %v, %v, %#x", n, indices, err, q.reserved.Load())
 	}
 	read, buffer := make([]Item, 8), make([]byte, 40)
 	n, err = r.NextBatch(buffer, read) // room for two
@@ -186,8 +187,8 @@ func TestBatch(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	n, err = p.WriteBatch(items[3:], indices) // cut at the end of the ring
-	if err != nil || n != 2 || indices[0] != 6 || indices[1] != 8 || q.reserved().Load() != 10<<16|2 {
-		t.Fatalf("%d at %v, %v, %#x", n, indices, err, q.reserved().Load())
+	if err != nil || n != 2 || indices[0] != 6 || indices[1] != 8 || q.reserved.Load() != 10<<16|2 {
+		t.Fatalf("%d at %v, %v, %#x", n, indices, err, q.reserved.Load())
 	}
 	n, err = r.NextBatch(make([]byte, 80), read)
 	if err != nil || n != 3 || read[2].Index != 8 {

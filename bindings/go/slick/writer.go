@@ -92,7 +92,11 @@ func (c *Claim) Publish() error {
 	}
 	x, n := p.claimed, p.elements
 	p.claimed = noIndex
-	return p.publish(x, n)
+	if err := p.publish(x, n); err != nil {
+		return err
+	}
+	p.queue.raiseLast(x)
+	return nil
 }
 
 // Abandon gives the reservation up: readers pass it. The answers of Publish, and ErrUnsupported (the claim stays) for one
@@ -142,7 +146,11 @@ func (p *Producer) Write(data []byte) (uint64, error) {
 		return 0, err
 	}
 	copy(p.queue.elements(x, n), data)
-	return x, p.publish(x, n)
+	if err := p.publish(x, n); err != nil {
+		return x, err
+	}
+	p.queue.raiseLast(x)
+	return x, nil
 }
 
 // count is the number of elements of data.
@@ -209,23 +217,28 @@ func (p *Producer) writeSome(items [][]byte, indices []uint64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for i := uint64(0); i < taken; i++ {
-		copy(q.elements(x+i*n, n), items[i])
-		if err := p.publish(x+i*n, n); err != nil {
-			return int(i), err
+	done := 0
+	for ; done < int(taken) && err == nil; done++ {
+		index := x + uint64(done)*n
+		copy(q.elements(index, n), items[done])
+		if err = p.publish(index, n); err != nil {
+			break
 		}
 		if indices != nil {
-			indices[i] = x + i*n
+			indices[done] = index
 		}
 	}
-	return int(taken), nil
+	if done > 0 { // once for them all: the last of them is the highest
+		q.raiseLast(x + uint64(done-1)*n)
+	}
+	return done, err
 }
 
 // reserve is steps 2 to 6 of section 4, for one or more of up to most items of n elements each, which fit into the ring: it
 // answers where the first one begins, and how many there are.
 func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 	q := p.queue
-	reserved := q.reserved()
+	reserved := q.reserved
 	var stall patience
 	for {
 		word := reserved.Load() // A6: pairs with R6; settled as who reserved before left it
@@ -286,36 +299,33 @@ func (q *Queue) fit(i, n, most uint64) uint64 {
 // led readers on already.
 func (p *Producer) passEnd(i, end, n uint64) {
 	q := p.queue
-	word := q.dataIndex(i)
+	word, size := q.slot(i)
 	if d := word.Load(); d <= i || d > q.next() { // A2: pairs with R2
-		q.slotSize(i).StoreRelease(uint32(n)) // [slick.reserve.mark]
-		word.StoreRelease(end)                // R2: pairs with A2; that we are done with the padding
+		size.StoreRelaxed(uint32(n)) // [slick.reserve.mark]
+		word.StoreRelease(end)       // R2: pairs with A2; that we are done with the padding
 	}
 	if p.known == i {
 		p.known = end
 	}
 }
 
-// publish is steps 7 to 9, for an item whose elements are filled.
+// publish is steps 7 and 8, for an item whose elements are filled.
 func (p *Producer) publish(x, n uint64) error {
 	if err := p.conclude(x, n, x); err != nil {
 		return err
 	}
 	p.written++
-	if q := p.queue; q.generation == Generation14 {
-		q.raiseLast(x)
-	}
 	return nil
 }
 
 // conclude is steps 7 and 8: it stores to the slot of x, and to no other [slick.publish.first-slot], where readers go on.
 func (p *Producer) conclude(x, n, index uint64) error {
 	q := p.queue
-	word := q.dataIndex(x)
+	word, size := q.slot(x)
 	if d := word.Load(); d > x && d <= q.next() { // A2: pairs with R2; its mark, who gave our item up
 		return shmwire.ErrLapped // [slick.publish.given-up]
 	}
-	q.slotSize(x).StoreRelease(uint32(n))
+	size.StoreRelaxed(uint32(n))
 	word.StoreRelease(index) // R2: pairs with A2; elements and size before it [slick.publish.order]
 	if p.known == x {
 		p.known = x + n
@@ -323,9 +333,12 @@ func (p *Producer) conclude(x, n, index uint64) error {
 	return nil
 }
 
-// raiseLast raises last_published [slick.publish.last].
+// raiseLast is step 9 [slick.publish.last].
 func (q *Queue) raiseLast(x uint64) {
-	word := q.lastPublished()
+	if q.generation != Generation14 {
+		return
+	}
+	word := q.lastPublished
 	for {
 		last := word.Load() // A3: pairs with R3
 		if last != noIndex && last >= x {
