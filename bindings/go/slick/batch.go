@@ -66,7 +66,9 @@ func (r *Reader) tryBatch(p *place, buffer []byte, items []Item) (count int, n u
 // gather is steps 1 to 5 for each item: it answers how many it copied, and what it found at p, where it stopped.
 func (q *Queue) gather(p *place, buffer []byte, items []Item) (count int, n uint64, v verdict) {
 	for ; count < len(items); count++ {
-		if n, v = q.look(p); v != whole {
+		if index, size := q.slot(p.cursor); index.Load() == p.cursor { // A2: pairs with R2; the way that look mostly takes
+			n, v = uint64(size.Load()), whole
+		} else if n, v = q.look(p); v != whole {
 			return count, n, v
 		}
 		data := q.fetch(p.cursor, n, buffer, intoBuffer)
@@ -87,23 +89,22 @@ func (q *Queue) gather(p *place, buffer []byte, items []Item) (count int, n uint
 func (q *Queue) sift(items []Item) (count int, lost uint64, v verdict) {
 	shm.Fence() // F5: pairs with F5; our loads of slots and elements before the reservation
 	next := q.next()
-	verdictOf := func(i int) verdict { return q.judge(items[i].Index, uint64(items[i].Elements), next) }
 	first, gone := 0, uint64(0)
-	for first < len(items) && verdictOf(first) == overtaken {
+	for first < len(items) && q.verdict(&items[first], next) == overtaken {
 		gone += items[first].Lost + uint64(items[first].Elements)
 		first++
 	}
 	if first == len(items) {
 		return 0, 0, overtaken
 	}
-	if v = verdictOf(first); v != whole {
+	if v = q.verdict(&items[first], next); v != whole {
 		if first > 0 {
 			v = overtaken // begin again from the first
 		}
 		return 0, 0, v
 	}
 	items[first].Lost += gone
-	for at := first; at < len(items) && verdictOf(at) == whole; at++ {
+	for at := first; at < len(items) && q.verdict(&items[at], next) == whole; at++ {
 		if first > 0 {
 			items[count] = items[at]
 		}
@@ -111,4 +112,9 @@ func (q *Queue) sift(items []Item) (count int, lost uint64, v verdict) {
 		count++
 	}
 	return count, lost, whole
+}
+
+// verdict is judge for an item that was copied.
+func (q *Queue) verdict(item *Item, next uint64) verdict {
+	return q.judge(item.Index, uint64(item.Elements), next)
 }

@@ -20,6 +20,7 @@ func BenchmarkWriteNext(b *testing.B) {
 					batch = append(batch, data)
 				}
 				var item Item
+				var view View
 				b.SetBytes(int64(size))
 				b.ReportAllocs()
 				b.ResetTimer()
@@ -38,8 +39,7 @@ func BenchmarkWriteNext(b *testing.B) {
 					case "copy":
 						err = r.NextInto(buffer, &item)
 					case "view":
-						var view View
-						if view, err = r.View(); err == nil {
+						if err = r.ViewInto(&view); err == nil {
 							err = view.Check()
 						}
 					}

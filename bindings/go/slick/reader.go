@@ -139,11 +139,15 @@ type View struct {
 // answers nil after it was used; it must not be touched after the queue was closed. By a shared cursor the item is taken
 // before that is known. The answers of Next.
 func (r *Reader) View() (View, error) {
-	view := View{reader: r}
-	if err := r.read(nil, &view.Item, inPlace); err != nil {
-		return View{}, err
-	}
-	return view, nil
+	var view View
+	err := r.ViewInto(&view)
+	return view, err
+}
+
+// ViewInto is View for a caller to whom it matters that nothing is copied twice.
+func (r *Reader) ViewInto(view *View) error {
+	view.reader = r
+	return r.read(nil, &view.Item, inPlace)
 }
 
 // Check answers nil if all that was read from Data so far was the item, and ErrLapped if it may have been overwritten

@@ -134,12 +134,12 @@ func (p *Producer) abandon() error {
 // Write reserves, copies and publishes one item, whose length is a multiple of the element size (ErrInvalidArgument
 // [slick.reserve.length]), and answers its index. The other answers of Reserve and Publish. It allocates nothing.
 func (p *Producer) Write(data []byte) (uint64, error) {
-	n, err := p.count(data)
-	if err != nil {
-		return 0, err
-	}
-	if err := p.check(n); err != nil {
-		return 0, err
+	n := uint64(1)
+	if uint64(len(data)) != p.queue.elementSize || !p.ready() {
+		var err error
+		if n, err = p.admit(data); err != nil {
+			return 0, err
+		}
 	}
 	x, _, err := p.reserve(n, 1)
 	if err != nil {
@@ -153,17 +153,17 @@ func (p *Producer) Write(data []byte) (uint64, error) {
 	return x, nil
 }
 
-// count is the number of elements of data.
-func (p *Producer) count(data []byte) (uint64, error) {
+// admit answers how many elements data are, or why they cannot be reserved now.
+func (p *Producer) admit(data []byte) (uint64, error) {
 	length, size := uint64(len(data)), p.queue.elementSize
-	if length == size {
-		return 1, nil
-	}
 	if length == 0 || length%size != 0 {
 		return 0, shmwire.Errorf(shmwire.ErrInvalidArgument, "%d bytes, elements have %d", length, size)
 	}
-	return length / size, nil
+	return length / size, p.check(length / size)
 }
+
+// ready says whether one element can be reserved.
+func (p *Producer) ready() bool { return !p.closed && !p.queue.closed.IsSet() && p.claimed == noIndex }
 
 // check answers why n elements cannot be reserved now.
 func (p *Producer) check(n uint64) error {
@@ -186,11 +186,7 @@ func (p *Producer) WriteBatch(items [][]byte, indices []uint64) (written int, er
 		return 0, shmwire.Errorf(shmwire.ErrInvalidArgument, "%d items, room for %d indices", len(items), len(indices))
 	}
 	for _, data := range items {
-		n, err := p.count(data)
-		if err == nil {
-			err = p.check(n)
-		}
-		if err != nil {
+		if _, err := p.admit(data); err != nil {
 			return 0, err
 		}
 	}
