@@ -204,17 +204,17 @@ func (p *Producer) WriteBatch(items [][]byte, indices []uint64) (written int, er
 
 // writeSome writes items by one reservation: the first ones that are of one length and fit before the end of the ring.
 func (p *Producer) writeSome(items [][]byte, indices []uint64) (int, error) {
-	q, length, alike := p.queue, len(items[0]), 1
-	for alike < len(items) && len(items[alike]) == length {
+	q, length, alike := p.queue, len(items[0]), uint64(1)
+	n := uint64(length) / q.elementSize
+	for alike < q.size/n && alike < uint64(len(items)) && len(items[alike]) == length {
 		alike++
 	}
-	n := uint64(length) / q.elementSize
-	x, taken, err := p.reserve(n, uint64(alike))
+	x, taken, err := p.reserve(n, alike)
 	if err != nil {
 		return 0, err
 	}
 	done := 0
-	for ; done < int(taken) && err == nil; done++ {
+	for ; done < int(taken); done++ {
 		index := x + uint64(done)*n
 		copy(q.elements(index, n), items[done])
 		if err = p.publish(index, n); err != nil {
