@@ -18,11 +18,7 @@ func (q *Queue) Recover(allDead bool) (holes uint64, err error) {
 		}
 	}
 	word := q.reserved.Load() // A6: pairs with R6
-	index, err := q.firstUnsettled(word)
-	if err == nil {
-		holes, err = q.fillHoles(index, word)
-	}
-	if err != nil {
+	if holes, err = q.fillHoles(q.firstUnsettled(word), word); err != nil {
 		return holes, err
 	}
 	i := word >> reservedSizeBits
@@ -57,16 +53,16 @@ func (q *Queue) fillHoles(index, word uint64) (holes uint64, err error) {
 }
 
 // firstUnsettled is where to begin to look: nothing below can be unsettled, or it is overwritten.
-func (q *Queue) firstUnsettled(word uint64) (uint64, error) {
+func (q *Queue) firstUnsettled(word uint64) uint64 {
 	i := word >> reservedSizeBits
 	if told := q.settled.Load(); told >= q.lowest(i) && told <= i { // A1: pairs with R1
-		return told, nil
+		return told
 	}
 	if i <= q.size {
-		return 0, nil
+		return 0
 	}
 	if j, found := q.oldest(i); found {
-		return j, nil
+		return j
 	}
-	return q.lastReservation(word)
+	return q.lowest(i)
 }

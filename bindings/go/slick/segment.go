@@ -203,8 +203,10 @@ func checkHeader(w shm.Window) (geometry, error) {
 	return g, nil
 }
 
-// findGeneration waits for nothing [slick.segment.generation].
+// findGeneration waits for nothing [slick.segment.generation]. It loads the size before the state: creators of 1.3 and 1.4
+// have left state 0 before they store it, so that theirs is never taken for a segment of generation 1.2.
 func findGeneration(w shm.Window) (Generation, error) {
+	size := w.Atomic32(headerSizeOffset).Load()                       // A0: pairs with R0
 	switch state := w.Atomic32(headerInitStateOffset).Load(); state { // A0: pairs with R0; all of the header after it
 	case stateReady14:
 		if found := w.U32(headerHeaderMagicOffset); found != magic {
@@ -214,7 +216,7 @@ func findGeneration(w shm.Window) (Generation, error) {
 	case stateReady13:
 		return Generation13, nil
 	case stateNone:
-		if w.Atomic32(headerSizeOffset).Load() != 0 { // A0: pairs with R0
+		if size != 0 {
 			return Generation12, nil
 		}
 		return 0, shmwire.Errorf(shmwire.ErrNotReady, "init_state and size are 0") // [slick.segment.not-ready]
