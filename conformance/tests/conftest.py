@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shmwire_conform import engine
+from shmwire_conform import engine, summary
 from shmwire_conform.cases import Corpus, everything
 from shmwire_conform.config import DriverConfig, KnownFailure
 from shmwire_conform.plan import Selection
@@ -21,16 +21,25 @@ def skeleton() -> DriverConfig:
     return DriverConfig("skeleton", (sys.executable, "driver.py"), SKELETON)
 
 
+def planted(name: str, defect: str) -> DriverConfig:
+    """A driver of tests/drivers, with a defect planted in it if one is named."""
+    extra = ("--broken", defect) if defect else ()
+    return DriverConfig(defect or name, (sys.executable, str(HERE / "drivers" / f"{name}.py"), *extra), HERE)
+
+
 def consumer(defect: str = "") -> DriverConfig:
     """The skeleton that also consumes; with a defect planted in it, if one is named."""
-    extra = ("--broken", defect) if defect else ()
-    return DriverConfig(defect or "consumer", (sys.executable, str(HERE / "drivers" / "consumer.py"), *extra), HERE)
+    return planted("consumer", defect)
 
 
 def logger(defect: str = "") -> DriverConfig:
-    """A driver of profile ouroboros; with a defect planted in it, if one is named."""
-    extra = ("--broken", defect) if defect else ()
-    return DriverConfig(defect or "logger", (sys.executable, str(HERE / "drivers" / "logger.py"), *extra), HERE)
+    """A driver of profile ouroboros."""
+    return planted("logger", defect)
+
+
+def ticker(defect: str = "") -> DriverConfig:
+    """A driver of profile slick."""
+    return planted("ticker", defect)
 
 
 def script(tmp_path: Path, body: str, name: str = "script") -> DriverConfig:
@@ -61,6 +70,25 @@ def run_suite(
     selection = Selection(**chosen)  # type: ignore[arg-type]
     options = engine.Options(drivers, selection, jobs=2, report=report, known=known or [])
     return engine.execute(options, lambda *_: None)
+
+
+def require_caught(driver: DriverConfig, cases: str, verdict: str, rule: str, words: str) -> Run:
+    """A driver with a planted defect fails the cases, one of them naming the rule, with that verdict and those words."""
+    run = run_suite([driver], cases=(cases,))
+    caught = [one for one in run.findings() if rule in one.unit.case.rules]
+    assert caught, f"{driver.name} passes every case that names {rule}"
+    assert any(one.verdict == verdict and words in one.message for one in caught), [(one.verdict, one.message) for one in caught]
+    assert all(one.blame == [driver.name] for one in caught)
+    assert summary.exit_code(run) == 1
+    return run
+
+
+def require_healthy(driver: DriverConfig, profile: str, classes: int, least: int) -> None:
+    """It passes every case of the profile, in so many classes that have at least so many cases each."""
+    run = run_suite([driver], profiles=(profile,))
+    assert run.findings() == [] and run.harness_errors() == []
+    claimed = [one for one in summary.classes(run, profile)[driver.name].values() if one.verdict != "-"]
+    assert len(claimed) == classes and all(one.verdict == "PASS" and one.passed >= least for one in claimed)
 
 
 @pytest.fixture(scope="session")

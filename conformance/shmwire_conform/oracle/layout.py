@@ -5,12 +5,25 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..paths import SPEC
 
 _WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A part of an integer field: `width` bits from `shift` on."""
+
+    name: str
+    shift: int
+    width: int
+
+    def of(self, number: int) -> int:
+        return number >> self.shift & ((1 << self.width) - 1)
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,7 @@ class Field:
     numeric: bool
     reserved: bool
     uninitialised: bool
+    packed: tuple[Bits, ...] = ()
 
     @property
     def must_be_zero(self) -> bool:
@@ -31,9 +45,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Struct:
+    """`separate`: not a part of the profile's segment, but one of its own."""
+
     name: str
     size: int
     fields: tuple[Field, ...]
+    separate: bool = False
 
     def field(self, name: str) -> Field:
         for field in self.fields:
@@ -47,10 +64,20 @@ class Struct:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Elements without fields; how long and how many they are stands in the named fields."""
+
+    name: str
+    element: str
+    count: str
+
+
+@dataclass(frozen=True)
 class Layout:
     profile: str
     constants: dict[str, int]
     structs: dict[str, Struct]
+    regions: dict[str, Region]
 
 
 @functools.cache
@@ -68,11 +95,13 @@ def load(profile: str) -> Layout:
                 numeric=one["type"] != "bytes",
                 reserved=bool(one.get("reserved")),
                 uninitialised=bool(one.get("uninitialised")),
+                packed=tuple(Bits(bits["name"], bits["shift"], bits["bits"]) for bits in one.get("packed", ())),
             )
             for one in item["field"]
         )
-        structs[item["name"]] = Struct(item["name"], item["size"], fields)
-    return Layout(raw["profile"], constants, structs)
+        structs[item["name"]] = Struct(item["name"], item["size"], fields, bool(item.get("separate")))
+    regions = {one["name"]: Region(one["name"], one["element"], one["count"]) for one in raw.get("region", ())}
+    return Layout(raw["profile"], constants, structs, regions)
 
 
 @dataclass(frozen=True)
@@ -128,7 +157,23 @@ class Image:
         return self.data[offset : offset + size]
 
     def number(self, name: str) -> int:
-        return int.from_bytes(self.raw(*self.locate(name)), "little")
+        """An integer field, or a part of a packed one: "header.reserved", "header.reserved.index"."""
+        try:
+            return int.from_bytes(self.raw(*self.locate(name)), "little")
+        except KeyError:
+            whole, _, part = name.rpartition(".")
+            bits = next((bits for bits in self.packed(whole) if bits.name == part), None)
+            if bits is None:
+                raise
+            return bits.of(self.number(whole))
+
+    def packed(self, name: str) -> tuple[Bits, ...]:
+        """The parts of a field, if it is one that has parts."""
+        block, _, field = name.rpartition(".")
+        try:
+            return self.block(block).struct.field(field).packed
+        except KeyError:
+            return ()
 
     def fields(self) -> dict[str, str]:
         """Every field inside the bytes: decimal for integers, hex for byte fields."""
@@ -154,3 +199,34 @@ class Image:
         """Names of the reserved fields of a block that must be zero and are not."""
         reserved = [field for field in block.struct.fields if field.must_be_zero]
         return [f.name for f in reserved if any(self.raw(block.offset + f.offset, f.size))]
+
+    def value(self, name: str) -> int | bytes:
+        """An integer field or a part of one as a number, a byte field as its bytes."""
+        block, _, field = name.rpartition(".")
+        if self.packed(block) or self.block(block).struct.field(field).numeric:
+            return self.number(name)
+        return self.raw(*self.locate(name))
+
+
+class Lookups(NamedTuple):
+    """The functions of a profile's module that take bytes and a name, or an offset (see the package)."""
+
+    fields: Callable[[bytes], dict[str, str]]
+    value: Callable[[bytes, str], int | bytes]
+    locate: Callable[[bytes, str], tuple[int, int]]
+    encode: Callable[[bytes, str, int], tuple[int, bytes]]
+    name_at: Callable[[bytes, int], str]
+
+
+def lookups(image: type[Image]) -> Lookups:
+    def encode(data: bytes, name: str, number: int) -> tuple[int, bytes]:
+        offset, size = image(data).locate(name)
+        return offset, number.to_bytes(size, "little")
+
+    return Lookups(
+        fields=lambda data: image(data).fields(),
+        value=lambda data, name: image(data).value(name),
+        locate=lambda data, name: image(data).locate(name),
+        encode=encode,
+        name_at=lambda data, offset: image(data).name_at(offset),
+    )
