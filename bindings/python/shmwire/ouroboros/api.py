@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
+from ..engine import Engine, is_native
 from ..errors import InvalidArgumentError, ShmwireException
 from ..wait import Backoff, Deadline, to_ns
-from .engine import Engine, is_native
 from .entry import ChunkInfo, Entry, Header, RowInfo, View, WriterInfo
 from .errors import NoDataAvailableError, of_reader
 

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""What reading gives, items and views of items; and what queues, producers and readers tell about themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from ..errors import Lapped
+
+#: Which releases of the source system understand a segment.
+Generation = Literal["1.2", "1.3", "1.4"]
+#: Where a reader or a shared cursor begins: the oldest item that is whole, what is reserved from now on, or an index.
+Start = Literal["oldest", "latest"] | int
+
+
+class QueueInfo(NamedTuple):
+    """A queue's geometry, and how far it has come."""
+
+    generation: Generation
+    size: int  #: elements of the ring
+    element_size: int  #: bytes
+    length: int  #: bytes that the format uses of the segment
+    next_index: int  #: index that is reserved next
+    settled: int  #: header.settled
+
+
+class ProducerInfo(NamedTuple):
+    """What a producer has done."""
+
+    items_written: int  #: published by it
+    given_up: int  #: reservations of others that it waited for in vain
+
+
+class ReaderInfo(NamedTuple):
+    """Where a reader stands, and what it has seen."""
+
+    cursor: int  #: index of the next item; of a shared cursor, as it is now
+    items_read: int  #: delivered by this reader
+    lost: int  #: indices that were overwritten before this reader came to them
+    resets: int  #: resets of the queue that this reader noticed
+
+
+class Header(NamedTuple):
+    """The header of a segment as it is in memory."""
+
+    reserved: int  #: index << 16 | elements of the last reservation
+    size: int
+    element_size: int
+    last_published: int
+    header_magic: int
+    settled: int
+    init_state: int
+
+
+class SlotInfo(NamedTuple):
+    """A slot as it is in memory."""
+
+    data_index: int
+    size: int
+
+
+@dataclass(slots=True)
+class Item:
+    """An item, copied and proved whole: its data stays whole whatever producers do."""
+
+    index: int
+    elements: int
+    lost: int  #: indices lost between the item delivered before and this one
+    data: bytes
+
+
+class Keeper(Protocol):
+    """What a view asks whether it is still in the ring: its reader."""
+
+    def holds(self, index: int, elements: int) -> bool:
+        """Has nobody reserved the elements of the item again?"""
+
+
+@dataclass(slots=True)
+class View:
+    """An item where it lies. Use the data first, ask is_valid() next, and throw away what was made of it unless the answer is
+    True [slick.read.view]. The data keeps the mapping alive, also after the reader was closed."""
+
+    index: int
+    elements: int
+    lost: int
+    data: memoryview
+    reader: Keeper = field(repr=False, compare=False)
+
+    def is_valid(self) -> bool:
+        """False once the item may have been overwritten, and when its reader was closed."""
+        return self.reader.holds(self.index, self.elements)
+
+    def check(self) -> None:
+        """Lapped where is_valid() is False."""
+        if not self.is_valid():
+            raise Lapped("the item may have been overwritten")
