@@ -22,7 +22,7 @@ types:
     seq:
       - id: reserved
         type: u8
-        doc: 'bits 63..16: the next free index; bits 15..0: elements of the last reservation. Atomic: store relaxed (CAS, before F5), load relaxed (after F5 where it decides).'
+        doc: 'bits 63..16: the next free index; bits 15..0: elements of the last reservation. Atomic: store release (CAS), before F5, load acquire by producers, relaxed after F5 by readers.'
       - id: size
         type: u4
         doc: 'elements in the ring, a power of two; 0 while a segment of generation 1.2 is being made. Atomic: store release in generation 1.2, load acquire.'
