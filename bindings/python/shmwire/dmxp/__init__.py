@@ -43,9 +43,10 @@ from .message import ChannelInfo, Message, MessageBatch, MetaFields, Recovery, S
 
 __all__ = [
     "DEFAULT_BATCH", "DEFAULT_CAPACITY", "DEFAULT_MODE", "DEFAULT_NAME", "DEFAULT_SIZE", "ENGINES", "HEADER_SIZE",
-    "LAYOUT_CRATE", "LAYOUT_DOCUMENT", "LAYOUT_UNSPECIFIED", "MAX_CHANNELS", "MESSAGE_TOMBSTONE", "MIN_CAPACITY", "PAYLOAD_CAPACITY_CRATE",
-    "PAYLOAD_CAPACITY_DOCUMENT", "RUNTIME_PYTHON", "Channel", "ChannelInfo", "Claim", "Engine", "Message", "MessageBatch",
-    "MetaFields", "Mode", "PayloadChoice", "Recovery", "Segment", "SegmentInfo", "create", "default_engine", "open",
+    "LAYOUT_CRATE", "LAYOUT_DOCUMENT", "LAYOUT_UNSPECIFIED", "MAX_CHANNELS", "MESSAGE_TOMBSTONE", "MIN_CAPACITY",
+    "PAYLOAD_CAPACITY_CRATE", "PAYLOAD_CAPACITY_DOCUMENT", "RUNTIME_PYTHON", "Channel", "ChannelInfo", "Claim", "Engine",
+    "Message", "MessageBatch", "MetaFields", "Mode", "PayloadChoice", "Recovery", "Segment", "SegmentInfo", "create",
+    "default_engine", "open",
 ]
 
 Mode = Literal["r", "rw"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Profile slick: a lossy ring in shared memory. Any number of producers write items of one or more elements of one size, any number
-of readers follow, and nobody waits for a reader; readers that share a cursor share the work.
+"""Profile slick: a lossy ring in shared memory. Any number of producers write items of one or more elements of one size, any
+number of readers follow, and nobody waits for a reader; readers that share a cursor share the work.
 
     from shmwire import slick
 
@@ -10,9 +10,10 @@ of readers follow, and nobody waits for a reader; readers that share a cursor sh
             print(item.index, item.lost, item.data)
 
 Two engines stand behind the same classes. `native`, the default where its extension module is there, runs every operation in
-the C implementation. `python` is the protocol written in Python, to be read beside the specification. It reads live queues without
-any extension module (on machines other than x86-64, which may reorder loads, only queues at rest); producing and shared cursors take
-the atomic primitives of the extension. The environment variable SHMWIRE_ENGINE says which one to use where the caller does not.
+the C implementation. `python` is the protocol written in Python, to be read beside the specification. It reads live queues
+without any extension module (on machines other than x86-64, which may reorder loads, only queues at rest); producing and shared
+cursors take the atomic primitives of the extension. The environment variable SHMWIRE_ENGINE says which one to use where the
+caller does not.
 """
 
 from __future__ import annotations
@@ -33,20 +34,22 @@ from .segment import size_possible
 
 __all__ = [
     "DEFAULT_BATCH", "DEFAULT_MODE", "DEFAULT_READY_TIMEOUT", "DEFAULT_SIZE", "DEFAULT_STALL", "ENGINES", "GENERATIONS",
-    "MAX_ELEMENTS", "MAX_SIZE", "PORTABLE_NAME_MAX", "Claim", "Cursor", "Engine", "Generation", "Header", "Item", "Mode", "Producer",
-    "ProducerInfo", "Queue", "QueueInfo", "Reader", "ReaderInfo", "SlotInfo", "Start", "View", "create", "default_engine", "open",
+    "MAX_ELEMENTS", "MAX_SIZE", "PORTABLE_NAME_MAX", "Claim", "Cursor", "Engine", "Generation", "Header", "Item", "Mode",
+    "Producer", "ProducerInfo", "Queue", "QueueInfo", "Reader", "ReaderInfo", "SlotInfo", "Start", "View", "create",
+    "default_engine", "open",
 ]
 
 GENERATIONS: tuple[Generation, ...] = ("1.2", "1.3", "1.4")
 DEFAULT_READY_TIMEOUT = layout.DEFAULT_READY_TIMEOUT_NS / 1e9
 
 
-def create(name: str | None, size: int = DEFAULT_SIZE, *, element_size: int, generation: Generation = "1.4", mode: int = DEFAULT_MODE,
+def create(name: str | None, size: int = DEFAULT_SIZE, *, element_size: int, generation: Generation = "1.4", mode: int =
+DEFAULT_MODE,
            portable_name: bool = False, engine: Engine | None = None) -> Queue:
     """Make a queue and attach to it for reading and writing.
 
-    name: "/ticks" or "ticks" for shared memory; with any other slash in it, the path of a regular file; None for a queue without a
-        name, for the threads and forked children of this process.
+    name: "/ticks" or "ticks" for shared memory; with any other slash in it, the path of a regular file; None for a queue without
+        a name, for the threads and forked children of this process.
     size: elements of the ring, a power of two up to 2^31.
     element_size: bytes of an element, 1 to 2^32 - 1.
     generation: which releases of the source system are to understand the segment.

@@ -73,8 +73,8 @@ class Queue(_Handle):
     def producer(self, *, stall: float = DEFAULT_STALL) -> Producer:
         """Begin to produce. Open one for each thread.
 
-        stall: seconds to wait for an item that lies one lap before and that another producer has left unpublished; then it is given
-            up [slick.reserve.give-up].
+        stall: seconds to wait for an item that lies one lap before and that another producer has left unpublished; then it is
+            given up [slick.reserve.give-up].
         PermissionError for a queue opened with "r", UnsupportedError without the extension module.
         """
         to_ns(stall)
@@ -101,13 +101,15 @@ class Queue(_Handle):
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything: index 0 comes next. Only for a queue at rest. PermissionError, UnsupportedError. [slick.reset.clear]"""
+        """Forget everything: index 0 comes next. Only for a queue at rest. PermissionError, UnsupportedError.
+        [slick.reset.clear]"""
 
     @abstractmethod
     def recover(self, *, all_dead: bool = False) -> int:
         """Mark what dead producers reserved and never published: how many marks were made.
 
-        all_dead: the caller knows that no producer lives. Otherwise BusyError unless it is seen that nobody else maps the segment.
+        all_dead: the caller knows that no producer lives. Otherwise BusyError unless it is seen that nobody else maps the
+            segment.
         [slick.recover.holes, slick.recover.last, slick.recover.dead]
         """
 
@@ -153,8 +155,8 @@ class Claim(ABC):
         return self.view.nbytes
 
     def publish(self) -> int:
-        """Publish: the index. Lapped when somebody gave the item up meanwhile: it is not published. OutOfOrderError for a claim that
-        is published or abandoned. [slick.publish.order, slick.publish.given-up]"""
+        """Publish: the index. Lapped when somebody gave the item up meanwhile: it is not published. OutOfOrderError for a claim
+        that is published or abandoned. [slick.publish.order, slick.publish.given-up]"""
         self._end(self._publish)
         return self.index
 
@@ -204,13 +206,14 @@ class Claim(ABC):
 
 class Producer(_Handle):
     """Writes items. Never waits for readers; waits, for the stall time at most, where another producer is a whole lap behind.
-    Threads may share one, but it has one claim at a time. After a fork parent and child have one each; an open claim is the parent's."""
+    Threads may share one, but it has one claim at a time. After a fork parent and child have one each; an open claim is the
+    parent's."""
 
     def reserve(self, elements: int = 1) -> Claim:
         """Reserve elements that lie side by side.
 
-        InvalidArgumentError below 1, TooLargeError above the ring and above 65,535, BusyError while a claim is open, Closed when the
-        indices are used up, CorruptError. [slick.reserve.*]
+        InvalidArgumentError below 1, TooLargeError above the ring and above 65,535, BusyError while a claim is open, Closed when
+        the indices are used up, CorruptError. [slick.reserve.*]
         """
         with self._lock:
             return self._reserve(elements)
@@ -224,8 +227,8 @@ class Producer(_Handle):
     def write_batch(self, items: Sequence[ReadableBuffer]) -> list[int]:
         """Write items of one length: their indices, in order. Few reservations, and one call into C with the native engine.
 
-        All items are looked at first: for InvalidArgumentError and TooLargeError nothing was written. Lapped and Closed leave those
-        before published; info() counts them.
+        All items are looked at first: for InvalidArgumentError and TooLargeError nothing was written. Lapped and Closed leave
+        those before published; info() counts them.
         """
         with self._lock:
             return self._write_batch(items)
@@ -248,8 +251,8 @@ class Producer(_Handle):
 
 
 class Reader(_Handle):
-    """Reads a queue, live. Threads may share one: each item goes to one of them. It never changes the segment: one of a queue opened
-    with "r" works on a read-only mapping [slick.segment.readonly]."""
+    """Reads a queue, live. Threads may share one: each item goes to one of them. It never changes the segment: one of a queue
+    opened with "r" works on a read-only mapping [slick.segment.readonly]."""
 
     def next(self, *, max_size: int | None = None) -> Item | None:
         """The next item, copied and proved whole; None at once when there is none [slick.read.recheck].
@@ -282,16 +285,16 @@ class Reader(_Handle):
             backoff.pause()
 
     def batch(self, limit: int = DEFAULT_BATCH, *, max_bytes: int | None = None) -> list[Item]:
-        """Up to `limit` items that are there, of `max_bytes` together, proved whole by one look at the reservation; one call into C
-        with the native engine. Exceptions as next(), and only when there is no item before. [slick.read.batch]"""
+        """Up to `limit` items that are there, of `max_bytes` together, proved whole by one look at the reservation; one call
+        into C with the native engine. Exceptions as next(), and only when there is no item before. [slick.read.batch]"""
         if limit < 1 or (max_bytes is not None and max_bytes < 0):
             raise InvalidArgumentError(f"a batch of {limit} items, {max_bytes} bytes")
         with self._lock:
             return self._batch(limit, max_bytes)
 
     def view(self) -> View | None:
-        """The next item where it lies, without a copy: what View.data shows counts only if View.is_valid() after its use. By a shared
-        cursor it is taken before that is known. [slick.read.view]"""
+        """The next item where it lies, without a copy: what View.data shows counts only if View.is_valid() after its use. By a
+        shared cursor it is taken before that is known. [slick.read.view]"""
         with self._lock:
             return self._view()
 
@@ -346,7 +349,7 @@ class Reader(_Handle):
         return self.info().resets
 
     @abstractmethod
-    def holds(self, index: int, elements: int) -> bool:
+    def holds(self, index: int) -> bool:
         """Has nobody reserved the elements of an item again? False after close."""
 
     @abstractmethod
@@ -372,6 +375,6 @@ class Reader(_Handle):
 
 def require_start(start: Start) -> None:
     """InvalidArgumentError for another word, and for a number that no index can be."""
-    known = 0 <= start < 2**64 if isinstance(start, int) else start in ("oldest", "latest")
+    known = 0 <= start < layout.INDEX_LIMIT if isinstance(start, int) else start in ("oldest", "latest")
     if not known:
         raise InvalidArgumentError(f"start {start!r}: oldest, latest or an index is wanted")

@@ -73,7 +73,7 @@ class Item:
 class Keeper(Protocol):
     """What a view asks whether it is still in the ring: its reader."""
 
-    def holds(self, index: int, elements: int) -> bool:
+    def holds(self, index: int) -> bool:
         """Has nobody reserved the elements of the item again?"""
 
 
@@ -90,7 +90,7 @@ class View:
 
     def is_valid(self) -> bool:
         """False once the item may have been overwritten, and when its reader was closed."""
-        return self.reader.holds(self.index, self.elements)
+        return self.reader.holds(self.index)
 
     def check(self) -> None:
         """Lapped where is_valid() is False."""

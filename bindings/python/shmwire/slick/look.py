@@ -31,12 +31,12 @@ class Found:
 class Look:
     """Where a call stands. The reader keeps what it needs of it when it knows what came of it."""
 
-    __slots__ = ("_marks", "_overtaken", "at", "lost", "reset", "ring")
+    __slots__ = ("_before", "_marks", "_overtaken", "at", "lost", "reset", "ring")
 
     def __init__(self, ring: Ring, at: int, lost: int) -> None:
         self.ring = ring
         self.at = at  # c of the chapter
-        self.lost = lost  # since the item delivered before
+        self.lost = self._before = lost  # since the item delivered before
         self.reset = False  # was one noticed? once a call
         self._overtaken = 0
         self._marks = 0
@@ -58,7 +58,7 @@ class Look:
     def _unpublished(self, next_index: int) -> int:
         """Step 2: what it means that the index at the cursor is not published. [slick.read.empty]"""
         if next_index < self.at and not self.reset:
-            self.at, self.reset = 0, True  # [slick.read.reset]
+            self.at, self.lost, self.reset = 0, self._before, True  # [slick.read.reset]
             return AGAIN
         return self.overtaken() if next_index > self.at + self.ring.size else EMPTY
 

@@ -119,12 +119,12 @@ class PythonReader(Reader):
             if self._take(look, begun, [found]):
                 return View(found.index, found.elements, found.lost, data, self)
 
-    def holds(self, index: int, elements: int) -> bool:
+    def holds(self, index: int) -> bool:
         ring = self._ring
         if ring is None:
             return False
         try:
-            return index + elements <= ring.recheck() <= index + ring.size
+            return index < ring.recheck() <= index + ring.size
         except (Closed, BadGeometryError):
             return False
 
@@ -146,7 +146,7 @@ class PythonReader(Reader):
         reason, is left to the next call. [slick.read.batch]"""
         ring, reset, gathered = look.ring, look.reset, list[Found]()
         look.at, look.lost = first.index + first.elements, 0
-        while len(gathered) < limit and look.find() == FOUND and look.reset == reset:
+        while len(gathered) < limit and look.find() == FOUND and look.lost == 0 and look.reset == reset:
             found = look.take_up(room)
             if not found.data:
                 break

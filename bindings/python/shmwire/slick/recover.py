@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from .. import map as mapping
-from ..atomic import RELEASE
+from ..atomic import ACQUIRE, RELEASE
 from ..errors import BusyError
 from . import layout
 from .segment import Ring, index_of
@@ -20,25 +22,30 @@ def reset(ring: Ring) -> None:
     if ring.generation == "1.4":
         words.store_u64(layout.HEADER_LAST_PUBLISHED_OFFSET, layout.NO_INDEX, RELEASE)  # R3: pairs with A3
     words.store_u64(layout.HEADER_SETTLED_OFFSET, 0, RELEASE)  # R1: pairs with A1
-    words.store_u64(layout.HEADER_RESERVED_OFFSET, 0, RELEASE)
+    words.store_u64(layout.HEADER_RESERVED_OFFSET, 0, RELEASE)  # R6: pairs with A6; cleared slots before index 0
 
 
 def recover(ring: Ring, all_dead: bool) -> int:
-    """Mark every reservation in the ring that is not settled: how many. [slick.recover.*]"""
+    """Mark every reservation in the ring that is not settled: how many marks were made. [slick.recover.*]"""
     ring.words.require_writable()
-    if not all_dead:
-        mapping.require_exclusive(ring.mapped, ring.words.address())  # [slick.recover.dead]
-    reserved = ring.load_reserved()
+    with ring.mapped.locked() if ring.mapped.fd >= 0 else contextlib.nullcontext():
+        if not all_dead:
+            mapping.require_exclusive(ring.mapped, ring.words.address())  # [slick.recover.dead]
+        marks = _mark_holes(ring)
+        last = ring.last_index()
+        if last is not None:
+            ring.raise_last_published(last)  # [slick.recover.last]
+    return marks
+
+
+def _mark_holes(ring: Ring) -> int:
+    reserved = ring.load_reserved(ACQUIRE)  # A6: pairs with R6
     settlement = Settlement(ring, _beginning(ring, index_of(reserved)))
     while (looked := settlement.walk(index_of(reserved))) != SETTLED:
         if looked == CHANGED or not settlement.give_up(reserved):
-            raise BusyError("a producer is at work")
-    if settlement.given_up:
-        ring.raise_settled(settlement.known, index_of(reserved))
-    last = ring.last_index()
-    if last is not None:
-        ring.raise_last_published(last)  # [slick.recover.last]
-    return settlement.given_up
+            raise BusyError("a producer is at work")  # [slick.recover.holes]
+    ring.raise_settled(settlement.known)
+    return settlement.marks
 
 
 def _beginning(ring: Ring, next_index: int) -> int:

@@ -65,9 +65,9 @@ class Ring:
 
     # Header ---------------------------------------------------------------------------------------------------------
 
-    def load_reserved(self) -> int:
-        """header.reserved, relaxed: what has to be ordered with it is, by F5 or by coherence (section 7)."""
-        return self.words.load_u64(layout.HEADER_RESERVED_OFFSET, RELAXED)
+    def load_reserved(self, order: int = RELAXED) -> int:
+        """header.reserved. Readers need no order: what has to be ordered with it is, by F5 or by coherence (section 7)."""
+        return self.words.load_u64(layout.HEADER_RESERVED_OFFSET, order)
 
     def next_index(self) -> int:
         """`r` of the chapter."""
@@ -77,10 +77,11 @@ class Ring:
         """header.settled."""
         return self.words.load_u64(layout.HEADER_SETTLED_OFFSET, ACQUIRE)  # A1: pairs with R1; what is below is done with
 
-    def raise_settled(self, known: int, limit: int) -> None:
-        """Raise settled to `known` unless it holds a higher index that is at most `limit`. [slick.reserve.told]"""
+    def raise_settled(self, known: int) -> None:
+        """Raise settled to `known` unless it holds a higher index; one above the reservation is no producer's.
+        [slick.reserve.told]"""
         settled = self.load_settled()
-        while not known <= settled <= limit:
+        while settled < known or settled > self.next_index():  # loaded after it: others may have raised both
             # R1: pairs with A1; what this producer found done, before others rely on it
             found = self.words.cas_u64(layout.HEADER_SETTLED_OFFSET, settled, known, RELEASE)
             if found == settled:
@@ -136,11 +137,9 @@ class Ring:
         # R2: pairs with A2; elements and size before the index
         self.words.store_u64(self.slot_at(index) + layout.SLOT_DATA_INDEX_OFFSET, data_index, RELEASE)
 
-    def mark_given_up(self, index: int, elements: int, found: int, onward: int) -> bool:
-        """Leave a mark where `found` still is; False where it is not. [slick.reserve.give-up]"""
-        if self.data_index(index) != found:
-            return False  # published meanwhile: its size is its own
-        self.set_slot_size(index, elements)
+    def mark_given_up(self, index: int, found: int, onward: int) -> bool:
+        """Leave a mark in the slot of an index where `found` still is; False where it is not. The slot's size stays: its owner
+        may be storing it. [slick.reserve.give-up]"""
         at = self.slot_at(index) + layout.SLOT_DATA_INDEX_OFFSET
         return self.words.cas_u64(at, found, onward, RELEASE) == found  # R2: pairs with A2
 

@@ -20,12 +20,12 @@ CHANGED: Final = 2  # the ring moved on while we looked: load reserved again
 class Settlement:
     """What one producer, or a recoverer, knows to be settled: every index below `known`."""
 
-    __slots__ = ("_found", "given_up", "known", "ring")
+    __slots__ = ("_found", "known", "marks", "ring")
 
     def __init__(self, ring: Ring, known: int = 0) -> None:
         self.ring = ring
         self.known = known
-        self.given_up = 0  # reservations of others, waited for in vain
+        self.marks = 0  # left in slots of others
         self._found = 0  # data_index of the slot of `known`, when it was not settled
 
     def passed(self, index: int, end: int) -> None:
@@ -37,10 +37,12 @@ class Settlement:
         """Steps 1 to 4: may a reservation made over `reserved` end at `end`? SETTLED, WAITING or CHANGED; CorruptError.
         [slick.reserve.settled, slick.reserve.told]"""
         ring, limit = self.ring, index_of(reserved)
-        settled = ring.load_settled()
+        settled = ring.load_settled()  # 1.
         if settled > limit:
-            settled = 0
-        if end <= settled + ring.size:  # 1.
+            if ring.load_reserved() != reserved:
+                return CHANGED
+            settled = 0  # no producer left it
+        if end <= settled + ring.size:
             return SETTLED
         self.known = max(self.known, settled)
         if limit > self.known + ring.size:
@@ -48,13 +50,13 @@ class Settlement:
         looked = self.walk(limit)  # 2.
         if looked == CHANGED:
             return CHANGED
-        ring.raise_settled(self.known, limit)  # 3.
+        ring.raise_settled(self.known)  # 3.
         return SETTLED if looked == SETTLED or end <= self.known + ring.size else WAITING  # 4.
 
     def _last_reservation(self, reserved: int) -> int:
         """Where it begins: nothing before it can be unsettled, or its maker would not have made it."""
         index, count = index_of(reserved), count_of(reserved)
-        if count > min(self.ring.size, index):
+        if not 1 <= count <= self.ring.size:
             raise CorruptError(f"a last reservation of {count} elements")
         return index - count
 
@@ -88,11 +90,11 @@ class Settlement:
         if onward is None:
             last = limit - count_of(reserved)
             onward = last if last > self.known else limit
-        elements = onward - self.known
-        if elements != ring.size and not ring.mark_given_up(self.known, elements, self._found, onward):
-            return False
+        if onward - self.known != ring.size:  # else it would look like an item of the next lap
+            if not ring.mark_given_up(self.known, self._found, onward):
+                return False
+            self.marks += 1
         self.known = onward
-        self.given_up += 1
         return True
 
     def _next_settled(self, limit: int) -> int | None:

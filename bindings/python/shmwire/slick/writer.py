@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..atomic import RELAXED, RELEASE, fence
+from ..atomic import ACQUIRE, RELEASE, fence
 from ..bytes import contiguous
 from ..errors import BusyError, Closed, InvalidArgumentError, Lapped, OutOfOrderError, TooLargeError, UnsupportedError
 from ..wait import process_id
@@ -46,7 +46,7 @@ class PythonProducer(Producer):
         self._stall = stall
         self._claim: PythonClaim | None = None
         self._owner = 0  # process that made the open claim
-        self._written = 0
+        self._written = self._given_up = 0
         ring.words.require_writable()
 
     def _open(self) -> Ring:
@@ -56,6 +56,10 @@ class PythonProducer(Producer):
 
     # Reserving ------------------------------------------------------------------------------------------------------
 
+    def _open_claim(self) -> PythonClaim | None:
+        """The open claim. One that was open at a fork is the parent's."""
+        return self._claim if self._owner == process_id() else None
+
     def _checked(self, elements: int) -> Ring:
         """Step 1. [slick.reserve.argument, slick.reserve.one-claim]"""
         ring = self._open()
@@ -63,7 +67,7 @@ class PythonProducer(Producer):
             raise InvalidArgumentError(f"a reservation of {elements} elements")
         if elements > min(ring.size, layout.MAX_ELEMENTS):
             raise TooLargeError(f"{elements} elements, {min(ring.size, layout.MAX_ELEMENTS)} at most")
-        if self._claim is not None:
+        if self._open_claim() is not None:
             raise BusyError("a claim of this producer is open")
         return ring
 
@@ -76,38 +80,47 @@ class PythonProducer(Producer):
 
     def _reserve_items(self, elements: int, most: int) -> tuple[int, int]:
         """Steps 2 to 6 for up to `most` items of so many elements each: the index of the first, and how many they are."""
-        ring, settlement, patience = self._open(), self._settlement, Patience(self._stall)
+        ring, patience = self._open(), Patience(self._stall)
         while True:
-            reserved = ring.load_reserved()  # 2.
+            # A6: pairs with R6; settled, and what was found settled, by who reserved last
+            reserved = ring.load_reserved(ACQUIRE)  # 2.
             begin = index_of(reserved)
-            if settlement.known > begin:  # only a reset brings that about
-                settlement.known = 0
-            index = begin if ring.fits(begin, elements) else begin - begin % ring.size + ring.size  # [slick.reserve.wrap]
-            room = min(ring.size - index % ring.size, layout.MAX_ELEMENTS) // elements
-            count = min(most, room)
-            total = count * elements
-            if index + total >= layout.INDEX_LIMIT:
+            room = ring.size - begin % ring.size
+            count = min(most, min(room, layout.MAX_ELEMENTS) // elements)
+            end = begin + count * elements if count > 0 else begin + room  # padding [slick.reserve.wrap]
+            if end >= layout.INDEX_LIMIT:
                 raise Closed("the indices of the queue are used up")  # [slick.reserve.exhausted]
-            if settlement.known != begin:  # 3. [slick.reserve.alone]
-                looked = settlement.allows(reserved, index + total)
-                if looked == WAITING and patience.exhausted(settlement.known) and settlement.give_up(reserved):
-                    ring.raise_settled(settlement.known, begin)
-                if looked != SETTLED:
-                    continue
-            desired = (index + total) << layout.RESERVED_SIZE_BITS | total  # [slick.reserve.packed]
-            if ring.words.cas_u64(layout.HEADER_RESERVED_OFFSET, reserved, desired, RELAXED) == reserved:  # 4.
-                self._begin(begin, index, total)
-                return index, count
+            if not self._may_reserve(reserved, end, patience):  # 3.
+                continue
+            desired = end << layout.RESERVED_SIZE_BITS | (end - begin)  # [slick.reserve.packed]
+            # R6: pairs with A6; settled before the reservation that rests on it
+            if ring.words.cas_u64(layout.HEADER_RESERVED_OFFSET, reserved, desired, RELEASE) != reserved:  # 4.
+                continue
+            # F5: pairs with F5 of reading; the reservation before any store to the ring [slick.reserve.fence]
+            fence(RELEASE)  # 5.
+            if count > 0:
+                return begin, count
+            self._mark_padding(ring, begin, elements, end)  # 6.
 
-    def _begin(self, begin: int, index: int, elements: int) -> None:
-        """Steps 5 and 6."""
-        fence(RELEASE)  # F5: pairs with F5 of reading; the reservation before any store to the ring [slick.reserve.fence]
-        if index == begin:
-            return
-        ring = self._open()
+    def _may_reserve(self, reserved: int, end: int, patience: Patience) -> bool:
+        """Step 3; False to load reserved again, after a pause where somebody is waited for."""
+        settlement = self._settlement
+        begin = index_of(reserved)
+        if settlement.known > begin:  # only a reset brings that about
+            settlement.known = 0
+        if settlement.known == begin:
+            return True  # [slick.reserve.alone]
+        looked = settlement.allows(reserved, end)
+        if looked == WAITING and patience.exhausted(settlement.known) and settlement.give_up(reserved):
+            self._given_up += 1
+            settlement.ring.raise_settled(settlement.known)
+        return looked == SETTLED
+
+    def _mark_padding(self, ring: Ring, begin: int, elements: int, end: int) -> None:
+        """Step 6: readers go on behind the end of the ring. [slick.reserve.mark]"""
         if not self._is_given_up(ring, begin):
-            ring.set_slot(begin, elements, index)  # [slick.reserve.mark]
-        self._settlement.passed(begin, index)
+            ring.set_slot(begin, elements, end)
+        self._settlement.passed(begin, end)
 
     def _is_given_up(self, ring: Ring, index: int) -> bool:
         """Has somebody else marked our slot, or reserved beyond it? [slick.publish.given-up]"""
@@ -117,33 +130,36 @@ class PythonProducer(Producer):
     # Publishing -----------------------------------------------------------------------------------------------------
 
     def _publish_item(self, index: int, elements: int) -> None:
-        """Steps 7 to 9."""
-        ring = self._open()
-        if self._is_given_up(ring, index):  # 7.
-            raise Lapped("the item was given up")
-        ring.set_slot(index, elements, index)  # 8. [slick.publish.order, slick.publish.first-slot]
-        self._settlement.passed(index, index + elements)
-        ring.raise_last_published(index)  # 9.
+        """Steps 7 and 8. [slick.publish.order, slick.publish.first-slot]"""
+        self._settle_item(index, elements, index)
         self._written += 1
+
+    def _settle_item(self, index: int, elements: int, data_index: int) -> None:
+        ring = self._open()
+        if self._is_given_up(ring, index):
+            raise Lapped("the item was given up")
+        ring.set_slot(index, elements, data_index)
+        self._settlement.passed(index, index + elements)
 
     def _abandon_item(self, index: int, elements: int) -> None:
         """[slick.publish.abandon]"""
-        ring = self._open()
-        if elements == ring.size:
+        if elements == self._open().size:
             raise UnsupportedError("a claim of the whole ring has no index behind it that a mark could name")
-        if self._is_given_up(ring, index):
-            raise Lapped("the item was given up")
-        ring.set_slot(index, elements, index + elements)
-        self._settlement.passed(index, index + elements)
+        self._settle_item(index, elements, index + elements)
+
+    def _publish_last(self, index: int, elements: int) -> None:
+        """Steps 7 to 9."""
+        self._publish_item(index, elements)
+        self._open().raise_last_published(index)
 
     def finish(self, claim: PythonClaim, *, give_up: bool) -> None:
         """Publish or abandon the open claim. OutOfOrderError for another one."""
         with self._lock:
             self._open()
-            if claim is not self._claim:
+            if claim is not self._open_claim():
                 raise OutOfOrderError("not the open claim of this producer")
             try:
-                (self._abandon_item if give_up else self._publish_item)(claim.index, claim.elements)
+                (self._abandon_item if give_up else self._publish_last)(claim.index, claim.elements)
             except UnsupportedError:
                 raise  # the claim stays
             except BaseException:
@@ -165,7 +181,7 @@ class PythonProducer(Producer):
         ring = self._checked(elements)
         index, _ = self._reserve_items(elements, 1)
         ring.window.write(ring.element_at(index), payload)
-        self._publish_item(index, elements)
+        self._publish_last(index, elements)
         return index
 
     def _write_batch(self, items: Sequence[ReadableBuffer]) -> list[int]:
@@ -181,19 +197,31 @@ class PythonProducer(Producer):
             first, count = self._reserve_items(elements, len(payloads) - len(indices))
             batch = payloads[len(indices):len(indices) + count]
             ring.window.write(ring.element_at(first), b"".join([payload for payload, _ in batch]))
-            for index in range(first, first + count * elements, elements):
+            indices += self._publish_run(range(first, first + count * elements, elements), elements)
+        return indices
+
+    def _publish_run(self, indices: range, elements: int) -> range:
+        """Publish items that lie side by side, and raise last_published once for all: the last of them is the highest."""
+        for number, index in enumerate(indices):
+            try:
                 self._publish_item(index, elements)
-                indices.append(index)
+            except Lapped:
+                if number > 0:
+                    self._open().raise_last_published(index - elements)
+                if number + 1 < len(indices):  # what is left of the run is passed over
+                    with contextlib.suppress(Lapped):
+                        self._abandon_item(index + elements, (len(indices) - number - 1) * elements)
+                raise
+        self._open().raise_last_published(indices[-1])
         return indices
 
     def info(self) -> ProducerInfo:
-        return ProducerInfo(self._written, self._settlement.given_up)
+        return ProducerInfo(self._written, self._given_up)
 
     def _close(self) -> None:
-        claim, self._claim = self._claim, None
-        ring = self._ring
-        if ring is not None and claim is not None and self._owner == process_id():
+        ring, claim = self._ring, self._open_claim()
+        if ring is not None and claim is not None:
             claim.release()
             with contextlib.suppress(Lapped, UnsupportedError, Closed):
                 self._abandon_item(claim.index, claim.elements)
-        self._ring = None
+        self._claim = self._ring = None
