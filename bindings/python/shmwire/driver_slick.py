@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Final, cast
 
@@ -375,7 +375,7 @@ class SlickReaderActor(LossyReaderActor):
         self.tally["ended"] = told and not items
         return bool(items)
 
-    def _receive(self) -> list[slick.Item]:
+    def _receive(self) -> Sequence[slick.Item]:
         if self.batch > 1:
             return self._reader.batch(self.batch)
         try:

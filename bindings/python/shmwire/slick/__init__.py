@@ -28,13 +28,13 @@ from ..wait import to_ns
 from . import layout
 from .api import DEFAULT_BATCH, DEFAULT_STALL, Claim, Mode, Producer, Queue, Reader
 from .cursor import Cursor
-from .item import Generation, Header, Item, ProducerInfo, QueueInfo, ReaderInfo, SlotInfo, Start, View
+from .item import Batch, Generation, Header, Item, ProducerInfo, QueueInfo, ReaderInfo, SlotInfo, Start, View
 from .layout import DEFAULT_MODE, DEFAULT_SIZE, MAX_ELEMENTS, MAX_SIZE, PORTABLE_NAME_MAX
 from .segment import size_possible
 
 __all__ = [
     "DEFAULT_BATCH", "DEFAULT_MODE", "DEFAULT_READY_TIMEOUT", "DEFAULT_SIZE", "DEFAULT_STALL", "ENGINES", "GENERATIONS",
-    "MAX_ELEMENTS", "MAX_SIZE", "PORTABLE_NAME_MAX", "Claim", "Cursor", "Engine", "Generation", "Header", "Item", "Mode",
+    "MAX_ELEMENTS", "MAX_SIZE", "PORTABLE_NAME_MAX", "Batch", "Claim", "Cursor", "Engine", "Generation", "Header", "Item", "Mode",
     "Producer", "ProducerInfo", "Queue", "QueueInfo", "Reader", "ReaderInfo", "SlotInfo", "Start", "View", "create",
     "default_engine", "open",
 ]

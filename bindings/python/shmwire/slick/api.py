@@ -16,7 +16,7 @@ from ..errors import InvalidArgumentError, Lapped, OutOfOrderError, Timeout, Uns
 from ..wait import Backoff, Deadline, to_ns
 from . import layout
 from .cursor import Cursor
-from .item import Generation, Header, Item, ProducerInfo, QueueInfo, ReaderInfo, SlotInfo, Start, View
+from .item import Batch, Generation, Header, Item, ProducerInfo, QueueInfo, ReaderInfo, SlotInfo, Start, View
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -284,7 +284,7 @@ class Reader(_Handle):
                 raise Timeout("")
             backoff.pause()
 
-    def batch(self, limit: int = DEFAULT_BATCH, *, max_bytes: int | None = None) -> list[Item]:
+    def batch(self, limit: int = DEFAULT_BATCH, *, max_bytes: int | None = None) -> Batch:
         """Up to `limit` items that are there, of `max_bytes` together, proved whole by one look at the reservation; one call
         into C with the native engine. Exceptions as next(), and only when there is no item before. [slick.read.batch]"""
         if limit < 1 or (max_bytes is not None and max_bytes < 0):
@@ -357,7 +357,7 @@ class Reader(_Handle):
         """next, under the lock."""
 
     @abstractmethod
-    def _batch(self, limit: int, max_bytes: int | None) -> list[Item]:
+    def _batch(self, limit: int, max_bytes: int | None) -> Batch:
         """batch, under the lock."""
 
     @abstractmethod

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from struct import Struct
+from typing import Final, Literal, NamedTuple, Protocol, overload
 
 from ..errors import Lapped
 
@@ -68,6 +70,57 @@ class Item:
     elements: int
     lost: int  #: indices lost between the item delivered before and this one
     data: bytes
+
+
+#: An item of a batch: index, lost, elements, bytes, where they are in the blob, unused. A struct shmw_slick_item.
+HEAD: Final = Struct("<QQI4xQQQ")
+
+
+class Batch(Sequence[Item]):
+    """Items that were read together: one blob of bytes, one item behind the other, cut up when asked for."""
+
+    __slots__ = ("_blob", "_heads")
+
+    def __init__(self, blob: bytes, heads: bytes) -> None:
+        self._blob = blob
+        self._heads = heads
+
+    def __len__(self) -> int:
+        return len(self._heads) // HEAD.size
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return self._item(HEAD.unpack_from(self._heads, at * HEAD.size))
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._item, HEAD.iter_unpack(self._heads))
+
+    def _item(self, head: tuple[int, ...]) -> Item:
+        index, lost, elements, length, offset, _ = head
+        return Item(index, elements, lost, self._blob[offset:offset + length])
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of all items, one behind the other."""
+        return self._blob
+
+    def payloads(self) -> list[bytes]:
+        """The bytes of each item, in order."""
+        blob = self._blob
+        return [blob[offset:offset + length] for _, _, _, length, offset, _ in HEAD.iter_unpack(self._heads)]
+
+    def indices(self) -> list[int]:
+        """The index of each item, in order."""
+        return [head[0] for head in HEAD.iter_unpack(self._heads)]
+
+    def __repr__(self) -> str:
+        return f"Batch({list(self)!r})"
 
 
 class Keeper(Protocol):

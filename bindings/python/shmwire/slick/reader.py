@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 from ..errors import BadGeometryError, Closed, CorruptError, Lapped, TooSmallError
 from . import layout
 from .api import Reader
 from .cursor import Cursor
-from .item import Item, ReaderInfo, Start, View
+from .item import HEAD, Batch, Item, ReaderInfo, Start, View
 from .look import EMPTY, FOUND, LAPPED, Found, Look, is_sound
 from .segment import Ring
 
@@ -130,16 +130,16 @@ class PythonReader(Reader):
 
     # Batches and the last item --------------------------------------------------------------------------------------
 
-    def _batch(self, limit: int, max_bytes: int | None) -> list[Item]:
+    def _batch(self, limit: int, max_bytes: int | None) -> Batch:
         while True:
             look, begun, found = self._look(max_bytes, copy=True)
             if found is None:
-                return []
+                return Batch(b"", b"")
             self._require_room(found, max_bytes)
             room = None if max_bytes is None else max_bytes - len(found.data)
             batch = [found, *self._gather(look, found, limit - 1, room)]
             if self._take(look, begun, batch):
-                return [Item(item.index, item.elements, item.lost, item.data) for item in batch]
+                return _packed(batch)
 
     def _gather(self, look: Look, first: Found, limit: int, room: int | None) -> list[Found]:
         """Steps 1 to 5 for what stands behind an item, and one step 6 for all of it. What cannot be delivered now, for whatever
@@ -191,3 +191,10 @@ class PythonReader(Reader):
 
     def _close(self) -> None:
         self._ring = None
+
+
+def _packed(items: Sequence[Found]) -> Batch:
+    ends = list(accumulate([len(item.data) for item in items]))
+    heads = [HEAD.pack(item.index, item.lost, item.elements, len(item.data), end - len(item.data), 0)
+             for item, end in zip(items, ends, strict=True)]
+    return Batch(b"".join([item.data for item in items]), b"".join(heads))

@@ -88,7 +88,7 @@ class PythonProducer(Producer):
             room = ring.size - begin % ring.size
             count = min(most, min(room, layout.MAX_ELEMENTS) // elements)
             end = begin + count * elements if count > 0 else begin + room  # padding [slick.reserve.wrap]
-            if end >= layout.INDEX_LIMIT:
+            if end + (elements if count == 0 else 0) >= layout.INDEX_LIMIT:
                 raise Closed("the indices of the queue are used up")  # [slick.reserve.exhausted]
             if not self._may_reserve(reserved, end, patience):  # 3.
                 continue
