@@ -153,8 +153,8 @@ class SlickHandle(LossyHandle):
         info, used, read = self.queue.info(), self._used_producer, self._used_reader
         wrote = used.info() if used is not None else slick.ProducerInfo(0, 0)
         seen = read.info() if read is not None else slick.ReaderInfo(0, 0, 0, 0)
-        return {"generation": info.generation, "shm_name": self.queue.shm_name, "size": str(info.size),
-                "element_size": str(info.element_size), "next_index": str(info.next_index), "settled": str(info.settled),
+        return {"generation": info.generation, "shm_name": self.queue.shm_name, "size": info.size,
+                "element_size": info.element_size, "next_index": str(info.next_index), "settled": str(info.settled),
                 **{name: str(value) for name, value in (wrote._asdict() | seen._asdict()).items()}}
 
     def _validate(self, _: Json) -> Json:
