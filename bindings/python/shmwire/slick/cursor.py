@@ -25,6 +25,7 @@ class Cursor:
     """A shared cursor: `queue.reader(cursor=Cursor.open("/queue-work"))`. Threads may share it."""
 
     def __init__(self, window: Window, mapped: mapping.Mapping | None = None) -> None:
+        self._window = window
         self._words = Words(window)
         self._mapped = mapped
 
@@ -71,8 +72,9 @@ class Cursor:
         return made
 
     def close(self) -> None:
-        """Let go of the word, which stays as it is. Readers that use the cursor have to be closed before."""
+        """Let go of the word, which stays as it is. Close the readers that use the cursor first."""
         self._words.close()
+        self._window.close()
         if self._mapped is not None:
             self._mapped.close()
 
@@ -89,6 +91,10 @@ class Cursor:
     def address(self) -> int:
         """Where the word lies in this process."""
         return self._words.address()
+
+    def memory(self) -> object:
+        """What keeps the word mapped, for who holds its address."""
+        return self._window.buffer()
 
     def load(self) -> int:
         """The index of the next item that nobody has taken."""

@@ -160,9 +160,9 @@ class NativeReader(Reader):
 
 
 def _shared(cursor: Cursor | None) -> CData:
-    """The cursor in C's hands; it holds ours. NULL for none."""
+    """The cursor in C's hands; it holds the memory, also when ours is closed before. NULL for none."""
     if cursor is None:
         return ffi.NULL
     out = ffi.new("shmw_slick_cursor **")
     check(lib.shmw_slick_cursor_at(ffi.cast("void *", cursor.address()), out), out)
-    return ffi.gc(out[0], closer(lib.shmw_slick_cursor_close, cursor))
+    return ffi.gc(out[0], closer(lib.shmw_slick_cursor_close, cursor.memory()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from ..bytes import contiguous
 from ..errors import InvalidArgumentError, TooLargeError
@@ -53,6 +54,7 @@ class NativeProducer(Producer):
         self._index = ffi.new("uint64_t *")
         self._written = ffi.new("size_t *")
         self._info = ProducerInfo(0, 0)
+        self._claim: ref[NativeClaim] | None = None  # weak: the claim holds its producer
 
     def _reserve(self, elements: int) -> NativeClaim:
         if elements < 0:
@@ -61,7 +63,9 @@ class NativeProducer(Producer):
             raise TooLargeError(f"{elements} elements, {layout.MAX_ELEMENTS} at most")
         raw = ffi.new("struct shmw_slick_claim *")
         check(lib.shmw_slick_reserve(self._handle, elements, raw), self._handle)
-        return NativeClaim(self, raw, self._queue)
+        claim = NativeClaim(self, raw, self._queue)
+        self._claim = ref(claim)
+        return claim
 
     def finish(self, call: Callable[[CData, CData], int], raw: CData) -> None:
         """Publish or abandon a claim."""
@@ -77,14 +81,13 @@ class NativeProducer(Producer):
         return int(self._index[0])
 
     def _write_batch(self, items: Sequence[ReadableBuffer]) -> list[int]:
-        if not items:
-            self.info()  # Closed
+        if not items and self._handle != ffi.NULL:
             return []
         plain: Sequence[ReadableBuffer] = items if _PLAIN.issuperset(map(type, items)) else [contiguous(data) for data in items]
         lengths = set(map(len, plain))  # type: ignore[arg-type]
-        if len(lengths) != 1:
+        if len(lengths) > 1:
             raise InvalidArgumentError("the items of a batch have one length")
-        length, count = lengths.pop(), len(plain)
+        length, count = max(lengths, default=0), len(plain)
         indices = ffi.new("uint64_t[]", count)
         code = lib.shmw_slick_write_batch(self._handle, b"".join(plain), length, count, indices, self._written)
         if code != 0:
@@ -104,5 +107,8 @@ class NativeProducer(Producer):
 
     def _close(self) -> None:
         self._look()  # the counters stay
-        self._handle = ffi.NULL
+        claim = self._claim() if self._claim is not None else None
+        if claim is not None:
+            claim.release()
+        self._handle = ffi.NULL  # the last reference: an open claim is abandoned here
         self._queue = ffi.NULL

@@ -185,13 +185,13 @@ class PythonProducer(Producer):
         return index
 
     def _write_batch(self, items: Sequence[ReadableBuffer]) -> list[int]:
-        payloads = [self._checked_data(data) for data in items]
+        ring, payloads = self._open(), [self._checked_data(data) for data in items]
         if not payloads:
             return []
         elements = payloads[0][1]
         if any(other != elements for _, other in payloads):
             raise InvalidArgumentError("the items of a batch have one length")
-        ring = self._checked(elements)
+        self._checked(elements)
         indices: list[int] = []
         while len(indices) < len(payloads):
             first, count = self._reserve_items(elements, len(payloads) - len(indices))
