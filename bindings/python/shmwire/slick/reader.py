@@ -137,21 +137,21 @@ class PythonReader(Reader):
                 return Batch(b"", b"")
             self._require_room(found, max_bytes)
             room = None if max_bytes is None else max_bytes - len(found.data)
-            batch = [found, *self._gather(look, found, limit - 1, room)]
+            batch = [found, *self._gather(look.ring, found, limit - 1, room)]
             if self._take(look, begun, batch):
                 return _packed(batch)
 
-    def _gather(self, look: Look, first: Found, limit: int, room: int | None) -> list[Found]:
+    def _gather(self, ring: Ring, first: Found, limit: int, room: int | None) -> list[Found]:
         """Steps 1 to 5 for what stands behind an item, and one step 6 for all of it. What cannot be delivered now, for whatever
         reason, is left to the next call. [slick.read.batch]"""
-        ring, reset, gathered = look.ring, look.reset, list[Found]()
-        look.at, look.lost = first.index + first.elements, 0
-        while len(gathered) < limit and look.find() == FOUND and look.lost == 0 and look.reset == reset:
+        gathered: list[Found] = []
+        look = Look(ring, first.index + first.elements, 0)
+        while len(gathered) < limit and look.find() == FOUND and look.lost == 0 and not look.reset:
             found = look.take_up(room)
             if not found.data:
                 break
             gathered.append(found)
-            look.at, look.lost = found.index + found.elements, 0
+            look.at = found.index + found.elements
             room = None if room is None else room - len(found.data)
         next_index = ring.recheck()
         return list(takewhile(lambda item: next_index <= item.index + ring.size and is_sound(ring, item, next_index), gathered))

@@ -32,7 +32,7 @@ def recover(ring: Ring, all_dead: bool) -> int:
         if not all_dead:
             mapping.require_exclusive(ring.mapped, ring.words.address())  # [slick.recover.dead]
         marks = _mark_holes(ring)
-        last = ring.last_index()
+        last = ring.highest(ring.next_index())
         if last is not None:
             ring.raise_last_published(last)  # [slick.recover.last]
     return marks

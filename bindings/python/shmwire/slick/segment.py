@@ -189,15 +189,19 @@ class Ring:
         return None
 
     def last_index(self) -> int | None:
-        """The highest index that is published. [slick.read.last]"""
+        """The highest index that is published, as producers say or, where they do not, by search. [slick.read.last]"""
         published = self.load_last_published()  # first, so that the reservation covers it
         reserved = self.load_reserved()
         next_index = index_of(reserved)
         candidate = published if self.generation == "1.4" else next_index - count_of(reserved)
-        least = max(0, next_index - self.size)
-        if least <= candidate < next_index and self.data_index(candidate) == candidate:
+        if max(0, next_index - self.size) <= candidate < next_index and self.data_index(candidate) == candidate:
             return candidate
-        return next((index for index in range(next_index - 1, least - 1, -1) if self.data_index(index) == index), None)
+        return self.highest(next_index)
+
+    def highest(self, next_index: int) -> int | None:
+        """The highest index below `next_index` whose slot holds it."""
+        downward = range(next_index - 1, max(0, next_index - self.size) - 1, -1)
+        return next((index for index in downward if self.data_index(index) == index), None)
 
     def start_index(self, start: Start) -> int:
         """[slick.read.start]"""
