@@ -72,7 +72,7 @@ bool shmw_slick_give_up(const shmw_slick_queue *queue, uint64_t reserved, uint64
     struct shmw_slick_wire_slot *slot = shmw_slick_slot(queue, *known);
     const uint64_t end = end_of_hole(queue, reserved, *known);
     if (end - *known < queue->size) { /* otherwise it would look like an item of the next lap */
-        /* R2: pairs with A2; readers pass the hole, producers take it for settled. The size stays: its owner may be storing it. */
+        /* R2: pairs with A2; readers pass the hole, producers take it for settled. Its owner may be storing the size. */
         if (!shmw_cas_release(&slot->data_index, &found, end))
             return false;
         ++*marks;
