@@ -74,10 +74,11 @@ class Look:
 
     def overtaken(self) -> int:
         """Step 7: go to the oldest index that is still there. AGAIN, EMPTY or LAPPED. [slick.read.oldest]"""
-        oldest = self.ring.oldest()
-        if oldest is None:
-            return EMPTY
-        if oldest > self.at:  # else the queue was reset meanwhile, and step 2 will say so
+        next_index = self.ring.next_index()
+        if next_index > self.at + self.ring.size:  # else the queue was reset meanwhile, and step 1 will find out
+            oldest = self.ring.oldest(next_index)
+            if oldest is None:
+                return EMPTY
             self.lost += oldest - self.at
             self.at = oldest
         self._overtaken += 1

@@ -53,5 +53,5 @@ def _beginning(ring: Ring, next_index: int) -> int:
     settled, least = ring.load_settled(), max(0, next_index - ring.size)
     if least <= settled <= next_index:
         return settled
-    found = ring.oldest() if least > 0 else None
+    found = ring.oldest(next_index) if least > 0 else None
     return found if found is not None else least

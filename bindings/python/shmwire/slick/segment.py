@@ -179,9 +179,8 @@ class Ring:
 
     # Where to begin -------------------------------------------------------------------------------------------------
 
-    def oldest(self) -> int | None:
+    def oldest(self, next_index: int) -> int | None:
         """The lowest index in the ring that is published or marked by who reserved it; None if there is none."""
-        next_index = self.next_index()
         for index in range(max(0, next_index - self.size), next_index):
             found = self.data_index(index)
             if found == index or (self.is_marked(index, found) and found <= next_index):
@@ -209,8 +208,9 @@ class Ring:
             return self.next_index()
         if start != "oldest":
             return start
-        found = self.oldest()
-        return found if found is not None else max(0, self.next_index() - self.size)
+        next_index = self.next_index()
+        found = self.oldest(next_index)
+        return found if found is not None else max(0, next_index - self.size)
 
     def recheck(self) -> int:
         """`r`, loaded after everything that was copied or lent before: an item is whole if r <= its index + size.

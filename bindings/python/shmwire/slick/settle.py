@@ -108,18 +108,19 @@ class Settlement:
 
 
 class Patience:
-    """How long a producer waits for one item: until the stall time has passed without a change."""
+    """How long a producer waits: until the stall time has passed without a change of what it waits for."""
 
     def __init__(self, stall: float) -> None:
         self._stall = stall
-        self._for = -1
+        self._for = (-1, -1)
         self._deadline = Deadline(0)
         self._backoff = Backoff(self._deadline)
 
-    def exhausted(self, known: int) -> bool:
-        """Wait a little for the item at `known`, giving up the processor; True when that was often enough."""
-        if self._for != known:
-            self._for = known
+    def exhausted(self, known: int, limit: int) -> bool:
+        """Wait a little for the item at `known`, giving up the processor; True when that was often enough. With `limit` at rest,
+        what is given up together with it has been waited for as long."""
+        if self._for != (known, limit):
+            self._for = known, limit
             self._deadline = Deadline(self._stall)
             self._backoff = Backoff(self._deadline)
         if self._deadline.expired():

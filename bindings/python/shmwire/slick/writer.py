@@ -111,7 +111,7 @@ class PythonProducer(Producer):
         if settlement.known == begin:
             return True  # [slick.reserve.alone]
         looked = settlement.allows(reserved, end)
-        if looked == WAITING and patience.exhausted(settlement.known) and settlement.give_up(reserved):
+        if looked == WAITING and patience.exhausted(settlement.known, begin) and settlement.give_up(reserved):
             self._given_up += 1
             settlement.ring.raise_settled(settlement.known)
         return looked == SETTLED
