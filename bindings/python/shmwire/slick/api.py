@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 from weakref import WeakSet
 
+from ..closing import Closing
 from ..engine import Engine
 from ..errors import InvalidArgumentError, Lapped, OutOfOrderError, Timeout, UnsupportedError
 from ..wait import Backoff, Deadline, to_ns
@@ -26,7 +27,7 @@ DEFAULT_BATCH: Final = 256
 DEFAULT_STALL: Final = layout.DEFAULT_STALL_NS / 1e9
 
 
-class _Handle(ABC):
+class _Handle(Closing, ABC):
     """What is closed by hand, by the end of a `with` block, or with its queue."""
 
     engine: Engine
@@ -38,12 +39,6 @@ class _Handle(ABC):
         """Let go of the segment, which stays as it is. Later calls raise Closed."""
         with self._lock:
             self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     @abstractmethod
     def _close(self) -> None:

@@ -4,12 +4,12 @@ class: the native one hands the address of its word to C."""
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .. import map as mapping
 from ..atomic import ACQUIRE, AVAILABLE, RELEASE, Words
 from ..bytes import Window
+from ..closing import Closing
 from ..errors import InvalidArgumentError, UnsupportedError
 from ..wait import Deadline
 from . import layout
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .api import Queue
 
 
-class Cursor:
+class Cursor(Closing):
     """A shared cursor: `queue.reader(cursor=Cursor.open("/queue-work"))`. Threads may share it."""
 
     def __init__(self, window: Window, mapped: mapping.Mapping | None = None) -> None:
@@ -77,12 +77,6 @@ class Cursor:
         self._window.close()
         if self._mapped is not None:
             self._mapped.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def require_writable(self) -> None:
         """UnsupportedError without the extension module: items are taken by compare-and-swap."""

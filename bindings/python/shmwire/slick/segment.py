@@ -14,7 +14,7 @@ from .. import map as mapping
 from ..atomic import ACQUIRE, AVAILABLE, RELAXED, RELEASE, Words, fence
 from ..bytes import Window
 from ..errors import BadGeometryError, BadMagicError, BadVersionError, NotReadyError, TruncatedError, UnsupportedError
-from ..wait import Backoff, Deadline
+from ..wait import Deadline, poll
 from . import layout
 from .item import Generation, Header, SlotInfo, Start
 
@@ -262,31 +262,21 @@ def _initialise(ring: Ring) -> None:
 
 
 def attach(name: str, writable: bool, timeout: float) -> Ring:
-    """Map the file of a queue and check its header. [slick.segment.*]"""
+    """Map the file of a queue and check its header; read-only where nothing can be stored. [slick.segment.*]"""
     deadline = Deadline(timeout)
-    mapped = mapping.open_existing(name, writable, layout.HEADER_SIZE, deadline)
+    mapped = mapping.open_existing(name, writable and AVAILABLE, layout.HEADER_SIZE, deadline)
     try:
-        generation = _await_generation(Words(mapped.window), deadline)
+        words = Words(mapped.window)
+        generation: Generation | None = poll(lambda: _load_generation(words), deadline)
+        if generation is None:
+            raise NotReadyError("")  # [slick.segment.not-ready]
         return Ring(mapped, generation, *check_geometry(mapped.window, generation))
     except BaseException:
         mapped.close()
         raise
 
 
-def _await_generation(words: Words, deadline: Deadline) -> Generation:
-    """Wait for the creator. [slick.segment.not-ready]"""
-    backoff = Backoff(deadline)
-    while True:
-        last = deadline.expired()
-        generation = load_generation(words)
-        if generation is not None:
-            return generation
-        if last:
-            raise NotReadyError("")
-        backoff.pause()
-
-
-def load_generation(words: Words) -> Generation | None:
+def _load_generation(words: Words) -> Generation | None:
     """The generation, or None of a segment that is not published. [slick.segment.generation, slick.segment.state]"""
     # A0: pairs with R0; the size before the state, since a creator of 1.3 or 1.4 stores its state before its size
     size = words.load_u32(layout.HEADER_SIZE_OFFSET, ACQUIRE)
