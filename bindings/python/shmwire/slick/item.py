@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from struct import Struct
 from typing import Final, Literal, NamedTuple, Protocol, overload
 
@@ -73,7 +74,10 @@ class Item:
 
 
 #: An item of a batch: index, lost, elements, bytes, where they are in the blob, unused. A struct shmw_slick_item.
-HEAD: Final = Struct("<QQI4xQQQ")
+HEAD: Final = Struct("=QQI4xQQQ")
+_WORDS: Final = HEAD.size // 8
+_INDEX_WORD: Final = 0
+_OFFSET_WORD: Final = 4
 
 
 class Batch(Sequence[Item]):
@@ -108,16 +112,20 @@ class Batch(Sequence[Item]):
     @property
     def data(self) -> bytes:
         """The bytes of all items, one behind the other."""
-        return self._blob
+        return self._blob[HEAD.unpack_from(self._heads)[_OFFSET_WORD]:] if self._heads else b""
+
+    def _column(self, word: int) -> list[int]:
+        """One word of each head."""
+        return memoryview(self._heads).cast("Q")[word::_WORDS].tolist() if self._heads else []
 
     def payloads(self) -> list[bytes]:
         """The bytes of each item, in order."""
-        blob = self._blob
-        return [blob[offset:offset + length] for _, _, _, length, offset, _ in HEAD.iter_unpack(self._heads)]
+        blob, starts = self._blob, self._column(_OFFSET_WORD)
+        return [blob[start:end] for start, end in pairwise([*starts, len(blob)])]
 
     def indices(self) -> list[int]:
         """The index of each item, in order."""
-        return [head[0] for head in HEAD.iter_unpack(self._heads)]
+        return self._column(_INDEX_WORD)
 
     def __repr__(self) -> str:
         return f"Batch({list(self)!r})"
