@@ -154,7 +154,8 @@ void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known);
 /* A producer's wait for one item of another. Begins as {0}. */
 struct shmw_slick_wait {
     bool begun;
-    uint64_t known; /* the item */
+    uint64_t known;    /* the item */
+    uint64_t reserved; /* header.reserved since then */
     uint64_t deadline;
     struct shmw_backoff backoff;
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "slick/internal.h"
 #include "support.h"
 
 /* [slick.reserve.alone] */
@@ -76,6 +77,31 @@ static void a_hole_is_waited_for_and_given_up(void)
     put(&room, 10, 1);
     CHECK_U64(raw_header(&room.raw)->last_published, 10);
     shmw_slick_reader_close(reader);
+    shmw_slick_producer_close(other);
+    leave_room(&room);
+}
+
+/* The stall time begins anew whenever something was reserved, or settled. */
+static void the_stall_time_begins_anew(void)
+{
+    struct room room = make_room(8, 8);
+    shmw_slick_producer *other = open_producer(&room, 5 * MS);
+    struct shmw_slick_wait wait = {0};
+    put(&room, 0, 1);
+    put(&room, 1, 1);
+    claim_at(room.producer, &room, 2, 1);
+    put_by(other, &room, 3, 3);
+    for (int round = 0; round < 3; round++) {
+        const uint64_t reserved = raw_header(&room.raw)->reserved;
+        CHECK_CODE(shmw_slick_settle(other, reserved, 11, &wait), SHMW_SLICK_AGAIN);
+        nap_ms(6);
+        if (round < 2)
+            put_by(other, &room, 6 + (uint64_t)round, 1); /* what is waited for was due, but this came between */
+        CHECK_SLOT(&room, 2, NEVER, 1);
+    }
+    CHECK_CODE(shmw_slick_settle(other, raw_header(&room.raw)->reserved, 11, &wait), SHMW_SLICK_AGAIN);
+    CHECK_SLOT(&room, 2, 3, 1);
+    CHECK_CODE(shmw_slick_settle(other, raw_header(&room.raw)->reserved, 11, &wait), SHMW_OK);
     shmw_slick_producer_close(other);
     leave_room(&room);
 }
@@ -179,5 +205,6 @@ static void impossible_fields(void)
 }
 
 RUN_TESTS(TEST(a_producer_alone_leaves_settled), TEST(two_producers_tell_each_other), TEST(a_newcomer),
-          TEST(a_hole_is_waited_for_and_given_up), TEST(the_mark_of_a_hole), TEST(holes_side_by_side),
+          TEST(a_hole_is_waited_for_and_given_up), TEST(the_stall_time_begins_anew),
+          TEST(the_mark_of_a_hole), TEST(holes_side_by_side),
           TEST(a_hole_of_the_whole_ring), TEST(impossible_fields))
