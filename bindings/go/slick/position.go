@@ -161,12 +161,19 @@ func (q *Queue) startIndex(start Start) uint64 {
 func (q *Queue) lastIndex() (uint64, bool) {
 	word := q.reserved.Load()
 	next := word >> reservedSizeBits
-	candidate := next - word&reservedSizeMask // wraps where it is nonsense, and is none then
-	if q.generation == Generation14 {
+	elements := word & reservedSizeMask
+	candidate := next - elements // wraps where it is nonsense, and is none then
+	told := q.generation == Generation14
+	if told {
 		candidate = q.lastPublished.Load() // A3: pairs with R3; the item's slot after its index
 		next = q.next()
 	}
-	if candidate >= q.lowest(next) && candidate < next && q.dataIndex(candidate).Load() == candidate { // A2: pairs with R2
+	if candidate < q.lowest(next) || candidate >= next {
+		return q.newest(next)
+	}
+	index, size := q.slot(candidate)
+	// A2: pairs with R2; the size after the index. A reservation may be of several items: a batch.
+	if index.Load() == candidate && (told || uint64(size.Load()) == elements) {
 		return candidate, true
 	}
 	return q.newest(next)

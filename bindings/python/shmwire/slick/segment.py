@@ -192,9 +192,11 @@ class Ring:
         published = self.load_last_published()  # first, so that the reservation covers it
         reserved = self.load_reserved()
         next_index = index_of(reserved)
-        candidate = published if self.generation == "1.4" else next_index - count_of(reserved)
+        told = self.generation == "1.4"
+        candidate = published if told else next_index - count_of(reserved)
         if max(0, next_index - self.size) <= candidate < next_index and self.data_index(candidate) == candidate:
-            return candidate
+            if told or self.slot_size(candidate) == count_of(reserved):  # a reservation may be of several items: a batch
+                return candidate
         return self.highest(next_index)
 
     def highest(self, next_index: int) -> int | None:
