@@ -30,11 +30,13 @@ class RunnerSteps:
         self._lock: int | None = None
         self._sleeper: Sleeper | None = None
         self._snapshots: dict[str, bytes] = {}
+        self._of = ""  # the segment of the present step: "" is the one under test
 
     def run(self, step: dict[str, Any], what: str) -> None:
         method = getattr(self, "_do_" + step["cmd"].replace("-", "_"), None)
         if method is None:
             raise HarnessError(f"{what}: the runner has no such step")
+        self._of = str(step.get("of", ""))
         method(step, what)
 
     def close(self) -> None:
@@ -47,13 +49,14 @@ class RunnerSteps:
 
     @property
     def _path(self) -> Path:
-        return self._session.segments.file_of(self._session.locator)
+        session = self._session
+        return session.segments.file_of(session.beside(self._of) if self._of else session.locator)
 
     def _finding(self, message: str, diff: list[str] | None = None) -> Finding:
         return Finding(message, on=self._session.last_actor, diff=diff)
 
     def _content(self, what: str) -> bytes:
-        content = self._session.content()
+        content = self._session.content(self._of)
         if not content:
             raise self._finding(f"{what}: there is no segment")
         return content

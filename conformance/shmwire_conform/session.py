@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from . import expect, runner_steps
-from .errors import DriverCrash, Finding, HarnessError
+from .errors import DriverCrash, Finding, HarnessError, NotApplicable
 from .process import DEADLINE_MS, DriverProcess, sanitizer_report
 from .protocol import Reply
 from .segments import Segments
@@ -16,7 +16,8 @@ from .transcript import Transcript
 
 _NEEDS_HANDLE = frozenset({"inspect", "write", "claim", "read", "seek", "call", "close"})
 _NEEDS_CLAIM = frozenset({"commit", "abandon"})
-_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c", "v"})
+_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c", "v", "name"})
+_LOCATOR = "$seg"  # in an expectation: the locator of the segment
 _STDERR_LINES = 200  # of one driver and case that are kept
 
 
@@ -55,6 +56,7 @@ class Session:
         self.locator = segments.posix()
         self.last_actor = next(iter(drivers))
         self.runner = runner_steps.RunnerSteps(self)
+        self._beside: dict[str, str] = {}  # segments of the case's own beside the one under test, such as cursors: name -> locator
         self.started: dict[str, dict[str, Any]] = {}  # role -> the step whose reply is still to come
         self.may_crash = False
         self.dead: set[str] = set()
@@ -74,12 +76,27 @@ class Session:
         self.locator = self.segments.copy_of(image)
         self.transcript.setup.append({"seg": self.locator, "case": case_id})
 
-    def content(self) -> bytes:
-        """The bytes of the segment as they are now; none if there is no segment."""
+    def content(self, of: str = "") -> bytes:
+        """The bytes of the segment, or of the one beside it with that name, as they are now; none if there is no segment."""
         try:
-            return self.segments.file_of(self.locator).read_bytes()
+            return self.segments.file_of(self.beside(of) if of else self.locator).read_bytes()
         except FileNotFoundError:
             return b""
+
+    def beside(self, name: str) -> str:
+        """The locator of another segment of this case; the same name gives the same one, to every driver."""
+        if name not in self._beside:
+            self._beside[name] = self.segments.posix()
+        return self._beside[name]
+
+    def called(self, name: str) -> str:
+        """The segment's POSIX name, said in another way: without its slash, or so many characters long."""
+        if self.locator.count("/") != 1:
+            raise NotApplicable("the segment has no POSIX name")
+        if name == "bare":
+            return self.locator[1:]
+        longer = self._beside[name] = self.locator + "x" * (int(name) - len(self.locator))
+        return longer
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -125,7 +142,7 @@ class Session:
     def check(self, step: dict[str, Any], reply: Reply, role: str, what: str, begun: float) -> None:
         """Judge the reply to a step that was sent, or is waited for, since `begun`."""
         waited = (time.monotonic() - begun) * 1000
-        expect.require(step.get("expect", {"ok": {}}), reply, role, what)
+        expect.require(_with_locator(step.get("expect", {"ok": {}}), self.locator), reply, role, what)
         allowed = int(step["within_ms"]) * self.drivers[role].config.time_scale if "within_ms" in step else waited
         if waited > allowed:
             raise Finding(f"{what}: the reply took {waited:.0f} ms, allowed are {allowed:.0f}", on=role)
@@ -164,7 +181,8 @@ class Session:
         command = step["cmd"]
         request = {key: value for key, value in step.items() if key not in _NOT_SENT}
         if command in ("create", "open"):
-            request |= {"profile": self.profile, "seg": self.locator}
+            seg = self.called(step["name"]) if "name" in step else self.locator
+            request |= {"profile": self.profile, "seg": seg}
         if command in _NEEDS_HANDLE:
             request["h"] = self._handles[role].find(step.get("h"), "handle")
         if command in _NEEDS_CLAIM:
@@ -176,6 +194,9 @@ class Session:
                 **step.get("args", {}),
                 **({"v": self._views[role].find(step["v"], "view")} if "v" in step else {}),
             }
+        for key in ("options", "args"):
+            if "cursor" in request.get(key, {}):
+                request[key] = {**request[key], "cursor": self.beside(request[key]["cursor"])}
         if "on_sleep" in step:
             request["on_sleep"] = {**step["on_sleep"], "seg": self.locator}
         request.setdefault("deadline_ms", DEADLINE_MS + int(step.get("timeout_ms", 0)))
@@ -203,4 +224,12 @@ class Session:
         self._collect_stderr()
         for process in self.drivers.values():
             process.sink = None
-        self.segments.remove(self.locator)
+        for locator in (self.locator, *self._beside.values()):
+            self.segments.remove(locator)
+
+
+def _with_locator(expected: Any, locator: str) -> Any:
+    """The expectation with the segment's locator where it says "$seg"."""
+    if isinstance(expected, dict):
+        return {key: _with_locator(value, locator) for key, value in expected.items()}
+    return locator if expected == _LOCATOR else expected

@@ -14,6 +14,18 @@ _WIDTHS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 
 
 @dataclass(frozen=True)
+class Bits:
+    """A part of an integer field: `width` bits from `shift` on."""
+
+    name: str
+    shift: int
+    width: int
+
+    def of(self, number: int) -> int:
+        return number >> self.shift & ((1 << self.width) - 1)
+
+
+@dataclass(frozen=True)
 class Field:
     """One field of a structure: bytes [offset, offset + size) of it."""
 
@@ -23,6 +35,7 @@ class Field:
     numeric: bool
     reserved: bool
     uninitialised: bool
+    packed: tuple[Bits, ...] = ()
 
     @property
     def must_be_zero(self) -> bool:
@@ -31,9 +44,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Struct:
+    """`separate`: not a part of the profile's segment, but one of its own."""
+
     name: str
     size: int
     fields: tuple[Field, ...]
+    separate: bool = False
 
     def field(self, name: str) -> Field:
         for field in self.fields:
@@ -47,10 +63,20 @@ class Struct:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Elements without fields; how long and how many they are stands in the named fields."""
+
+    name: str
+    element: str
+    count: str
+
+
+@dataclass(frozen=True)
 class Layout:
     profile: str
     constants: dict[str, int]
     structs: dict[str, Struct]
+    regions: dict[str, Region]
 
 
 @functools.cache
@@ -68,11 +94,13 @@ def load(profile: str) -> Layout:
                 numeric=one["type"] != "bytes",
                 reserved=bool(one.get("reserved")),
                 uninitialised=bool(one.get("uninitialised")),
+                packed=tuple(Bits(bits["name"], bits["shift"], bits["bits"]) for bits in one.get("packed", ())),
             )
             for one in item["field"]
         )
-        structs[item["name"]] = Struct(item["name"], item["size"], fields)
-    return Layout(raw["profile"], constants, structs)
+        structs[item["name"]] = Struct(item["name"], item["size"], fields, bool(item.get("separate")))
+    regions = {one["name"]: Region(one["name"], one["element"], one["count"]) for one in raw.get("region", ())}
+    return Layout(raw["profile"], constants, structs, regions)
 
 
 @dataclass(frozen=True)
@@ -128,7 +156,20 @@ class Image:
         return self.data[offset : offset + size]
 
     def number(self, name: str) -> int:
+        """An integer field, or a part of a packed one: "header.reserved", "header.reserved.index"."""
+        whole, _, part = name.rpartition(".")
+        bits = next((bits for bits in self.packed(whole) if bits.name == part), None)
+        if bits is not None:
+            return bits.of(self.number(whole))
         return int.from_bytes(self.raw(*self.locate(name)), "little")
+
+    def packed(self, name: str) -> tuple[Bits, ...]:
+        """The parts of a field, if it is one that has parts."""
+        block, _, field = name.rpartition(".")
+        try:
+            return self.block(block).struct.field(field).packed
+        except KeyError:
+            return ()
 
     def fields(self) -> dict[str, str]:
         """Every field inside the bytes: decimal for integers, hex for byte fields."""
