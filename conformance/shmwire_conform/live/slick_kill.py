@@ -213,7 +213,8 @@ def _grade_readers_killed(cast: Cast, shape: slick.Shape, rest: Rest, taken: int
     behind = [record for record in records if record.position >= taken]
     missing = _passed(label, before, Account(shape))
     slick_judge.grade_gaps(label, behind, taken, Account(shape))
-    slick_judge.grade_end(label, records, rest)
+    if taken < rest.reserved:
+        slick_judge.grade_end(label, records, rest)
     slick_judge.grade_rest(cast, rest)
     if shape.credit and (lost := sum(record.skipped for record in records)):
         raise Finding(f"{label} report {lost} indices lost with credit")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import mmap
 import os
 import struct
@@ -121,6 +122,8 @@ class Producer:
         if self.known == at:
             return True
         self.known = max(self.known, self.ring.u64[SETTLED])
+        if at > self.known + self.ring.size:
+            self.known = at - (self.ring.u64[RESERVED] & 0xFFFF)
         self.walk(at)
         self.ring.u64[SETTLED] = max(self.known, self.ring.u64[SETTLED])
         return self.known == at or end <= self.known + self.ring.size
@@ -341,10 +344,18 @@ class Reading:
                 words.close()
 
 
+PLUS = [bytes((101 * k + byte) & 255 for byte in range(256)) for k in range(256)]
+
+
+@functools.cache
+def pattern(base: int, rows: int) -> bytes:
+    row = bytes((base + 17 * j) & 255 for j in range(256))
+    return b"".join(row.translate(PLUS[k]) for k in range(rows))
+
+
 def payload(actor: int, sequence: int, length: int, seed: int) -> bytes:
-    base = 31 * (actor + sequence + seed)
-    body = bytes((base + 17 * j + 101 * (j >> 8)) & 255 for j in range(HEAD.size, length))
-    return HEAD.pack(PAYLOAD, actor, sequence, length, seed) + body
+    body = pattern(31 * (actor + sequence + seed) & 255, -(-length // 256))
+    return HEAD.pack(PAYLOAD, actor, sequence, length, seed) + body[HEAD.size : length]
 
 
 class Driver:
@@ -394,7 +405,9 @@ class Driver:
             raise Refused("UNSUPPORTED")
         ring = self.rings[ask["h"]]
         producer, end = Producer(ring, 0), ring.next()
-        producer.known = max(0, end - ring.size, ring.u64[SETTLED])
+        producer.known = ring.u64[SETTLED]
+        if producer.known < end - ring.size:
+            producer.known = max(0, Reader(ring, 0, None).oldest(end))
         producer.walk(end)
         while producer.known < end:
             producer.give_up(end)

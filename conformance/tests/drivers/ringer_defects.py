@@ -91,11 +91,6 @@ def reserves_over(ring: Any) -> None:
     ring.Producer.write = write
 
 
-def never_gives_up(ring: Any) -> None:
-    """A producer waits for the dead for ever."""
-    ring.Producer.give_up = lambda self, at: None
-
-
 def tells_though_alone(ring: Any) -> None:
     """settled is raised by a producer that never met another."""
     plain = ring.Producer.publish
