@@ -89,6 +89,26 @@ static inline void shmw_prefetch_to_write(const void *slot)
     __builtin_prefetch((const unsigned char *)slot + SHMW_CACHE_LINE, 1);
 }
 
+/* The lines of [at, at + len), or the first few of them, for a store that comes soon: they are asked for side by side, and to be
+ * owned at once instead of shared first. gcc says prefetchw only where a processor is named that has it; on the others of the
+ * x86-64 kind it does nothing. */
+#define SHMW_LINES_AHEAD 4
+static inline void shmw_prefetch_lines_to_write(const void *at, size_t len)
+{
+    const unsigned char *line = at;
+    for (unsigned n = 0; n < SHMW_LINES_AHEAD; n++) {
+#if defined(__x86_64__)
+        __asm__ volatile("prefetchw %0" : : "m"(*line));
+#else
+        __builtin_prefetch(line, 1);
+#endif
+        if (len <= SHMW_CACHE_LINE)
+            return;
+        line += SHMW_CACHE_LINE;
+        len -= SHMW_CACHE_LINE;
+    }
+}
+
 /* Payload bytes are seen here as 64-bit words, whatever the application stores in them. */
 typedef uint64_t __attribute__((may_alias)) shmw_word;
 
@@ -108,27 +128,45 @@ static inline void shmw_copy_from_shared(void *to, const void *from, size_t len)
         *out++ = shmw_field_load(in++);
 }
 
-/* The same from and to memory that is 4-byte aligned only: half a word first where needed, so that the rest goes by whole
- * words. */
+/* The same from and to memory of any alignment: single bytes, halves and quarters of a word up to where a word starts, so that the rest
+ * goes by whole words. What is known of the alignment (shmw_copy_from_shared_4) costs nothing. */
 typedef uint32_t __attribute__((may_alias)) shmw_half_word;
+typedef uint16_t __attribute__((may_alias)) shmw_quarter_word;
 
-static inline bool shmw_between_words(const void *at)
+/* Does a piece of `size` bytes (1, 2 or 4) come before the next start of a word, and is there as much? */
+static inline bool shmw_piece_first(const void *at, size_t size, size_t len)
 {
-    return ((uintptr_t)at & (sizeof(shmw_word) - 1)) != 0;
+    return ((uintptr_t)at & size) != 0 && len >= size;
 }
 
-static inline void shmw_copy_from_shared_4(void *to, const void *from, size_t len)
+static inline void shmw_copy_from_shared_any(void *to, const void *from, size_t len)
 {
     unsigned char *out = to;
     const unsigned char *in = from;
-    if (len >= sizeof(shmw_half_word) && shmw_between_words(in)) {
+    if (shmw_piece_first(in, 1, len)) {
+        *out++ = shmw_field_load(in++);
+        len--;
+    }
+    if (shmw_piece_first(in, 2, len)) {
+        const uint16_t quarter = shmw_field_load((const shmw_quarter_word *)(const void *)in);
+        memcpy(out, &quarter, sizeof(quarter));
+        in += sizeof(quarter);
+        out += sizeof(quarter);
+        len -= sizeof(quarter);
+    }
+    if (shmw_piece_first(in, 4, len)) {
         const uint32_t half = shmw_field_load((const shmw_half_word *)(const void *)in);
         memcpy(out, &half, sizeof(half));
         in += sizeof(half);
         out += sizeof(half);
         len -= sizeof(half);
     }
-    shmw_copy_from_shared(out, in, len); /* from a word's start, or fewer than 4 bytes */
+    shmw_copy_from_shared(out, in, len); /* from a word's start, or too few bytes for a word */
+}
+
+static inline void shmw_copy_from_shared_4(void *to, const void *from, size_t len)
+{
+    shmw_copy_from_shared_any(to, __builtin_assume_aligned(from, 4), len);
 }
 
 /* Copy len bytes into shared memory that a reader without a claim may be looking at. to is 8-byte aligned; from need not be.
@@ -148,11 +186,23 @@ static inline void shmw_copy_to_shared(void *to, const void *from, size_t len)
         shmw_field_store(out++, *in++);
 }
 
-static inline void shmw_copy_to_shared_4(void *to, const void *from, size_t len)
+static inline void shmw_copy_to_shared_any(void *to, const void *from, size_t len)
 {
     unsigned char *out = to;
     const unsigned char *in = from;
-    if (len >= sizeof(shmw_half_word) && shmw_between_words(out)) {
+    if (shmw_piece_first(out, 1, len)) {
+        shmw_field_store(out++, *in++);
+        len--;
+    }
+    if (shmw_piece_first(out, 2, len)) {
+        uint16_t quarter;
+        memcpy(&quarter, in, sizeof(quarter));
+        shmw_field_store((shmw_quarter_word *)(void *)out, quarter);
+        in += sizeof(quarter);
+        out += sizeof(quarter);
+        len -= sizeof(quarter);
+    }
+    if (shmw_piece_first(out, 4, len)) {
         uint32_t half;
         memcpy(&half, in, sizeof(half));
         shmw_field_store((shmw_half_word *)(void *)out, half);
@@ -160,7 +210,12 @@ static inline void shmw_copy_to_shared_4(void *to, const void *from, size_t len)
         out += sizeof(half);
         len -= sizeof(half);
     }
-    shmw_copy_to_shared(out, in, len); /* to a word's start, or fewer than 4 bytes */
+    shmw_copy_to_shared(out, in, len); /* to a word's start, or too few bytes for a word */
+}
+
+static inline void shmw_copy_to_shared_4(void *to, const void *from, size_t len)
+{
+    shmw_copy_to_shared_any(__builtin_assume_aligned(to, 4), from, len);
 }
 
 #endif

@@ -47,8 +47,7 @@ int shmw_error_from_errno(int cause)
 
 /* Names ------------------------------------------------------------------------------------------------------------ */
 
-/* The name without its leading slash when the locator is a POSIX shared-memory name, NULL when it is a path. */
-static const char *posix_name(const char *locator)
+const char *shmw_posix_name(const char *locator)
 {
     const char *name = locator[0] == '/' ? locator + 1 : locator;
     return strchr(name, '/') == NULL ? name : NULL;
@@ -58,7 +57,7 @@ int shmw_path(const char *locator, char *path, size_t size)
 {
     if (locator == NULL || path == NULL)
         return SHMW_INVALID_ARGUMENT;
-    const char *name = posix_name(locator);
+    const char *name = shmw_posix_name(locator);
     const size_t length = strlen(name != NULL ? name : locator);
     if (name != NULL && (length == 0 || length > LONGEST_NAME || strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
         return SHMW_INVALID_NAME;
@@ -87,7 +86,7 @@ static int open_locator(const char *locator, int flags, uint32_t mode, int *fd)
     const int rc = shmw_path(locator, path, sizeof(path));
     if (rc != SHMW_OK)
         return rc;
-    if (posix_name(locator) != NULL)
+    if (shmw_posix_name(locator) != NULL)
         flags |= O_NOFOLLOW;
     do
         *fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, (mode_t)mode);
@@ -132,6 +131,19 @@ int shmw_map_create(const char *locator, uint64_t size, uint64_t reserve, uint32
     return rc;
 }
 
+int shmw_map_anonymous(uint64_t size, struct shmw_map *map)
+{
+    *map = (struct shmw_map){.fd = -1, .writable = true};
+    if (size == 0 || size > INT64_MAX || size > SIZE_MAX)
+        return SHMW_INVALID_ARGUMENT;
+    void *base = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED)
+        return SHMW_SYSTEM;
+    map->base = base;
+    map->size = (size_t)size;
+    return SHMW_OK;
+}
+
 /* Size of the file once it has one, or as it is at the deadline. */
 static int await_size(int fd, uint64_t deadline, uint64_t *size)
 {
@@ -173,7 +185,8 @@ int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t 
 void shmw_map_close(struct shmw_map *map)
 {
     munmap(map->base, map->size);
-    close(map->fd);
+    if (map->fd >= 0)
+        close(map->fd);
 }
 
 /* Locking and memory ----------------------------------------------------------------------------------------------- */

@@ -12,9 +12,12 @@
 struct shmw_map {
     unsigned char *base; /* page-aligned */
     size_t size;         /* bytes */
-    int fd;
+    int fd;              /* -1: memory without a file */
     bool writable;
 };
+
+/* The name without its leading slash when the locator is a POSIX shared-memory name, NULL when it is a path. */
+const char *shmw_posix_name(const char *locator);
 
 /* The SHMW_ error for an errno value. */
 int shmw_error_from_errno(int cause);
@@ -22,6 +25,9 @@ int shmw_error_from_errno(int cause);
 /* Make the file (SHMW_EXISTS when the name is taken), give it size bytes, reserve the first `reserve` of them and map it
  * read-write. After a failure the name is free again and errno holds the cause. */
 int shmw_map_create(const char *locator, uint64_t size, uint64_t reserve, uint32_t mode, struct shmw_map *map);
+
+/* Memory without a file or a name, of zeros, that children forked later share. SHMW_INVALID_ARGUMENT, SHMW_SYSTEM. */
+int shmw_map_anonymous(uint64_t size, struct shmw_map *map);
 
 /* Open a regular file of at least `least` bytes and map all of it. An empty file is one whose creator has not come further: it is
  * waited for until the deadline. SHMW_NOT_FOUND, SHMW_TRUNCATED, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */

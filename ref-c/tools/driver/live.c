@@ -9,6 +9,8 @@
 #include <time.h>
 #include <zlib.h>
 
+#include "credit.h"
+
 #define PAYLOAD_MAGIC UINT32_C(0x57524853) /* "SHRW" */
 #define PAYLOAD_HEAD 24u                   /* bytes before the pattern */
 #define RECORD_BYTES 40
@@ -34,6 +36,8 @@ struct live {
     uint64_t stutter_us;
     uint64_t slow_us; /* a reader's pause after each message */
     uint64_t limit_ns;
+    struct credit credit;
+    struct shmw_map until; /* a reader ends when this says so and there is nothing left to read */
     FILE *history;
     struct live_message *messages; /* batch of them, each with its own buffer */
     unsigned char *buffers;
@@ -214,6 +218,10 @@ int live_arm(struct request *rq, const struct profile *profile, struct live **ou
         rc = profile->live_attach(rq, live->segment, rq->body, &live->port);
     if (rc == SHMW_OK)
         rc = open_history(rq, live);
+    if (rc == SHMW_OK && !live->writer)
+        rc = credit_open(rq, rq->body, false, &live->credit);
+    if (rc == SHMW_OK && !live->writer)
+        rc = until_open(rq, rq->body, &live->until);
     if (rc != SHMW_OK)
         return rc;
     /* A batch that the channel can never take at once would be FULL for ever. */
@@ -230,6 +238,8 @@ void live_end(struct live *live)
         live->profile->close(live->segment);
     if (live->history != NULL)
         fclose(live->history);
+    credit_close(&live->credit, false);
+    until_close(&live->until);
     free(live->sizes);
     free(live->messages);
     free(live->buffers);
@@ -287,6 +297,10 @@ static int run_writer(struct request *rq, struct live *live)
     }
     if (rc < 0)
         return request_fail(rq, rc, "after %llu messages", (unsigned long long)sent);
+    if (live->profile->live_sent != NULL) { /* and what it waited for is no channel that was full */
+        sent = live->profile->live_sent(rq, live->port);
+        full = 0;
+    }
     put_number(rq->ok, "sent", sent);
     put_number(rq->ok, "full", full);
     return SHMW_OK;
@@ -297,6 +311,7 @@ struct tally {
     uint64_t torn;
     uint64_t empty;
     uint64_t corrupt;
+    uint64_t lapped;
     uint64_t skipped;
     bool ended;
 };
@@ -312,12 +327,13 @@ static int take_messages(struct request *rq, struct live *live, size_t count, st
         }
         tally->received++;
         tally->skipped += message->skipped;
-        tally->ended = tally->ended || (live->profile->lossy && live->count > 0 && message->position >= live->count);
+        tally->ended = tally->ended || (live->profile->loses != NULL && live->count > 0 && message->position >= live->count);
         if (!payload_whole(message))
             tally->torn++;
         if (live->history != NULL && !write_record(live->history, message))
             return request_fail(rq, SHMW_SYSTEM, "history: %s", strerror(errno));
         pause_us(live->slow_us);
+        credit_give(&live->credit, message->next);
     }
     return SHMW_OK;
 }
@@ -329,6 +345,7 @@ static int read_until_end(struct request *rq, struct live *live, struct tally *t
     uint64_t spins = 0;
     for (uint64_t calls = 1; !tally->ended; calls++) {
         const uint64_t before = tally->received;
+        const bool over = until_over(&live->until); /* before the look that finds nothing */
         size_t count = 0;
         int rc = live->profile->live_receive(live->port, live->messages, live->batch, wait, &count);
         if (rc == SHMW_CLOSED)
@@ -337,7 +354,10 @@ static int read_until_end(struct request *rq, struct live *live, struct tally *t
             tally->corrupt++;
         } else if (rc == SHMW_EMPTY || rc == SHMW_TIMEOUT) {
             tally->empty++;
+            tally->ended = over;
             spin(&spins);
+        } else if (rc == SHMW_LAPPED) {
+            tally->lapped++;
         } else if (rc == SHMW_OK) {
             rc = take_messages(rq, live, count, tally);
             stutter(live, before, tally->received);
@@ -363,8 +383,10 @@ static int run_reader(struct request *rq, struct live *live)
     put_number(rq->ok, "empty", tally.empty);
     put_number(rq->ok, "corrupt", tally.corrupt);
     put_bool(rq->ok, "ended", tally.ended);
-    if (live->profile->lossy)
-        put_number(rq->ok, "skipped", tally.skipped);
+    if (live->profile->loses != NULL) {
+        put_number(rq->ok, "lapped", tally.lapped);
+        put_number(rq->ok, live->profile->loses, tally.skipped);
+    }
     return SHMW_OK;
 }
 

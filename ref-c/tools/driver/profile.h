@@ -26,8 +26,9 @@ struct live_message {
     unsigned char *data;
     size_t length;
     uint64_t position; /* of a received one */
+    uint64_t next;     /* behind a received one, where positions are not counted one by one */
     uint64_t skipped;  /* positions before a received one that were overwritten unread; 0 in profiles that lose nothing */
-    uint32_t type;
+    uint32_t type;     /* of a received one where payloads have none: the elements of the item */
     uint32_t sender_pid; /* of a received one */
 };
 
@@ -35,7 +36,7 @@ struct profile {
     const char *name;
     const char *const *classes;  /* NULL-ended */
     const char *const *features; /* NULL-ended */
-    bool lossy; /* a reader may be overtaken: live readers count what they missed, and end at position `count` of their plan */
+    const char *loses; /* a reader may be overtaken: the word for what live readers missed; NULL where nothing is lost */
 
     int (*create)(struct request *rq, const char *seg, const cJSON *options, void **segment);
     int (*open)(struct request *rq, const char *seg, bool read_only, uint64_t timeout_ns, const cJSON *options, void **segment);
@@ -60,9 +61,13 @@ struct profile {
     int (*live_receive)(void *port, struct live_message *messages, size_t max, uint64_t timeout_ns, size_t *count);
     size_t (*live_batch_limit)(void *port);   /* the most messages that one call can ever take */
     size_t (*live_payload_limit)(void *port); /* the most bytes of a message */
+
+    /* Of a writer that may stop early: messages that were sent, and what else its summary says. NULL elsewhere. */
+    uint64_t (*live_sent)(struct request *rq, void *port);
 };
 
 extern const struct profile driver_dmxp;
 extern const struct profile driver_ouroboros;
+extern const struct profile driver_slick;
 
 #endif

@@ -157,6 +157,35 @@ int need_text(struct request *rq, const cJSON *object, const char *key, const ch
     return SHMW_OK;
 }
 
+int want_word(struct request *rq, const cJSON *object, const char *key, const char *const *words, size_t count, unsigned *out)
+{
+    const char *word = NULL;
+    if (field(object, key) == NULL)
+        return SHMW_OK;
+    const int rc = need_text(rq, object, key, &word);
+    if (rc != SHMW_OK)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(word, words[i]) == 0) {
+            *out = (unsigned)i;
+            return SHMW_OK;
+        }
+    }
+    return request_fail(rq, DRIVER_BAD_REQUEST, "%s is none of the words it may be: %.60s", key, word);
+}
+
+int want_mode(struct request *rq, const cJSON *object, uint32_t *mode)
+{
+    const cJSON *value = field(object, "mode");
+    if (value == NULL)
+        return SHMW_OK;
+    const char *text = cJSON_IsString(value) ? value->valuestring : "";
+    if (text[0] == '\0' || strlen(text) > 10 || strspn(text, "01234567") != strlen(text))
+        return request_fail(rq, DRIVER_BAD_REQUEST, "mode is not an octal string");
+    *mode = (uint32_t)strtoul(text, NULL, 8);
+    return SHMW_OK;
+}
+
 int want_timeout(struct request *rq, uint64_t *timeout_ns)
 {
     uint64_t ms = 0;

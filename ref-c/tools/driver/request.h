@@ -50,6 +50,9 @@ int need_u64(struct request *rq, const cJSON *object, const char *key, uint64_t 
 int want_u64(struct request *rq, const cJSON *object, const char *key, uint64_t max, uint64_t *out);
 int want_bool(struct request *rq, const cJSON *object, const char *key, bool *out);
 int need_text(struct request *rq, const cJSON *object, const char *key, const char **out);
+/* One of `count` words, by its number. */
+int want_word(struct request *rq, const cJSON *object, const char *key, const char *const *words, size_t count, unsigned *out);
+int want_mode(struct request *rq, const cJSON *object, uint32_t *mode); /* permissions as an octal string in `mode` */
 int need_bytes(struct request *rq, const cJSON *object, const char *key, struct bytes *out);
 int want_timeout(struct request *rq, uint64_t *timeout_ns); /* timeout_ms of the body; 0 when absent */
 const cJSON *field(const cJSON *object, const char *key);

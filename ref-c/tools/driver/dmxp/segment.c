@@ -36,15 +36,9 @@ static int dmxp_create(struct request *rq, const char *seg, const cJSON *options
     if (rc != SHMW_OK)
         return rc;
     create.payload_layout = (uint32_t)layout;
-    const cJSON *mode = field(options, "mode");
-    if (mode != NULL) {
-        char *end = NULL;
-        if (!cJSON_IsString(mode) || mode->valuestring[0] == '\0')
-            return request_fail(rq, DRIVER_BAD_REQUEST, "mode is not an octal string");
-        create.mode = (uint32_t)strtoul(mode->valuestring, &end, 8);
-        if (*end != '\0')
-            return request_fail(rq, DRIVER_BAD_REQUEST, "mode is not an octal string");
-    }
+    rc = want_mode(rq, options, &create.mode);
+    if (rc != SHMW_OK)
+        return rc;
     shmw_dmxp_segment *inner = NULL;
     rc = shmw_dmxp_create(seg, &create, &inner);
     return rc == SHMW_OK ? wrap(inner, segment) : rc;
@@ -54,19 +48,10 @@ static int take_payload_choice(struct request *rq, const cJSON *options, enum sh
 {
     static const char *const words[] = {
         [SHMW_DMXP_CHOOSE_CRATE] = "crate", [SHMW_DMXP_CHOOSE_DOCUMENT] = "document", [SHMW_DMXP_CHOOSE_AUTO] = "auto"};
-    const char *word = NULL;
-    if (field(options, "payload") == NULL)
-        return SHMW_OK;
-    const int rc = need_text(rq, options, "payload", &word);
-    if (rc != SHMW_OK)
-        return rc;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(word, words[i]) == 0) {
-            *choice = (enum shmw_dmxp_payload_choice)i;
-            return SHMW_OK;
-        }
-    }
-    return request_fail(rq, DRIVER_BAD_REQUEST, "payload is not crate, document or auto");
+    unsigned word = *choice;
+    const int rc = want_word(rq, options, "payload", words, sizeof(words) / sizeof(words[0]), &word);
+    *choice = (enum shmw_dmxp_payload_choice)word;
+    return rc;
 }
 
 int dmxp_open(struct request *rq, const char *seg, bool read_only, uint64_t timeout_ns, const cJSON *options, void **segment)

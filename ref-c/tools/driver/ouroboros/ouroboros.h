@@ -5,6 +5,7 @@
 #define SHMW_DRIVER_OUROBOROS_H
 
 #include "../profile.h"
+#include "../reading.h"
 #include "map.h"
 #include "shmwire/ouroboros.h"
 
@@ -14,8 +15,7 @@ struct ouroboros {
     shmw_ouroboros_reader *reader;
     char *seg;                          /* the locator that it was opened by */
     struct shmw_map map;                /* the same segment once more, read-only, for inspect; fd -1 without one */
-    int pending;                        /* error that a read met after its first item; the next read answers it */
-    uint64_t pending_needed;            /* with SHMW_TOO_SMALL */
+    struct pending pending;
     struct shmw_ouroboros_entry *views; /* handed out so far; handle v is views[v - 1] */
     size_t view_count;
     struct ouroboros_port *port; /* of a live actor; NULL otherwise */

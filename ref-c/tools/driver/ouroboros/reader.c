@@ -6,20 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_ITEMS 1024 /* of one reply, so that it stays below the protocol's 4 MiB */
-
-enum read_mode { READ_TRY, READ_BLOCK, READ_BATCH, READ_VIEW, READ_PEEK };
-
-struct reading {
-    struct ouroboros *log;
-    enum read_mode mode;
-    uint64_t max;
-    uint64_t timeout_ns;
-    uint64_t buffer_size;
-    unsigned char *buffer;
-    cJSON *items;
-};
-
 static cJSON *put_entry(struct request *rq, cJSON *items, const struct shmw_ouroboros_entry *entry, const void *data)
 {
     cJSON *item = push_object(items);
@@ -31,57 +17,14 @@ static cJSON *put_entry(struct request *rq, cJSON *items, const struct shmw_ouro
     return item;
 }
 
-/* Asking ----------------------------------------------------------------------------------------------------------- */
-
-static int take_mode(struct request *rq, enum read_mode *mode)
-{
-    static const char *const words[] = {
-        [READ_TRY] = "try", [READ_BLOCK] = "block", [READ_BATCH] = "batch", [READ_VIEW] = "view", [READ_PEEK] = "peek"};
-    const char *word = NULL;
-    const int rc = need_text(rq, rq->body, "mode", &word);
-    if (rc != SHMW_OK)
-        return rc;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(word, words[i]) == 0) {
-            *mode = (enum read_mode)i;
-            return i == READ_PEEK ? request_fail(rq, SHMW_UNSUPPORTED, "peek: readers take nothing away, reading is looking")
-                                  : SHMW_OK;
-        }
-    }
-    return request_fail(rq, DRIVER_BAD_REQUEST, "mode is not try, block, batch or view");
-}
-
-static int take_reading(struct request *rq, struct ouroboros *log, struct reading *reading)
-{
-    reading->log = log;
-    reading->max = 1;
-    reading->buffer_size = ouroboros_largest(log);
-    int rc = ouroboros_need_reader(rq, log);
-    if (rc == SHMW_OK)
-        rc = take_mode(rq, &reading->mode);
-    if (rc == SHMW_OK)
-        rc = want_u64(rq, rq->body, "max", UINT64_MAX, &reading->max);
-    if (rc == SHMW_OK)
-        rc = want_timeout(rq, &reading->timeout_ns);
-    if (rc == SHMW_OK)
-        rc = want_u64(rq, rq->body, "buffer", DRIVER_LONGEST_DATA, &reading->buffer_size);
-    if (rc != SHMW_OK)
-        return rc;
-    if (reading->max == 0)
-        return request_fail(rq, DRIVER_BAD_REQUEST, "max is 0");
-    reading->max = reading->max < MOST_ITEMS ? reading->max : MOST_ITEMS;
-    reading->buffer = request_alloc(rq, (size_t)reading->buffer_size + 1);
-    return SHMW_OK;
-}
-
 /* Reading ---------------------------------------------------------------------------------------------------------- */
 
-static int read_batch(struct request *rq, struct reading *reading)
+static int read_batch(struct request *rq, const struct ouroboros *log, struct reading *reading)
 {
     struct shmw_ouroboros_entry *entries = request_alloc(rq, (size_t)reading->max * sizeof(*entries));
     size_t count = 0;
-    const int rc = shmw_ouroboros_next_batch(reading->log->reader, reading->buffer, (size_t)reading->buffer_size, entries,
-                                             (size_t)reading->max, &count);
+    const int rc =
+        shmw_ouroboros_next_batch(log->reader, reading->buffer, reading->size, entries, (size_t)reading->max, &count);
     if (rc == SHMW_TOO_SMALL)
         rq->needed = entries[0].length;
     for (size_t i = 0; rc == SHMW_OK && i < count; i++)
@@ -89,9 +32,8 @@ static int read_batch(struct request *rq, struct reading *reading)
     return rc;
 }
 
-static int read_view(struct request *rq, struct reading *reading)
+static int read_view(struct request *rq, struct ouroboros *log, struct reading *reading)
 {
-    struct ouroboros *log = reading->log;
     struct shmw_ouroboros_entry entry = {0};
     const int rc = shmw_ouroboros_next_view(log->reader, &entry);
     if (rc != SHMW_OK)
@@ -107,13 +49,12 @@ static int read_view(struct request *rq, struct reading *reading)
     return SHMW_OK;
 }
 
-static int read_one(struct request *rq, struct reading *reading, bool first)
+static int read_one(struct request *rq, const struct ouroboros *log, struct reading *reading, bool first)
 {
     struct shmw_ouroboros_entry entry = {0};
-    const size_t size = (size_t)reading->buffer_size;
     const int rc = reading->mode == READ_BLOCK && first
-                       ? shmw_ouroboros_wait_next(reading->log->reader, reading->buffer, size, reading->timeout_ns, 0, &entry)
-                       : shmw_ouroboros_next(reading->log->reader, reading->buffer, size, &entry);
+                       ? shmw_ouroboros_wait_next(log->reader, reading->buffer, reading->size, reading->timeout_ns, 0, &entry)
+                       : shmw_ouroboros_next(log->reader, reading->buffer, reading->size, &entry);
     if (rc == SHMW_OK)
         put_entry(rq, reading->items, &entry, reading->buffer + entry.offset);
     if (rc == SHMW_TOO_SMALL)
@@ -121,41 +62,24 @@ static int read_one(struct request *rq, struct reading *reading, bool first)
     return rc;
 }
 
-static int read_all(struct request *rq, struct reading *reading)
+static int read_some(struct request *rq, void *context, struct reading *reading, bool first)
 {
+    struct ouroboros *log = context;
     if (reading->mode == READ_BATCH)
-        return read_batch(rq, reading);
+        return read_batch(rq, log, reading);
     if (reading->mode == READ_VIEW)
-        return read_view(rq, reading);
-    int rc = read_one(rq, reading, true);
-    for (uint64_t n = 1; rc == SHMW_OK && n < reading->max; n++)
-        rc = read_one(rq, reading, false);
-    return rc;
+        return read_view(rq, log, reading);
+    return read_one(rq, log, reading, first);
 }
 
 int ouroboros_read(struct request *rq, void *segment)
 {
     struct ouroboros *log = segment;
-    struct reading reading = {0};
-    int rc = take_reading(rq, log, &reading);
-    if (rc != SHMW_OK)
-        return rc;
-    rc = log->pending;
-    log->pending = SHMW_OK;
-    rq->needed = log->pending_needed;
-    if (rc != SHMW_OK)
-        return rc;
-    reading.items = put_array(rq->ok, "items");
-    rc = read_all(rq, &reading);
-    const bool some = cJSON_GetArraySize(reading.items) > 0;
-    if (rc < 0 && !some)
-        return rc;
-    if (rc < 0) {
-        log->pending = rc;
-        log->pending_needed = rq->needed;
-    }
-    put_text(rq->ok, "st", answer_word(some ? SHMW_OK : rc));
-    return SHMW_OK;
+    struct reading reading;
+    int rc = ouroboros_need_reader(rq, log);
+    if (rc == SHMW_OK)
+        rc = reading_take(rq, ouroboros_largest(log), &reading);
+    return rc == SHMW_OK ? reading_run(rq, &reading, &log->pending, read_some, log) : rc;
 }
 
 int ouroboros_seek(struct request *rq, void *segment)
@@ -169,7 +93,7 @@ int ouroboros_seek(struct request *rq, void *segment)
         rc = ouroboros_take_start(rq, rq->body, "to", &start);
     if (rc != SHMW_OK)
         return rc;
-    log->pending = SHMW_OK;
+    log->pending = (struct pending){0};
     return shmw_ouroboros_seek(log->reader, start);
 }
 

@@ -97,19 +97,10 @@ int ouroboros_take_start(struct request *rq, const cJSON *object, const char *ke
 {
     static const char *const words[] = {
         [SHMW_OUROBOROS_AUTO] = "auto", [SHMW_OUROBOROS_LATEST] = "latest", [SHMW_OUROBOROS_OLDEST] = "oldest"};
-    const char *word = NULL;
-    if (field(object, key) == NULL)
-        return SHMW_OK;
-    const int rc = need_text(rq, object, key, &word);
-    if (rc != SHMW_OK)
-        return rc;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strcmp(word, words[i]) == 0) {
-            *start = (enum shmw_ouroboros_start)i;
-            return SHMW_OK;
-        }
-    }
-    return request_fail(rq, DRIVER_BAD_REQUEST, "%s is not auto, latest or oldest", key);
+    unsigned word = *start;
+    const int rc = want_word(rq, object, key, words, sizeof(words) / sizeof(words[0]), &word);
+    *start = (enum shmw_ouroboros_start)word;
+    return rc;
 }
 
 static int open_writer(struct request *rq, const char *seg, const cJSON *options, void **segment)
@@ -284,7 +275,7 @@ const struct profile driver_ouroboros = {
     .name = "ouroboros",
     .classes = classes,
     .features = features,
-    .lossy = true,
+    .loses = "skipped",
     .create = ouroboros_create,
     .open = ouroboros_open,
     .close = ouroboros_close,
