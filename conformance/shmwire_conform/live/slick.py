@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Live runs of profile slick: several producers, readers with cursors of their own or one that they share, with or without credit.
+"""Live runs of profile slick: several producers, readers with cursors of their own or with one that they share, with or
+without credit.
 
-Beside the segment lie files of the run's own, named after it: `until` ends readers, `credit` holds producers back, `cursor` is shared
-by consumers. With a shared cursor and credit, the cursor is the credit: a consumer takes an item only once it has its copy.
+Beside the segment lie files of the run's own, named after it: `until` ends readers, `credit` holds producers back, `cursor` is
+shared by consumers. With a shared cursor and credit, the cursor is the credit: who takes an item has its copy.
 What must hold of the readers' records is in slick_judge.
 """
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""What must hold of the records of a live slick run: nothing torn, every index the item that its writer sent, in the order of each
-writer, and every index between two items accounted for: reported as lost, or padding at an end of the ring that was passed.
+"""What must hold of the records of a live slick run: nothing torn, every index the item that its writer sent, in the order of
+each writer, and every index between two items accounted for: reported as lost, or padding at an end of the ring that was passed.
 
 Of a lone producer the layout is known: where each item lies, and how much padding each end of the ring has. Of several only the
 bounds are: the gap less what is reported as lost is at least 0 and at most the largest item less one for each end passed.
-A mark is followed without loss; but a reader that was overtaken may count the padding that it did not see as lost, so that padding
-belongs to either side, whole.
+A mark is followed without loss; but a reader that was overtaken may count the padding that it did not see as lost, so that
+padding belongs to either side, whole.
 """
 
 from __future__ import annotations
 
 import bisect
 import itertools
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # What the fields of a record hold here: message_type the elements, position the index, skipped what was lost before.
 _SUMS = 64  # ends of the ring in one gap, up to which every sum of their padding is looked at
+_LOOK = 4096  # slots, up to which the oracle looks at a segment as a whole
 
 
 @dataclass(frozen=True)
@@ -274,9 +276,19 @@ def _driver(label: str) -> str:
 
 
 def grade_rest(cast: Cast, rest: Rest) -> None:
-    """The bytes at rest."""
-    if found := judge.findings("slick", rest.content):
-        raise Finding(f"invariants broken at rest: {'; '.join(found[:3])}", diff=found)
+    """The bytes at rest: all of them, or of a long ring the indices in its slots (invariant I2)."""
+    oracle = judge.oracle("slick")
+    slots = rest.content[oracle.C["SLOT_TABLE_OFFSET"] :][: judge.number("slick", rest.content, "header.size") * oracle.SLOT.size]
+    if len(slots) <= _LOOK * oracle.SLOT.size:
+        if found := judge.findings("slick", rest.content):
+            raise Finding(f"invariants broken at rest: {'; '.join(found[:3])}", diff=found)
+    elif above := [one for one, _, _ in struct.iter_unpack("<QII", slots) if rest.reserved < one != oracle.NONE]:
+        raise Finding(f"a slot holds {above[0]}, and {rest.reserved} is not reserved yet")
+    grade_words(cast, rest)
+
+
+def grade_words(cast: Cast, rest: Rest) -> None:
+    """What producers tell each other, and the shared cursor."""
     settled = judge.number("slick", rest.content, "header.settled")
     if len(cast.writers) == 1 and settled:
         raise Finding(f"settled is {settled}: a producer that met no other leaves it as it is", on=cast.writers[0].label)

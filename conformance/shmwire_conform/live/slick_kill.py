@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Kill runs of profile slick: SIGKILL at seeded moments, and the others go on.
 
-Plan "kill-writers": two producers die at random and a third one between its claim and its publication. A late producer then writes
-several laps: whoever comes round to a dead reservation first waits its stall time and marks it, and readers come past. What the
-readers did not get, and nobody reports as lost, is no more than what died.
-Plan "kill-readers": two consumers of a shared cursor die. Nothing is given twice; what is missing was taken before the last death.
+Plan "kill-writers": two producers die at random and a third one between its claim and its publication. A late producer then
+writes several laps: whoever comes round to a dead reservation first waits its stall time and marks it, and readers come past.
+What the readers did not get, and nobody reports as lost, is no more than what died.
+Plan "kill-readers": two consumers of a shared cursor die. Nothing is given twice; what is missing was taken before the last
+death.
 """
 
 from __future__ import annotations

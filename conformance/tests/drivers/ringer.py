@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Live actors of profile slick in plain Python and, with --broken NAME, one defect planted in them.
 
-Good enough to try the live oracle on. Producers take turns under a file lock, so that reserving needs no compare-and-swap, and words
-are memoryviews of native words, which one load or store reads or writes; `fence` keeps two of them in order. It claims nothing but
-what live cases need.
+Good enough to try the live oracle on. Producers take turns under a file lock, so that reserving needs no compare-and-swap, and
+words are memoryviews of native words, which one load or store reads or writes; `fence` keeps two of them in order. It claims
+nothing but what live cases need.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Defects for ringer.py: what only shows when processes meet. Each is as small as it can be; where the moment is short, it is made
-longer by giving up the processor, so that no test needs luck."""
+"""Defects for ringer.py: what only shows when processes meet. Each is as small as it can be; where the moment is short, it is
+made longer by giving up the processor, so that no test needs luck."""
 
 from __future__ import annotations
 
@@ -62,16 +62,17 @@ def takes_unproved(ring: Any) -> None:
     plain = ring.Reader.take
 
     def look(self: Any) -> Any:
-        while self.find():
-            begin, self.lost = self.shared.u64[0], 0
+        while True:
+            begin = self.cursor
+            if not self.find():
+                return None
             elements, data = self.copy()
             time.sleep(0.0001)
-            if plain(self, begin, self.cursor + elements):
-                self.cursor -= elements
+            if self.shared is None or plain(self, begin, self.cursor + elements):
+                self.cursor -= elements if self.shared is not None else 0
                 if self.whole():
                     return elements, data
-            self.cursor = self.shared.u64[0]
-        return None
+            self.cursor, self.lost = self.shared.u64[0], 0
 
     ring.Reader.look = look
     ring.Reader.take = lambda self, _begin, _end: True
@@ -84,8 +85,8 @@ def reserves_over(ring: Any) -> None:
     def write(self: Any, data: bytes) -> None:
         index = self.reserve(len(data) // self.ring.width)
         ring.fcntl.flock(self.ring.fd, ring.fcntl.LOCK_UN)
+        time.sleep(0.0001 * (index % 7))
         self.put(index, data)
-        time.sleep(0.0001)
         self.publish(index, len(data) // self.ring.width)
 
     ring.Producer.write = write
