@@ -59,23 +59,20 @@ def stores_the_cursor(ring: Any) -> None:
 
 def takes_unproved(ring: Any) -> None:
     """The item is taken before the copy is proved whole, and then nobody gets it."""
-    plain = ring.Reader.take
+    whole, take = ring.Reader.look, ring.Reader.take
 
     def look(self: Any) -> Any:
-        while True:
-            begin = self.cursor
-            if not self.find():
-                return None
-            elements, data = self.copy()
-            time.sleep(0.0001)
-            if self.shared is None or plain(self, begin, self.cursor + elements):
-                self.cursor -= elements if self.shared is not None else 0
-                if self.whole():
-                    return elements, data
-            self.cursor, self.lost = self.shared.u64[0], 0
+        begin = self.cursor
+        if self.shared is None or not self.find():
+            return None if self.shared is not None else whole(self)
+        elements, data = self.copy()
+        time.sleep(0.0001)
+        taken = take(self, begin, self.cursor + elements)
+        self.cursor -= elements
+        return (elements, data) if taken and self.whole() else None
 
     ring.Reader.look = look
-    ring.Reader.take = lambda self, _begin, _end: True
+    ring.Reader.take = lambda self, begin, end: self.shared is not None or take(self, begin, end)
 
 
 def reserves_over(ring: Any) -> None:
@@ -85,7 +82,7 @@ def reserves_over(ring: Any) -> None:
     def write(self: Any, data: bytes) -> None:
         index = self.reserve(len(data) // self.ring.width)
         ring.fcntl.flock(self.ring.fd, ring.fcntl.LOCK_UN)
-        time.sleep(0.0001 * (index % 7))
+        time.sleep(0.001 * (index % 7))
         self.put(index, data)
         self.publish(index, len(data) // self.ring.width)
 
