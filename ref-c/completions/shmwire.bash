@@ -10,32 +10,34 @@ _shmwire() {
     fi
     case $verb:$previous in
         ls:--dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
-        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         inspect:--stall-ms) return ;;
-        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         validate:--stall-ms) return ;;
-        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         dump:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
         dump:--from) COMPREPLY=($(compgen -W 'oldest latest auto' -- "$current")); return ;;
         dump:--channel|dump:-c) return ;;
         dump:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
         tail:--lines|tail:-n) return ;;
-        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         tail:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
         tail:--channel|tail:-c) return ;;
         tail:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
-        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         gen:--channels) return ;;
         gen:--capacity) return ;;
         gen:--chunks) return ;;
         gen:--chunk-target) return ;;
+        gen:--elements) return ;;
+        gen:--generation) COMPREPLY=($(compgen -W '1.2 1.3 1.4' -- "$current")); return ;;
         gen:--count) return ;;
         gen:--size) return ;;
         gen:--payload-layout) COMPREPLY=($(compgen -W 'crate document' -- "$current")); return ;;
         gen:--seed) return ;;
-        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
-        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
-        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros' -- "$current")); return ;;
+        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
         bench:--ms) return ;;
     esac
     case $verb in
@@ -44,7 +46,7 @@ _shmwire() {
         validate) options=' --profile -p --stall-ms --json --help -h' ;;
         dump) options=' --profile -p --format --json --from --channel -c --payload-layout --all -a --help -h' ;;
         tail) options=' --follow -f --lines -n --profile -p --format --json --channel -c --payload-layout --all -a --help -h' ;;
-        gen) options=' --profile -p --channels --capacity --chunks --chunk-target --count --size --payload-layout --seed --json --help -h' ;;
+        gen) options=' --profile -p --channels --capacity --chunks --chunk-target --elements --generation --count --size --payload-layout --seed --json --help -h' ;;
         diff) options=' --profile -p --json --help -h' ;;
         snapshot) options=' --json --help -h' ;;
         recover) options=' --profile -p --all-dead --dry-run -n --json --help -h' ;;

@@ -27,9 +27,11 @@ enum option_id {
     OPT_COUNT,
     OPT_DIR,
     OPT_DRY_RUN,
+    OPT_ELEMENTS,
     OPT_FOLLOW,
     OPT_FORMAT,
     OPT_FROM,
+    OPT_GENERATION,
     OPT_HELP,
     OPT_JSON,
     OPT_LAST,
@@ -49,7 +51,7 @@ struct option_row {
     const char *argument; /* name of the value; NULL = a switch */
     const char *choices;  /* "a|b|c"; NULL = anything */
     const char *help;     /* one line, no full stop */
-    const char *profile;  /* the only one that has it, which `help` names too; NULL = any */
+    const char *profile;  /* "a|b": those that have it, which `help` names too; NULL = any */
 };
 
 #define MOST_OPERANDS 2

@@ -39,8 +39,8 @@ void findings_print(const struct findings *findings)
         if (finding->channel != NO_CHANNEL)
             printf("%s %u", findings->part, (unsigned)finding->channel);
         if (finding->position != NO_POSITION)
-            printf(" position %llu", (unsigned long long)finding->position);
-        printf("%s%s", finding->channel != NO_CHANNEL ? ": " : "", finding->text);
+            printf("%sposition %llu", finding->channel != NO_CHANNEL ? " " : "", (unsigned long long)finding->position);
+        printf("%s%s", finding->channel != NO_CHANNEL || finding->position != NO_POSITION ? ": " : "", finding->text);
         if (finding->rule[0] != '\0')
             printf(" [%s]", finding->rule);
         putchar('\n');

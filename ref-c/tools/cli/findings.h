@@ -26,7 +26,7 @@ struct finding {
 #define MOST_FINDINGS 256 /* a segment of random bytes has more; the rest is counted */
 
 struct findings {
-    const char *part; /* what `channel` counts in this profile: "channel" or "chunk" */
+    const char *part; /* what `channel` counts in this profile: "channel", "chunk" or "slot" */
     struct finding list[MOST_FINDINGS];
     size_t count;
     uint64_t omitted;

@@ -13,16 +13,19 @@
 const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_ALL] = {"all", 'a', NULL, NULL, "print tombstones too (dmxp)", "dmxp"},
     [OPT_ALL_DEAD] = {"all-dead", 0, NULL, NULL, "your word that no other process uses the segment", NULL},
-    [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL, "slots of each channel, a power of two (dmxp, default 1024)", "dmxp"},
+    [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL,
+                      "slots of each channel, or elements of the ring, a power of two (dmxp and slick, default 1024)",
+                      "dmxp|slick"},
     [OPT_CHANNEL] = {"channel", 'c', "N", NULL, "this channel only (dmxp)", "dmxp"},
     [OPT_CHANNELS] = {"channels", 0, "N", NULL, "channels to make, numbered from 0 (dmxp, default 1)", "dmxp"},
     [OPT_CHUNKS] = {"chunks", 0, "N", NULL, "chunks that the ring is cut into (ouroboros, default 4)", "ouroboros"},
     [OPT_CHUNK_TARGET] = {"chunk-target", 0, "B", NULL, "bytes after which the next chunk begins (ouroboros, default 262144)",
                           "ouroboros"},
-    [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel, or entries to write (default 0)", NULL},
+    [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel, or entries or items to write (default 0)", NULL},
     [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm", NULL},
     [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything",
                      NULL},
+    [OPT_ELEMENTS] = {"elements", 0, "N", NULL, "elements of each item (slick, default 1)", "slick"},
     [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted", NULL},
     [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw",
                     "text (default on a terminal), jsonl (default elsewhere), or the payloads alone", NULL},
@@ -30,19 +33,21 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
                   "the first chunk to print: the oldest, the latest, or the very first if it is still there, else the latest "
                   "(ouroboros, default auto)",
                   "ouroboros"},
+    [OPT_GENERATION] = {"generation", 0, "GENERATION", "1.2|1.3|1.4",
+                        "releases of the source system that are to understand the ring (slick, default 1.4)", "slick"},
     [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help", NULL},
     [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it", NULL},
-    [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel or log (default 10)", NULL},
+    [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel, log or ring (default 10)", NULL},
     [OPT_MILLISECONDS] = {"ms", 0, "N", NULL, "length of each measurement in milliseconds (default 300)", NULL},
     [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document",
                         "payload layout of the new segment (dmxp, default crate)", "dmxp"},
     [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
                             "where payloads are if header.payload_layout is 0 (dmxp, default auto; libraries: crate)",
                             "dmxp"},
-    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros",
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros|slick",
                      "take the segment for one of this profile instead of looking at its magic", NULL},
     [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)", NULL},
-    [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message (default 64)", NULL},
+    [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message; of slick, of each element (default 64)", NULL},
     [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL,
                       "also watch for N milliseconds and report channels whose head does not move (dmxp)",
                       "dmxp"},
@@ -54,9 +59,9 @@ const struct verb_row verb_table[] = {
      "channels, messages waiting, owner, mode, time since the last change of the file's status, and the processes that map "
      "it; a ? there says that the maps of some processes could not be read.",
      LIST(OPT_DIR, OPT_JSON), verb_ls},
-    {"inspect", "SEG", 1, 1, "decode the header and the channels or chunks and say how they are",
-     "Prints what is there, by the field names of the layout, also when it is broken. Exit 1 if the header, a channel or a chunk "
-     "has a problem.",
+    {"inspect", "SEG", 1, 1, "decode the header and the channels, chunks or slots and say how they are",
+     "Prints what is there, by the field names of the layout, also when it is broken, and of a ring (slick) the generation. Exit 1 "
+     "if the header, a channel, a chunk or a slot has a problem.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
     {"validate", "SEG", 1, 1, "check every rule that bytes can show to be broken",
      "Prints every finding with the id of its rule. Errors count for the exit code, notes do not.",
@@ -66,18 +71,20 @@ const struct verb_row verb_table[] = {
      "each channel had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt "
      "message gives a diagnostic and exit 1, and the others are still printed.\n"
      "Of a log (ouroboros) it prints the entries that can be read, from the chunk that --from names to the last one that was "
-     "there at the start. Entries overwritten meanwhile are counted on standard error.",
+     "there at the start. Entries overwritten meanwhile are counted on standard error.\n"
+     "Of a ring (slick) it prints the items that can be read, from the oldest that is whole to the last one that was reserved at the "
+     "start. Reservations that nobody published are passed over and counted on standard error.",
      LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_FROM, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
     {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
      "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is "
-     "counted on standard error, and so is what the writer of a log (ouroboros) overwrites. With -f it ends at SIGINT or "
-     "SIGTERM.",
+     "counted on standard error, and so is what the writers of a log (ouroboros) or a ring (slick) overwrite. With -f it ends at "
+     "SIGINT or SIGTERM.",
      LIST(OPT_FOLLOW, OPT_LAST, OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_tail},
     {"gen", "SEG", 1, 1, "make a segment with known messages",
-     "Writes. Makes a new segment, as large as its channels or chunks need; the same options give the same bytes. Refuses a name "
+     "Writes. Makes a new segment, as large as its channels, chunks or elements need; the same options give the same bytes. Refuses a name "
      "that is taken. Without --profile the segment is one of profile dmxp.",
-     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_CHUNKS, OPT_CHUNK_TARGET, OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED,
-          OPT_JSON),
+     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_CHUNKS, OPT_CHUNK_TARGET, OPT_ELEMENTS, OPT_GENERATION, OPT_COUNT, OPT_SIZE,
+          OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON),
      verb_gen},
     {"diff", "A B", 2, 2, "compare two segments field by field",
      "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.", LIST(OPT_PROFILE, OPT_JSON),
@@ -88,7 +95,8 @@ const struct verb_row verb_table[] = {
      LIST(OPT_JSON), verb_snapshot},
     {"recover", "SEG", 1, 1, "repair what dead processes left behind",
      "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless "
-     "--all-dead is given. A log (ouroboros) has nothing to recover: exit 3.",
+     "--all-dead is given. Of a ring (slick) it marks what dead producers reserved and never published, so that readers pass it. A "
+     "log (ouroboros) has nothing to recover: exit 3.",
      LIST(OPT_PROFILE, OPT_ALL_DEAD, OPT_DRY_RUN, OPT_JSON), verb_recover},
     {"bench", "", 0, 0, "measure quickly on this machine",
      "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev "
@@ -205,7 +213,7 @@ int check_options(const struct args *args, const char *profile)
 {
     for (size_t id = 0; id < OPT_COUNT_OF_OPTIONS; id++) {
         const struct option_row *row = &option_table[id];
-        if (given(args, (enum option_id)id) && row->profile != NULL && strcmp(row->profile, profile) != 0)
+        if (given(args, (enum option_id)id) && row->profile != NULL && !is_choice(row->profile, profile))
             return usage_error("%s: --%s is for profile %s, not %s", args->verb->name, row->name, row->profile, profile);
     }
     return EXIT_OK;

@@ -62,6 +62,29 @@ int library_error(const char *what, int code)
     return code == SHMW_UNSUPPORTED ? EXIT_UNSUPPORTED : EXIT_USAGE;
 }
 
+int open_error(const char *path, int code)
+{
+    switch (code) {
+    case SHMW_BAD_MAGIC:
+    case SHMW_BAD_VERSION:
+    case SHMW_NOT_READY:
+    case SHMW_TRUNCATED:
+    case SHMW_BAD_GEOMETRY:
+    case SHMW_CORRUPT:
+        diagnostic("%s: %s: %s", path, shmw_error_name(code), shmw_strerror(code));
+        return EXIT_FINDINGS;
+    default:
+        return library_error(path, code);
+    }
+}
+
+int busy_error(const char *path)
+{
+    return io_error("%s: BUSY: another process maps the segment, or the maps of some processes cannot be read; --all-dead is your "
+                    "word that nobody uses it",
+                    path);
+}
+
 /* Text ------------------------------------------------------------------------------------------------------------- */
 
 static const char *style(const char *sequence)

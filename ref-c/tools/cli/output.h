@@ -18,6 +18,12 @@ int unsupported_error(const char *format, ...) __attribute__((format(printf, 1, 
 /* The exit code for an error of the library, after a diagnostic. `what` is what failed. */
 int library_error(const char *what, int code);
 
+/* The same for a segment that could not be opened: EXIT_FINDINGS for what a reader must refuse. */
+int open_error(const char *path, int code);
+
+/* The same for a repair that answered SHMW_BUSY. */
+int busy_error(const char *path);
+
 /* Terminal sequences, or "" where standard output is no terminal, or NO_COLOR is set, or TERM is dumb. */
 const char *style_bold(void);
 const char *style_bad(void);

@@ -31,7 +31,7 @@ struct cli_profile {
     const char *name;
     const char *title;
     unsigned revision; /* of the layout */
-    const char *part;  /* what findings are about: "channel" or "chunk" */
+    const char *part;  /* what findings are about: "channel", "chunk" or "slot" */
 
     bool (*recognise)(const struct view *view);
     void (*summarise)(const struct view *view, struct segment_summary *summary);
@@ -50,6 +50,7 @@ struct cli_profile {
 
 extern const struct cli_profile cli_dmxp;
 extern const struct cli_profile cli_ouroboros;
+extern const struct cli_profile cli_slick;
 
 extern const struct cli_profile *const cli_profiles[]; /* ended by NULL */
 

@@ -10,7 +10,8 @@ static const char text_what[] =
 static const char text_segments[] = "SEG is a path if it holds a slash other than a leading one (./seg.bin, /tmp/seg.bin). "
                                     "\"/x\" is the POSIX shared-memory name x, whose file is /dev/shm/x. A bare word is the "
                                     "file of that name in the current directory if there is one, else a shared-memory name. The "
-                                    "profile is found by the segment's magic number; --profile overrides it. Verbs map segments "
+                                    "profile is found by the segment's magic number, or where the format has none (slick before "
+                                    "generation 1.4) by what has to fit; --profile overrides it. Verbs map segments "
                                     "read-only unless they say that they write.";
 
 static const char text_output[] =

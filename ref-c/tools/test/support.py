@@ -6,10 +6,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import jsonschema
 
 ROOT = Path(__file__).resolve().parents[3]
 SHMWIRE = os.environ.get("SHMWIRE_BIN", str(ROOT / "build/bin/shmwire"))
@@ -32,6 +35,37 @@ def ok(*args: str | Path, cwd: Path | None = None) -> str:
     done = run(*args, cwd=cwd)
     assert done.returncode == 0, f"{args}: exit {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout
+
+
+def as_json(verb: str, *args: str | Path, code: int = 0) -> dict[str, Any]:
+    """What a verb prints with --json, checked against its schema."""
+    done = run(verb, "--json", *args)
+    assert done.returncode == code, f"{args}: exit {done.returncode}: {done.stdout}{done.stderr}"
+    value: dict[str, Any] = json.loads(done.stdout)
+    jsonschema.Draft202012Validator(json.loads(ok("schema", verb))).validate(value)
+    return value
+
+
+def message_lines(text: str) -> list[dict[str, Any]]:
+    """The lines of dump and tail, each checked against the schema."""
+    checker = jsonschema.Draft202012Validator(json.loads(ok("schema", "dump")))
+    lines = [json.loads(line) for line in text.splitlines()]
+    for line in lines:
+        checker.validate(line)
+    return lines
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def follow(path: Path, out: Path, err: Path, *words: str) -> subprocess.Popen[bytes]:
+    """`tail -f` with its output in files; the caller ends it."""
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        return subprocess.Popen([SHMWIRE, "tail", "-f", "--format", "jsonl", *words, str(path)], stdout=stdout, stderr=stderr)
 
 
 def field(name: str) -> dict[str, Any]:
@@ -151,3 +185,23 @@ def driver() -> Iterator[Driver]:
         for pipe in (started.process.stdin, started.process.stdout, started.process.stderr):
             assert pipe is not None
             pipe.close()
+
+
+def start_actor(plan: dict[str, Any]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps({"id": 1, "cmd": "arm", **plan}).encode() + b"\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline()) == {"id": 1, "ok": {}}
+    process.stdin.write(b'{"id":2,"cmd":"go"}\n')
+    process.stdin.flush()
+    return process
+
+
+def summary(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert process.stdin is not None and process.stdout is not None
+    body: dict[str, Any] = json.loads(process.stdout.readline())["ok"]
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+    return body

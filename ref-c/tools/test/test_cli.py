@@ -14,30 +14,17 @@ from typing import Any
 
 import jsonschema
 import pytest
-from support import LAYOUT, ROOT, SHMWIRE, STRUCTS, driver, field, offset_of, ok, pattern, poke, run
+from support import LAYOUT, ROOT, SHMWIRE, STRUCTS, as_json, driver, field, message_lines, offset_of, ok, pattern, poke, run
 
 Make = Callable[..., Path]
 VERBS = ["ls", "inspect", "validate", "dump", "tail", "gen", "diff", "snapshot", "recover", "bench", "schema", "version"]
 TOMBSTONE = 0x8000
 
 
-def as_json(verb: str, *args: str | Path, code: int = 0) -> dict[str, Any]:
-    """Run `verb --json`, check the output against its published schema."""
-    done = run(verb, "--json", *args)
-    assert done.returncode == code, f"{args}: exit {done.returncode}: {done.stdout}{done.stderr}"
-    value: dict[str, Any] = json.loads(done.stdout)
-    jsonschema.Draft202012Validator(json.loads(ok("schema", verb))).validate(value)
-    return value
-
-
 def messages(*args: str | Path, code: int = 0) -> list[dict[str, Any]]:
     done = run("dump", "--format", "jsonl", *args)
     assert done.returncode == code, done.stderr
-    checker = jsonschema.Draft202012Validator(json.loads(ok("schema", "dump")))
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    for line in lines:
-        checker.validate(line)
-    return lines
+    return message_lines(done.stdout)
 
 
 # --- the command itself -----------------------------------------------------------------------------------------------
@@ -53,7 +40,7 @@ def test_help_names_every_verb() -> None:
 
 def test_every_verb_has_a_valid_schema() -> None:
     names = ok("schema").split()
-    assert set(VERBS) | {"dmxp", "ouroboros"} == set(names)
+    assert set(VERBS) | {"dmxp", "ouroboros", "slick"} == set(names)
     assert as_json("schema")["names"] == names
     for verb in VERBS:
         jsonschema.Draft202012Validator.check_schema(json.loads(ok("schema", verb)))

@@ -4,17 +4,14 @@ handles, the truncated mapping and the live actors' records."""
 
 from __future__ import annotations
 
-import json
 import os
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support import DRIVER, driver, ok, pattern, poke
+from support import driver, ok, pattern, poke, start_actor, summary
 
 Make = Callable[..., Path]
 
@@ -99,26 +96,6 @@ def test_injected_clock_counts_messages_that_were_sent(segment: Make) -> None:
 
 
 PLAN = {"profile": "dmxp", "channel": 0, "seed": 9, "stutter_us": 0, "limit_ms": 20000}
-
-
-def start_actor(plan: dict[str, Any]) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps({"id": 1, "cmd": "arm", **plan}).encode() + b"\n")
-    process.stdin.flush()
-    assert json.loads(process.stdout.readline()) == {"id": 1, "ok": {}}
-    process.stdin.write(b'{"id":2,"cmd":"go"}\n')
-    process.stdin.flush()
-    return process
-
-
-def summary(process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    assert process.stdin is not None and process.stdout is not None
-    body: dict[str, Any] = json.loads(process.stdout.readline())["ok"]
-    process.stdin.close()
-    assert process.wait(10) == 0
-    process.stdout.close()
-    return body
 
 
 @pytest.mark.parametrize("wait", ["spin", "block"])

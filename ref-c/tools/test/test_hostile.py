@@ -7,13 +7,12 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import SHMWIRE, driver, fixture_bytes, fixture_cases, ok, run
+from support import driver, fixture_bytes, fixture_cases, follow, ok, run, wait_for
 
 Make = Callable[..., Path]
 READERS = [["inspect"], ["validate"], ["dump"], ["tail"], ["recover", "--dry-run"], ["recover", "--all-dead"]]
@@ -118,18 +117,6 @@ def test_captured_fixtures(tmp_path: Path) -> None:
         path = tmp_path / "seg.bin"
         path.write_bytes(fixture_bytes(case))
         assert rules_of(path) == ({"dmxp.consume.release"} if "document-consumer-wedge" in case["id"] else set()), case["id"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def follow(path: Path, out: Path, err: Path, *words: str) -> subprocess.Popen[bytes]:
-    with out.open("wb") as stdout, err.open("wb") as stderr:
-        return subprocess.Popen([SHMWIRE, "tail", "-f", "--format", "jsonl", *words, str(path)], stdout=stdout, stderr=stderr)
 
 
 def test_segment_shortened_under_tail(segment: Make, tmp_path: Path) -> None:

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Names of the bytes of a segment, from the generated overlay structs. */
-#include <stddef.h>
 #include <stdio.h>
 
+#include "../naming.h"
 #include "bytes.h"
 #include "dmxp.h"
 #include "raw.h"
-
-struct field_row {
-    const char *name;
-    size_t offset;
-    size_t size;
-    bool number;
-};
-
-#define ROW(type, member, number) {#member, offsetof(struct type, member), sizeof(((struct type *)0)->member), number}
-#define NUMBER(type, member) ROW(type, member, true)
-#define BYTES(type, member) ROW(type, member, false)
-#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct field_row header_fields[] = {
     NUMBER(shmw_dmxp_wire_header, magic),          NUMBER(shmw_dmxp_wire_header, version),
@@ -51,36 +39,16 @@ static const struct field_row slot_fields[] = {
     BYTES(shmw_dmxp_wire_slot, payload),
 };
 
-/* The field of a struct at `base` that holds the byte `inside` bytes on. The tables tile their structs: a layout that grows a
- * field which no table has makes the byte "?", and the test that compares with the layout file fails. */
-static struct named_range name_field(const struct field_row *rows, size_t count, const char *prefix, uint64_t base,
-                                     uint64_t inside)
-{
-    struct named_range range = {.begin = base + inside, .end = base + inside + 1};
-    const char *name = "?";
-    for (size_t i = 0; i < count; i++) {
-        if (inside >= rows[i].offset && inside - rows[i].offset < rows[i].size) {
-            name = rows[i].name;
-            range.begin = base + rows[i].offset;
-            range.end = range.begin + rows[i].size;
-            range.number = rows[i].number;
-        }
-    }
-    snprintf(range.name, sizeof(range.name), "%s.%s", prefix, name);
-    return range;
-}
-
 /* Of no field: up to the next band. */
-static struct named_range name_free(const struct view *view, uint64_t offset)
+static struct named_range name_between_bands(const struct view *view, uint64_t offset)
 {
-    struct named_range range = {.begin = offset, .end = UINT64_MAX};
+    uint64_t end = UINT64_MAX;
     for (uint32_t id = 0; id < SHMW_DMXP_MAX_CHANNELS; id++) {
         const struct raw_channel channel = raw_load_channel(view, id);
-        if (channel.geometry == GEOMETRY_GOOD && channel.band_offset > offset && channel.band_offset < range.end)
-            range.end = channel.band_offset;
+        if (channel.geometry == GEOMETRY_GOOD && channel.band_offset > offset && channel.band_offset < end)
+            end = channel.band_offset;
     }
-    snprintf(range.name, sizeof(range.name), "free[%llu]", (unsigned long long)offset);
-    return range;
+    return name_free(offset, end);
 }
 
 static struct named_range name_slot(const struct view *view, uint64_t offset)
@@ -96,7 +64,7 @@ static struct named_range name_slot(const struct view *view, uint64_t offset)
         snprintf(prefix, sizeof(prefix), "channel[%u].slot[%llu]", (unsigned)id, (unsigned long long)(inside / slot));
         return name_field(slot_fields, ROWS(slot_fields), prefix, offset - inside % slot, inside % slot);
     }
-    return name_free(view, offset);
+    return name_between_bands(view, offset);
 }
 
 struct named_range dmxp_name_byte(const struct view *view, uint64_t offset)

@@ -102,9 +102,7 @@ int dmxp_recover(const struct args *args, const struct view *view)
     const bool dry = given(args, OPT_DRY_RUN);
     const int rc = dry ? dry_run(view, &report) : repair(view, given(args, OPT_ALL_DEAD), &report);
     if (rc == SHMW_BUSY)
-        return io_error("%s: BUSY: another process maps the segment, or the maps of some processes cannot be read; --all-dead is "
-                        "your word that nobody uses it",
-                        view->path);
+        return busy_error(view->path);
     if (rc != SHMW_OK)
         return library_error(view->path, rc);
     print_report(args, view, &report);

@@ -9,22 +9,6 @@
 
 #define FIRST_ROOM ((size_t)65536)
 
-static int open_failed(const struct view *view, int code)
-{
-    switch (code) {
-    case SHMW_BAD_MAGIC:
-    case SHMW_BAD_VERSION:
-    case SHMW_NOT_READY:
-    case SHMW_TRUNCATED:
-    case SHMW_BAD_GEOMETRY:
-    case SHMW_CORRUPT:
-        diagnostic("%s: %s: %s", view->path, shmw_error_name(code), shmw_strerror(code));
-        return EXIT_FINDINGS;
-    default:
-        return library_error(view->path, code);
-    }
-}
-
 int source_open(const struct args *args, const struct view *view, enum shmw_ouroboros_start start, struct source *source)
 {
     const struct shmw_ouroboros_open_options options = {.start = start};
@@ -37,7 +21,7 @@ int source_open(const struct args *args, const struct view *view, enum shmw_ouro
         return io_error("out of memory");
     source->room = FIRST_ROOM;
     rc = shmw_ouroboros_open(view->locator, &options, &source->reader);
-    return rc == SHMW_OK ? EXIT_OK : open_failed(view, rc);
+    return rc == SHMW_OK ? EXIT_OK : open_error(view->path, rc);
 }
 
 void source_close(struct source *source)

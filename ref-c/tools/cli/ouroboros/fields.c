@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Names of the bytes of a segment: header and rows by the layout, the data area by the chunks that can be entered. */
-#include <stddef.h>
 #include <stdio.h>
 
+#include "../naming.h"
 #include "bytes.h"
 #include "ouroboros.h"
 #include "raw.h"
-
-struct field_row {
-    const char *name;
-    size_t offset;
-    size_t size;
-};
-
-#define NUMBER(type, member) {#member, offsetof(struct type, member), sizeof(((struct type *)0)->member)}
-#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct field_row header_fields[] = {
     NUMBER(shmw_ouroboros_wire_header, magic),
@@ -27,25 +18,6 @@ static const struct field_row row_fields[] = {
     NUMBER(shmw_ouroboros_wire_row, offset),
     NUMBER(shmw_ouroboros_wire_row, token),
 };
-
-/* The field of a struct at `base` that holds the byte `inside` bytes on. The tables tile their structs: a layout that grows a
- * field which no table has makes the byte "?", and the test that compares with the layout file fails. */
-static struct named_range name_field(const struct field_row *rows, size_t count, const char *prefix, uint64_t base,
-                                     uint64_t inside)
-{
-    struct named_range range = {.begin = base + inside, .end = base + inside + 1};
-    const char *name = "?";
-    for (size_t i = 0; i < count; i++) {
-        if (inside >= rows[i].offset && inside - rows[i].offset < rows[i].size) {
-            name = rows[i].name;
-            range.begin = base + rows[i].offset;
-            range.end = range.begin + rows[i].size;
-            range.number = true;
-        }
-    }
-    snprintf(range.name, sizeof(range.name), "%s.%s", prefix, name);
-    return range;
-}
 
 /* An entry of the data area: of which chunk, the how-manieth of it (from 0), and where. */
 struct spot {
@@ -92,13 +64,6 @@ static struct named_range name_in_entry(const struct spot *spot, enum log_look l
     }
     snprintf(range.name, sizeof(range.name), "chunk[%u].entry[%llu].%s", (unsigned)spot->chunk, (unsigned long long)spot->index,
              part);
-    return range;
-}
-
-static struct named_range name_free(uint64_t offset, uint64_t end)
-{
-    struct named_range range = {.begin = offset, .end = end};
-    snprintf(range.name, sizeof(range.name), "free[%llu]", (unsigned long long)offset);
     return range;
 }
 
