@@ -56,7 +56,7 @@ class Session:
         self.locator = segments.posix()
         self.last_actor = next(iter(drivers))
         self.runner = runner_steps.RunnerSteps(self)
-        self._beside: dict[str, str] = {}  # segments of the case's own beside the one under test, such as cursors: name -> locator
+        self._beside: dict[str, str] = {}  # other segments of the case, such as cursors: name -> locator
         self.started: dict[str, dict[str, Any]] = {}  # role -> the step whose reply is still to come
         self.may_crash = False
         self.dead: set[str] = set()

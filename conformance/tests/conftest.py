@@ -21,16 +21,25 @@ def skeleton() -> DriverConfig:
     return DriverConfig("skeleton", (sys.executable, "driver.py"), SKELETON)
 
 
+def planted(name: str, defect: str) -> DriverConfig:
+    """A driver of tests/drivers, with a defect planted in it if one is named."""
+    extra = ("--broken", defect) if defect else ()
+    return DriverConfig(defect or name, (sys.executable, str(HERE / "drivers" / f"{name}.py"), *extra), HERE)
+
+
 def consumer(defect: str = "") -> DriverConfig:
     """The skeleton that also consumes; with a defect planted in it, if one is named."""
-    extra = ("--broken", defect) if defect else ()
-    return DriverConfig(defect or "consumer", (sys.executable, str(HERE / "drivers" / "consumer.py"), *extra), HERE)
+    return planted("consumer", defect)
 
 
 def logger(defect: str = "") -> DriverConfig:
-    """A driver of profile ouroboros; with a defect planted in it, if one is named."""
-    extra = ("--broken", defect) if defect else ()
-    return DriverConfig(defect or "logger", (sys.executable, str(HERE / "drivers" / "logger.py"), *extra), HERE)
+    """A driver of profile ouroboros."""
+    return planted("logger", defect)
+
+
+def ticker(defect: str = "") -> DriverConfig:
+    """A driver of profile slick."""
+    return planted("ticker", defect)
 
 
 def ringer(defect: str = "") -> DriverConfig:

@@ -134,7 +134,8 @@ def test_bytes_have_names() -> None:
 
 def test_unknown_names_and_starts_are_refused() -> None:
     data = golden("first-lap")
-    for name in ("header.colour", "slot.size", "row[0].offset", "element[1].size", "cursor.next", "header.reserved.colour", "size"):
+    names = ("header.colour", "slot.size", "row[0].offset", "element[1].size", "cursor.next", "header.reserved.colour", "size")
+    for name in names:
         with pytest.raises(KeyError):
             slick.locate(data, name)
     with pytest.raises(ValueError, match="newest"):

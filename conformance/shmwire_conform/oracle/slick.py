@@ -320,8 +320,7 @@ def _last(seg: Segment) -> Iterator[Finding]:
 
 
 def findings(data: bytes) -> list[Finding]:
-    """What is wrong with a segment at rest, reservations that nobody has published apart. Slots are looked at only where the header
-    holds."""
+    """What is wrong at rest; reservations that nobody has published are not. Slots count where the header holds."""
     if len(data) < HEADER.size:
         return [Finding("slick.segment.size", "TRUNCATED", "header", f"{len(data)} bytes")]
     seg = Segment(data)
