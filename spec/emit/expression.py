@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .model import Profile, Struct
+from .model import Profile, Region, Struct
 
 WORD = re.compile(r"[A-Za-z_][\w.]*")
 
@@ -35,8 +35,12 @@ def array_name(struct: Struct) -> str:
 
 
 def children(profile: Profile, parent: str) -> list[Struct]:
-    """The structs placed by fields of `parent`; with "" those at fixed places."""
-    return [struct for struct in profile.structs if struct.parent == parent]
+    """The structs placed by fields of `parent`; with "" those at fixed places of the segment."""
+    return [struct for struct in profile.structs if struct.parent == parent and not struct.separate]
+
+
+def regions_of(profile: Profile, parent: str) -> list[Region]:
+    return [region for region in profile.regions if region.parent == parent]
 
 
 def inner_first(profile: Profile) -> list[Struct]:
@@ -50,4 +54,4 @@ def inner_first(profile: Profile) -> list[Struct]:
 
     for struct in sorted(children(profile, ""), key=lambda s: bool(s.count)):
         visit(struct)
-    return done
+    return done + [struct for struct in profile.structs if struct.separate]

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from .expression import array_name, children, inner_first, translate, type_name
-from .model import Field, Overlay, Profile, Struct
+from .expression import array_name, children, inner_first, regions_of, translate, type_name
+from .model import Field, Overlay, Profile, Region, Struct
 
 
 def quoted(text: str) -> str:
@@ -27,13 +27,47 @@ def enum_lines(profile: Profile) -> list[str]:
     return lines
 
 
-def field_line(field: Field) -> str:
+def packed_name(struct: Struct, field: Field) -> str:
+    return type_name(f"{struct.name}_{field.name}")
+
+
+def packed_lines(struct: Struct) -> list[str]:
+    """A bit field lists its parts from the lowest bit on."""
+    lines = []
+    for field in struct.fields:
+        parts = [f"    {part.name} : {part.bits} [[comment({quoted(part.doc)})]];" for part in reversed(field.packed)]
+        if parts:
+            lines += [f"bitfield {packed_name(struct, field)} {{", *parts, "};", ""]
+    return lines
+
+
+def region_type(region: Region) -> str:
+    return f"{type_name(region.name)}Element"
+
+
+def region_lines(profile: Profile, region: Region) -> list[str]:
+    """In the struct that says where it is; placed only if all of it lies in the file."""
+    at, element, count = (expression(profile, text, region.parent) for text in (region.at, region.element, region.count))
+    return [f"    if ({element} > 0 && {at} <= sizeof($) && {count} <= (sizeof($) - ({at})) / {element})",
+            f"        {region_type(region)} {region.name}[{count}] @ {at} [[comment({quoted(region.doc)})]];"]
+
+
+def region_types(profile: Profile, struct: Struct) -> list[str]:
+    lines = []
+    for region in regions_of(profile, struct.name):
+        size = translate(profile, region.element, lambda _, field: f"parent.{field}")
+        lines += [f"// {region.doc}", f"struct {region_type(region)} {{", f"    u8 bytes[{size}];", "};", ""]
+    return lines
+
+
+def field_line(struct: Struct, field: Field) -> str:
     comment = f" [[comment({quoted(field.doc)})]]"
     if field.reserved:
         return f"    padding[{field.size}];"
     if field.type == "bytes":
         return f"    u8 {field.name}[{field.size}]{comment};"
-    return f"    {enum_name(field) if field.values else field.type} {field.name}{comment};"
+    kind = packed_name(struct, field) if field.packed else enum_name(field) if field.values else field.type
+    return f"    {kind} {field.name}{comment};"
 
 
 def overlay_lines(profile: Profile, struct: Struct, overlay: Overlay) -> list[str]:
@@ -84,15 +118,18 @@ def body_lines(profile: Profile, struct: Struct) -> list[str]:
 
 
 def struct_lines(profile: Profile, struct: Struct) -> list[str]:
-    lines = [f"// {struct.doc}", f"struct {type_name(struct.name)} {{", *(field_line(f) for f in struct.fields)]
+    lines = [*packed_lines(struct), *region_types(profile, struct), f"// {struct.doc}", f"struct {type_name(struct.name)} {{"]
+    lines += [field_line(struct, field) for field in struct.fields]
     if struct.chain:
         lines += body_lines(profile, struct)
     for child in children(profile, struct.name):
         lines += chain_lines(profile, child) if child.chain else child_lines(profile, child, struct.name)
+    for region in regions_of(profile, struct.name):
+        lines += region_lines(profile, region)
     for overlay in struct.overlays:
         lines += overlay_lines(profile, struct, overlay)
     lines.append("};")
-    if not struct.parent:
+    if not struct.parent and not struct.separate:
         row = f"[{expression(profile, struct.count, '')}]" if struct.count else ""
         lines.append(f"{type_name(struct.name)} {array_name(struct)}{row} @ {expression(profile, struct.base, '')};")
     return [*lines, ""]

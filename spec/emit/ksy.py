@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from .expression import array_name, children, translate
-from .model import Field, Overlay, Profile, Struct
+import re
+
+from .expression import array_name, children, regions_of, translate
+from .model import Field, Overlay, Profile, Region, Struct
 
 KSY_TYPES = {"u8": "u1", "u16": "u2", "u32": "u4", "u64": "u8"}
 
@@ -68,6 +70,27 @@ def flag_lines(field: Field) -> list[str]:
     shift = 8 * field.size - 1
     return [f"      {field.flag.name}:", f"        value: {quoted(f'({field.name} >> {shift}) != 0')}",
             f"      {field.flag.rest}:", f"        value: {quoted(f'{field.name} & {field.rest_mask}')}"]
+
+
+def packed_lines(field: Field) -> list[str]:
+    """The parts of a packed word, under the field's name and their own."""
+    lines = []
+    for part in field.packed:
+        value = f"({field.name} >> {part.shift})" if part.shift else field.name
+        value += "" if part is field.packed[0] else f" & {part.mask}"
+        lines += [f"      {field.name}_{part.name}:", f"        value: {quoted(value)}", f"        doc: {quoted(part.doc + '.')}"]
+    return lines
+
+
+def region_lines(profile: Profile, region: Region) -> list[str]:
+    """Null unless all of it lies in the file. Written so that nothing overflows where numbers have 32 bits."""
+    at, element, count = (expression(profile, text, region.parent) for text in (region.at, region.element, region.count))
+    steps = [f"{found[2]} <= _root._io.size / {found[1]}" for found in re.finditer(r"(\d+) \* (\w+)", at)]
+    room = [f"{at} <= _root._io.size", f"{count} <= (_root._io.size - ({at})) / {element}"]
+    bound = " and ".join([f"{element} > 0", *steps, *room])
+    return [f"      {region.name}:", "        io: _root._io", f"        if: {quoted(bound)}", f"        pos: {quoted(at)}",
+            f"        size: {quoted(element)}", "        repeat: expr", f"        repeat-expr: {quoted(count)}",
+            f"        doc: {quoted(region.doc + '.')}"]
 
 
 def chained_lines(profile: Profile, struct: Struct, indent: str) -> list[str]:
@@ -135,13 +158,16 @@ def type_lines(profile: Profile, struct: Struct) -> list[str]:
     if struct.chain:
         lines += body_lines(profile, struct)
     inner = children(profile, struct.name)
-    flags = [line for field in struct.fields for line in flag_lines(field)]
-    if inner or struct.overlays or flags:
+    regions = regions_of(profile, struct.name)
+    flags = [line for field in struct.fields for line in flag_lines(field) + packed_lines(field)]
+    if inner or struct.overlays or flags or regions:
         lines += ["    instances:", *flags]
     if struct.chain:
         lines += whole_lines(profile, struct)
     for child in inner:
         lines += placed_lines(profile, child, struct.name, "      ")
+    for region in regions:
+        lines += region_lines(profile, region)
     for overlay in struct.overlays:
         lines += overlay_lines(profile, struct, overlay)
     return lines

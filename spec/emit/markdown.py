@@ -26,6 +26,8 @@ def order(field: Field) -> str:
 
 def struct_table(struct: Struct) -> str:
     where = f"Size {struct.size} bytes, at `{struct.at}`" + (f", `{struct.count}` of them." if struct.count else ".")
+    if struct.separate:
+        where = f"Size {struct.size} bytes, at 0 of a segment of its own."
     if struct.chain:
         where = f"Size {struct.size} bytes and a body of {struct.chain.least - struct.size} or more, the first at `{struct.at}`."
     lines = [f"{struct.doc} {where}", "", "| offset | size | type | field | order | writer | meaning |",
@@ -33,7 +35,13 @@ def struct_table(struct: Struct) -> str:
     for f in struct.fields:
         kind = f"u8[{f.size}]" if f.type == "bytes" else f.type
         lines.append(f"| {f.offset} | {f.size} | {kind} | {f.name} | {order(f)} | {f.writer or '-'} | {f.doc} |")
-    return "\n".join(lines)
+    return "\n".join(lines + [line for field in struct.fields for line in packed_table(field)])
+
+
+def packed_table(field: Field) -> list[str]:
+    """What the bits of a packed word say, the highest first."""
+    rows = [f"| {part.shift + part.bits - 1}..{part.shift} | {part.name} | {part.doc} |" for part in field.packed]
+    return ["", f"| bits of {field.name} | part | meaning |", "|---:|---|---|", *rows] if rows else []
 
 
 def drawing(struct: Struct) -> str:

@@ -44,6 +44,21 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some bits of a packed field, counted from the lowest."""
+
+    name: str
+    shift: int
+    bits: int
+    doc: str
+
+    @property
+    def mask(self) -> int:
+        """Of the part by itself, shifted down."""
+        return (1 << self.bits) - 1
+
+
+@dataclass(frozen=True)
 class Field:
     name: str
     offset: int
@@ -60,6 +75,7 @@ class Field:
     uninitialised: bool
     values: str  # prefix of the constants that name this field's values, such as "LAYOUT_"; "" if none do
     flag: Flag | None = None
+    packed: tuple[Part, ...] = ()  # from the highest bits to the lowest
 
     @property
     def end(self) -> int:
@@ -101,6 +117,12 @@ class Chain:
     body: str    # name of the bytes behind the struct's own
 
 
+def owner(expression: str) -> str:
+    """The first struct whose fields an expression names; "" if it names none."""
+    found = re.findall(r"\b([a-z]\w*)\.[a-z]\w*", expression)
+    return str(found[0]) if found else ""
+
+
 @dataclass(frozen=True)
 class Struct:
     name: str
@@ -112,6 +134,7 @@ class Struct:
     fields: tuple[Field, ...]
     overlays: tuple[Overlay, ...] = ()
     chain: Chain | None = None
+    separate: bool = False  # in a segment of its own: not part of the map
 
     @property
     def base(self) -> str:
@@ -121,8 +144,26 @@ class Struct:
     @property
     def parent(self) -> str:
         """The struct whose fields say where this one is; "" for those at a fixed place."""
-        found = re.findall(r"\b([a-z]\w*)\.[a-z]\w*", f"{self.base} {self.count}")
-        return str(found[0]) if found else ""
+        return owner(f"{self.base} {self.count}")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A run of elements, bytes without a format of their own, whose size and number fields of one struct say."""
+
+    name: str
+    doc: str
+    at: str       # as in Struct
+    element: str  # bytes of an element, in the same terms
+    count: str    # elements
+
+    @property
+    def terms(self) -> str:
+        return f"{self.at} {self.element} {self.count}"
+
+    @property
+    def parent(self) -> str:
+        return owner(self.terms)
 
 
 @dataclass(frozen=True)
@@ -132,6 +173,7 @@ class Profile:
     revision: int
     constants: tuple[Constant, ...]
     structs: tuple[Struct, ...]
+    regions: tuple[Region, ...] = ()
 
     @property
     def banner(self) -> str:
@@ -173,7 +215,7 @@ def load_field(raw: dict[str, Any]) -> Field:
         atomic=bool(raw.get("atomic")), store=raw.get("store", "plain"), load=raw.get("load", "plain"),
         writer=raw.get("writer", ""), labels=tuple(raw.get("labels", ())), published_by=raw.get("published_by", ""),
         reserved=bool(raw.get("reserved")), uninitialised=bool(raw.get("uninitialised")), values=raw.get("values", ""),
-        flag=Flag(**raw["flag"]) if "flag" in raw else None,
+        flag=Flag(**raw["flag"]) if "flag" in raw else None, packed=tuple(Part(**part) for part in raw.get("packed", ())),
     )
 
 
@@ -202,6 +244,7 @@ def check_struct(struct: Struct) -> None:
     """Fields must tile the struct exactly: padding is named, never implied."""
     at = 0
     for field in struct.fields:
+        check_packed(struct, field)
         if field.offset != at:
             raise LayoutError(f"{struct.name}.{field.name} is at {field.offset}, the field before it ends at {at}")
         if field.type != "bytes" and field.offset % field.size:
@@ -215,6 +258,57 @@ def check_placement(struct: Struct) -> None:
     """Many of a kind lie side by side: the stride in `at` is the size."""
     if bool(struct.count) != (struct.base != struct.at):
         raise LayoutError(f"{struct.name}: `at` must end in `+ {struct.size} * i` if, and only if, there is a count")
+
+
+def check_packed(struct: Struct, field: Field) -> None:
+    """The parts tile the word, the highest first."""
+    top = 8 * field.size
+    for part in field.packed:
+        if part.bits < 1 or part.shift + part.bits != top:
+            raise LayoutError(f"{struct.name}.{field.name}: {part.name} ends at bit {part.shift + part.bits}, {top} wanted")
+        top = part.shift
+    if field.packed and (top or field.type == "bytes"):
+        raise LayoutError(f"{struct.name}.{field.name}: its parts leave {top} bits")
+    if len({part.name for part in field.packed}) != len(field.packed):
+        raise LayoutError(f"{struct.name}.{field.name} has two parts of one name")
+
+
+def packed_constants(struct: dict[str, Any]) -> dict[str, Constant]:
+    """BITS and MASK of every part but the highest, which is what is left when the others are taken off the low end."""
+    found = {}
+    for field in (load_field(raw) for raw in struct["field"]):
+        for part in field.packed[1:]:
+            name, what = f"{field.name}_{part.name}".upper(), f"{struct['name']}.{field.name}"
+            found[f"{name}_BITS"] = Constant(f"{name}_BITS", part.bits, "u32", f"{what}: bits of its {part.name}", False, "dec")
+            found[f"{name}_MASK"] = Constant(f"{name}_MASK", part.mask, field.type,
+                                             f"{what}: mask of its {part.name}, once it is lowest", False, "hex")
+    return found
+
+
+def check_separate(struct: Struct) -> None:
+    if struct.separate and (struct.at != "0" or struct.count or struct.chain):
+        raise LayoutError(f"{struct.name}: one by itself, at 0, if it is in a segment of its own")
+
+
+def check_region(profile: Profile, region: Region) -> None:
+    if region.name in [s.name for s in profile.structs]:
+        raise LayoutError(f"{region.name} is the name of a struct and of a region")
+    check_names(profile, region.name, region.terms)
+    owners = {path.split(".")[0] for path in re.findall(r"\b[a-z]\w*\.[a-z]\w*", region.terms)}
+    if len(owners) != 1:
+        raise LayoutError(f"{region.name}: fields of one struct say where it is, not of {len(owners)}")
+    for struct in profile.structs:
+        if struct.name == region.parent and region.name in [f.name for f in struct.fields]:
+            raise LayoutError(f"{region.name} is the name of a region and of a field of {struct.name}")
+
+
+def check_names(profile: Profile, where: str, expression: str) -> None:
+    """The fields and constants of an expression exist."""
+    for path in re.findall(r"\b[a-z]\w*\.[a-z]\w*", expression):
+        profile.field(path)
+    for name in re.findall(r"\b[A-Z]\w*", expression):
+        if name not in (c.name for c in profile.constants):
+            raise LayoutError(f"{where}: there is no constant {name}")
 
 
 def check_overlay(profile: Profile, struct: Struct, overlay: Overlay) -> None:
@@ -252,11 +346,7 @@ def check_profile(profile: Profile) -> None:
         names = [f.name for f in struct.fields] + [o.name for o in struct.overlays]
         if len(names) != len(set(names)):
             raise LayoutError(f"{struct.name} has two fields of one name")
-        for path in re.findall(r"\b[a-z]\w*\.[a-z]\w*", f"{struct.at} {struct.count}"):
-            profile.field(path)
-        for name in re.findall(r"\b[A-Z]\w*", f"{struct.at} {struct.count}"):
-            if name not in (c.name for c in profile.constants):
-                raise LayoutError(f"{struct.name}: there is no constant {name}")
+        check_names(profile, struct.name, f"{struct.at} {struct.count}")
         for overlay in struct.overlays:
             check_overlay(profile, struct, overlay)
         check_chain(profile, struct)
@@ -266,20 +356,29 @@ def check_profile(profile: Profile) -> None:
                 raise LayoutError(f"{struct.name}.{field.name} is published by {field.published_by}, which is not atomic")
             if field.values and not profile.named_values(field):
                 raise LayoutError(f"{struct.name}.{field.name}: no constant begins with {field.values}")
+    for region in profile.regions:
+        check_region(profile, region)
 
 
 def load_profile(path: Path) -> Profile:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
     constants = {name: load_constant(name, value) for name, value in raw["constants"].items()}
+    for item in raw["struct"]:
+        derived = packed_constants(item)
+        if derived.keys() & constants.keys():
+            raise LayoutError(f"{item['name']}: constants that follow from a packed field are declared")
+        constants |= derived
     structs = []
     for item in raw["struct"]:
         fields = tuple(load_field(f) for f in item["field"])
         overlays = tuple(load_overlay(o, constants) for o in item.get("overlay", ()))
         struct = Struct(item["name"], item["doc"], item["size"], item["align"], item["at"], item.get("count", ""), fields,
-                        overlays, load_chain(item.get("chain"), constants))
+                        overlays, load_chain(item.get("chain"), constants), bool(item.get("separate")))
         check_struct(struct)
         check_placement(struct)
+        check_separate(struct)
         structs.append(struct)
-    profile = Profile(raw["profile"], raw["title"], raw["revision"], tuple(constants.values()), tuple(structs))
+    regions = tuple(Region(**item) for item in raw.get("region", ()))
+    profile = Profile(raw["profile"], raw["title"], raw["revision"], tuple(constants.values()), tuple(structs), regions)
     check_profile(profile)
     return profile

@@ -12,10 +12,6 @@ instances:
     pos: '0'
     size: 64
     type: header
-  cursor:
-    pos: '0'
-    size: 8
-    type: cursor
 types:
   header:
     doc: 'Fixed area at offset 0.'
@@ -55,6 +51,12 @@ types:
         type: u8
         doc: '0.'
     instances:
+      reserved_index:
+        value: '(reserved >> 16)'
+        doc: 'the next free index.'
+      reserved_size:
+        value: 'reserved & 65535'
+        doc: 'elements of the last reservation.'
       slots:
         io: _root._io
         if: 'size <= _root._io.size / 16 and 64 <= _root._io.size - 16 * size'
@@ -63,6 +65,14 @@ types:
         type: slot
         repeat: expr
         repeat-expr: 'size'
+      data:
+        io: _root._io
+        if: 'element_size > 0 and size <= _root._io.size / 16 and 64 + 16 * size <= _root._io.size and size <= (_root._io.size - (64 + 16 * size)) / element_size'
+        pos: '64 + 16 * size'
+        size: 'element_size'
+        repeat: expr
+        repeat-expr: 'size'
+        doc: 'element k at 64 + 16 size + element_size x k.'
   slot:
     doc: 'Slot k of the ring, at 64 + 16 k. Says which item begins at element k, or where a reader goes on that comes to it.'
     seq:

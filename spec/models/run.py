@@ -10,7 +10,7 @@ cannot: see spec/memory-model.md.
     spec/models/run.py counted …    only the models whose name contains one of the words
     spec/models/run.py --trail NAME run one model and print the steps that lead to its failure (it must be one that fails)
 
-Needs `spin` and `gcc`. Takes about a minute and a half on two cores and under 6 GB. Standard library only.
+Needs `spin` and `gcc`. Takes about two minutes on two cores and under 6 GB. Standard library only.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import dmxp_orders
 import ouroboros_orders
 import rc11
+import slick_orders
 
 MODELS = Path(__file__).resolve().parent
 WORKERS = 2
@@ -45,7 +46,12 @@ WRONG = "a==(64+next)" # ouroboros: an entry under another one's sequence
 REPEAT = "next>last"   # ouroboros: a sequence once more
 UNREAD = "last!=count" # ouroboros: the last entry does not become readable
 RECOUNT = "count==committed"  # ouroboros: a resumed writer gives sequences that were given already
-ORDERS = {"dmxp": dmxp_orders.TESTS, "ouroboros": ouroboros_orders.TESTS}
+COPY = "whole"         # slick: an item of which a part was overwritten
+BOUNDS = "n>0"         # slick: an item that leaves the ring
+LATEST = ">=least"     # slick: the last item is an older one than before
+WAITING = "finished==" # slick: somebody waits for ever
+UNSAFE = "state[y]==2" # slick: what is not settled is taken for settled
+ORDERS = {"dmxp": dmxp_orders.TESTS, "ouroboros": ouroboros_orders.TESTS, "slick": slick_orders.TESTS}
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,10 @@ def model(name: str, defines: str, fails: str, says: str, profile: str = "dmxp")
 
 def ouroboros(name: str, defines: str, fails: str, says: str) -> Model:
     return model(name, defines, fails, says, "ouroboros")
+
+
+def slick(name: str, defines: str, fails: str, says: str) -> Model:
+    return model(name, defines, fails, says, "slick")
 
 
 # The big ones first: two run at a time.
@@ -123,7 +133,38 @@ OUROBOROS = [
     ouroboros("bad/row-early", "ROW_EARLY MSGS=5", WRONG, "a row committed before its first entry"),
     ouroboros("bad/resume-token", "KILL READERS=0 MSGS=9 RESUME_TOKEN", RECOUNT, "the token of a beginning row is believed"),
 ]
-ALL = DMXP + OUROBOROS
+MEETING = "SIZE=2 MSGS=2 ALTERNATE"
+SLICK = [
+    slick("three-producers", "SIZE=2 PRODUCERS=3 MSGS=1 ALTERNATE DEAD INVARIANTS", "", "one may die, a reader, a ring of 2"),
+    slick("any-length", "MSGS=3 READERS=0 DEAD INVARIANTS", "", "items of any length, one producer may die, a ring of 4"),
+    slick("any-length-2", "SIZE=2 MSGS=3 READERS=0 DEAD INVARIANTS", "", "the same in a ring of 2"),
+    slick("three-of-one", "PRODUCERS=3 MSGS=2 MAX=1 READERS=0 DEAD INVARIANTS", "", "single elements, one may die"),
+    slick("last", f"{MEETING} READERS=0 LAST", "", "who looks for the last item"),
+    slick("dead", f"{MEETING} DEAD INVARIANTS", "", "2 producers, one may die anywhere, and a reader; a ring of 2"),
+    slick("dead-4", "SIZE=4 MSGS=2 ALTERNATE DEAD INVARIANTS", "", "the same in a ring of 4"),
+    slick("shared", "SIZE=2 PRODUCERS=1 MSGS=3 READERS=2 SHARED", "", "2 consumers of one cursor, 3 items of any length"),
+    slick("shared-two", "SIZE=2 MSGS=1 READERS=2 SHARED", "", "the same, 2 producers"),
+    slick("lapped", "PRODUCERS=1 MSGS=5", "", "1 producer of items of any length, and a reader that is overtaken"),
+    slick("bad/unsettled", f"{MEETING} UNSETTLED TORN_ONLY", COPY, "erratum E11: reserved over an item that is being written"),
+    slick("bad/no-recheck", f"{MEETING} NO_RECHECK", COPY, "erratum E1: no look at the reservation behind the copy"),
+    slick("bad/recheck-slot", "PRODUCERS=1 MSGS=4 RECHECK_SLOT", COPY, "erratum E2: the slot still names a stale item"),
+    slick("bad/no-mark", f"{MEETING} MARK_MISSING", WAITING, "padding without a mark: readers and producers wait for it"),
+    slick("bad/last-lowered", f"{MEETING} READERS=0 LAST LAST_LOWERED", LATEST, "last_published stored, not raised"),
+    slick("bad/shared-stored", "SIZE=2 PRODUCERS=1 READERS=2 SHARED SHARED_STORED", "taken[", "the cursor stored"),
+    slick("bad/taken-early", "SIZE=2 PRODUCERS=1 READERS=2 SHARED TAKEN_EARLY", "r<=(c+", "taken before the copy is proved"),
+    slick("bad/raised-too-far", f"{MEETING} RAISED_TOO_FAR TORN_ONLY", COPY, "settled raised over an item that is not"),
+    slick("bad/known-anyway", f"{MEETING} KNOWN_ANYWAY TORN_ONLY", COPY, "known put behind an own item, whatever lies before it"),
+    slick("bad/guess-too-far", "SIZE=2 MSGS=3 ALTERNATE GUESS_TOO_FAR TORN_ONLY", COPY, "the last reservation taken for settled"),
+    slick("bad/scan-from-oldest", "SIZE=2 ALTERNATE READERS=0 SCAN_FROM_OLDEST", WAITING, "i - size may be inside an item"),
+    slick("bad/pad-in-one", "FIRST_LONG PAD_IN_ONE", BOUNDS, "padding and item in one: a late mark hits the next lap"),
+    slick("bad/lowered-by-old", "PRODUCERS=3 MSGS=2 ALTERNATE DEAD READERS=0 INVARIANTS LOWERED_BY_OLD", UNSAFE,
+          "settled compared with an old reservation, and lowered"),
+    slick("bad/stall-of-one", "PRODUCERS=3 ALTERNATE DEAD READERS=0 STALL_OF_ONE", "state[x]==1",
+          "a dead item given up, and a live one behind it with it"),
+    slick("bad/given-up-size", "PRODUCERS=3 MSGS=2 ALTERNATE DEAD GIVEN_UP_SIZE", "state[c]==2",
+          "who gives up stores the size: that of a later item"),
+]
+ALL = DMXP + OUROBOROS + SLICK
 
 
 def build(m: Model, where: Path) -> str:

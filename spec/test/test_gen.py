@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emit import ksy
+from emit import c, go, json_layout, ksy, markdown, python, rust
 from emit.hexpat import document as hexpat
 from emit.model import LayoutError, Profile, load_profile
 
@@ -181,6 +181,86 @@ CHAIN_DEFECTS = [
 ]
 
 
+PACKED = """
+profile = "packed"
+title = "a test"
+revision = 1
+byte_order = "little"
+
+[constants]
+TABLE = { value = 16, type = "u64", doc = "offset of the cells" }
+
+[[struct]]
+name = "header"
+doc = "The header."
+size = 16
+align = 8
+at = "0"
+
+[[struct.field]]
+name = "word"
+offset = 0
+type = "u64"
+packed = [
+    { name = "high", shift = 40, bits = 24, doc = "the high part" },
+    { name = "middle", shift = 8, bits = 32, doc = "the middle part" },
+    { name = "low", shift = 0, bits = 8, doc = "the low part" },
+]
+doc = "a word"
+
+[[struct.field]]
+name = "cells"
+offset = 8
+type = "u32"
+doc = "how many"
+
+[[struct.field]]
+name = "width"
+offset = 12
+type = "u32"
+doc = "bytes of a cell"
+
+[[region]]
+name = "area"
+at = "TABLE + 4 * header.cells"
+element = "header.width"
+count = "header.cells"
+doc = "the cells"
+
+[[struct]]
+name = "mate"
+doc = "Elsewhere."
+size = 4
+align = 4
+at = "0"
+separate = true
+
+[[struct.field]]
+name = "next"
+offset = 0
+type = "u32"
+doc = "next"
+"""
+
+PACKED_DEFECTS = [
+    ("hole", "shift = 8, bits = 32", "shift = 9, bits = 31", "low ends at bit 8, 9 wanted"),
+    ("overlapping parts", "shift = 8, bits = 32", "shift = 7, bits = 33", "low ends at bit 8, 7 wanted"),
+    ("part of no bits", "shift = 8, bits = 32", "shift = 40, bits = 0", "middle ends at bit 40, 40 wanted"),
+    ("wider than the word", "shift = 40, bits = 24", "shift = 40, bits = 25", "high ends at bit 65, 64 wanted"),
+    ("lowest bits unnamed", '    { name = "low", shift = 0, bits = 8, doc = "the low part" },\n', "", "its parts leave 8 bits"),
+    ("two parts of one name", 'name = "middle"', 'name = "low"', "two parts of one name"),
+    ("declared twice", "TABLE = {", 'WORD_LOW_BITS = { value = 8, type = "u32", doc = "x" }\nTABLE = {', "are declared"),
+    ("region of an unknown field", 'element = "header.width"', 'element = "header.witdh"', "no field header.witdh"),
+    ("region of an unknown constant", "TABLE + 4", "TABEL + 4", "area: there is no constant TABEL"),
+    ("region of two structs", 'count = "header.cells"', 'count = "mate.next"', "fields of one struct"),
+    ("region of nobody", 'TABLE + 4 * header.cells"\nelement = "header.width"\ncount = "header.cells"',
+     'TABLE"\nelement = "4"\ncount = "4"', "fields of one struct"),
+    ("region named like a struct", 'name = "area"', 'name = "mate"', "a struct and of a region"),
+    ("region named like a field", 'name = "area"', 'name = "word"', "a region and of a field"),
+    ("separate, but not at 0", 'at = "0"\nseparate', 'at = "8"\nseparate', "if it is in a segment of its own"),
+]
+
+
 def load(tmp_path: Path, text: str) -> Profile:
     path = tmp_path / "small.toml"
     path.write_text(text, encoding="utf-8")
@@ -214,6 +294,58 @@ def test_a_chain_that_contradicts_itself_is_refused(tmp_path: Path, what: str, o
         load(tmp_path, CHAINED.replace(old, new))
 
 
+@pytest.mark.parametrize(("what", "old", "new", "complaint"), PACKED_DEFECTS, ids=[d[0] for d in PACKED_DEFECTS])
+def test_parts_regions_and_separate_structs_are_checked(tmp_path: Path, what: str, old: str, new: str, complaint: str) -> None:
+    assert PACKED.count(old) == 1, what
+    with pytest.raises(LayoutError, match=re.escape(complaint)):
+        load(tmp_path, PACKED.replace(old, new))
+
+
+def test_constants_follow_from_a_packed_word(tmp_path: Path) -> None:
+    """Every part but the highest: taken off the low end one by one, they leave the highest."""
+    profile = load(tmp_path, PACKED)
+    derived = {k.name: (k.value, k.type) for k in profile.constants if k.name != "TABLE"}
+    assert derived == {"WORD_MIDDLE_BITS": (32, "u32"), "WORD_MIDDLE_MASK": (0xFFFFFFFF, "u64"),
+                       "WORD_LOW_BITS": (8, "u32"), "WORD_LOW_MASK": (0xFF, "u64")}
+    assert "#define SHMW_PACKED_WORD_LOW_MASK UINT64_C(0xFF)" in c.internal_header(profile)
+    assert "const wordMiddleBits uint32 = 32" in go.constants(profile)
+    assert "pub(crate) const WORD_MIDDLE_MASK: u64 = 0xFFFF_FFFF;" in rust.constants(profile)
+    assert "WORD_LOW_BITS: Final = 8" in python.constants(profile)
+
+
+def test_emitters_take_a_packed_word_apart(tmp_path: Path) -> None:
+    profile = load(tmp_path, PACKED)
+    lines = ksy.document(profile).splitlines()
+    values = {lines[n - 1].strip(" :"): line for n, line in enumerate(lines) if line.startswith("        value:")}
+    assert values == {"word_high": "        value: '(word >> 40)'", "word_middle": "        value: '(word >> 8) & 4294967295'",
+                      "word_low": "        value: 'word & 255'"}
+    parts = re.findall(r"^    (\w+) : (\d+) ", hexpat(profile), re.M)
+    assert parts == [("low", "8"), ("middle", "32"), ("high", "24")]
+    assert "| 39..8 | middle | the middle part |" in markdown.struct_table(profile.structs[0])
+
+
+def test_emitters_place_a_region_where_its_struct_says(tmp_path: Path) -> None:
+    profile = load(tmp_path, PACKED)
+    assert "      area:\n        io: _root._io\n        if: 'width > 0 and cells <= _root._io.size / 4 and" \
+        in ksy.document(profile)
+    assert "        AreaElement area[cells] @ 16 + 4 * cells" in hexpat(profile)
+    assert "    u8 bytes[parent.width];" in hexpat(profile)
+    regions = json.loads(json_layout.document(profile))["regions"]
+    assert regions == [{"name": "area", "doc": "the cells", "at": "TABLE + 4 * header.cells", "element": "header.width",
+                        "count": "header.cells"}]
+
+
+def test_a_separate_struct_is_not_on_the_map(tmp_path: Path) -> None:
+    profile = load(tmp_path, PACKED)
+    assert "\n  mate:\n    pos:" not in ksy.document(profile)
+    assert "\n  mate:\n    doc:" in ksy.document(profile)
+    assert "struct Mate {" in hexpat(profile)
+    assert "Mate mate" not in hexpat(profile)
+    assert "at 0 of a segment of its own" in markdown.struct_table(profile.structs[1])
+    assert "sizeof(struct shmw_packed_wire_mate) == 4" in c.internal_header(profile)
+    assert [s.get("separate", False) for s in json.loads(json_layout.document(profile))["structs"]] == [False, True]
+
+
 def test_emitters_place_a_chain_inside_its_row(tmp_path: Path) -> None:
     profile = load(tmp_path, CHAINED)
     assert "      texts:\n        io: _root._io\n        if: 'there and place % 4 == 0 and place <= _root._io.size - 4'" \
@@ -226,7 +358,7 @@ def test_emitters_place_a_chain_inside_its_row(tmp_path: Path) -> None:
 def test_layout_json_says_what_the_layout_says(path: Path) -> None:
     profile = load_profile(path)
     document: dict[str, Any] = json.loads((ROOT / f"spec/generated/{path.stem}.layout.json").read_text(encoding="utf-8"))
-    assert {c["name"]: c["value"] for c in document["constants"]} == {c.name: str(c.value) for c in profile.constants}
+    assert {c["name"]: c["value"] for c in document["constants"]} == {k.name: str(k.value) for k in profile.constants}
     found = {(s["name"], f["name"]): (f["offset"], f["size"]) for s in document["structs"] for f in s["fields"]}
     assert found == {(s.name, f.name): (f.offset, f.size) for s in profile.structs for f in s.fields}
 
@@ -235,6 +367,8 @@ def hexpat_offsets(text: str) -> dict[str, dict[str, int]]:
     """Offsets that an ImHex pattern implies: fields lie one after the other, placed ones (`@`) do not count."""
     widths = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
     widths |= {m[1]: int(m[2]) // 8 for m in re.finditer(r"^enum (\w+) : u(\d+)", text, re.M)}
+    for bits in re.finditer(r"^bitfield (\w+) \{\n(.*?)^\};", text, re.M | re.S):
+        widths[bits[1]] = sum(int(part) for part in re.findall(r"^    \w+ : (\d+)", bits[2], re.M)) // 8
     offsets: dict[str, dict[str, int]] = {}
     for struct in re.finditer(r"^struct (\w+) \{\n(.*?)^\};", text, re.M | re.S):
         at, fields = 0, offsets.setdefault(struct[1], {})

@@ -21,12 +21,6 @@ const stateReady14 uint32 = 3
 // noIndex: slot.data_index and header.last_published before the first publication.
 const noIndex uint64 = 0xFFFFFFFFFFFFFFFF
 
-// reservedSizeBits: header.reserved: the low bits that hold the size of the last reservation.
-const reservedSizeBits uint32 = 16
-
-// reservedSizeMask: header.reserved: mask of those bits.
-const reservedSizeMask uint64 = 0xFFFF
-
 // indexLimit: indices are below this: 48 bits.
 const indexLimit uint64 = 0x1000000000000
 
@@ -56,6 +50,12 @@ const DefaultMode uint32 = 0o600
 
 // PortableNameMax: characters of a POSIX name that macOS takes, the slash included.
 const PortableNameMax uint32 = 31
+
+// reservedSizeBits: header.reserved: bits of its size.
+const reservedSizeBits uint32 = 16
+
+// reservedSizeMask: header.reserved: mask of its size, once it is lowest.
+const reservedSizeMask uint64 = 0xFFFF
 
 // Fixed area at offset 0.
 const headerSize uint64 = 64

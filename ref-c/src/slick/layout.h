@@ -27,12 +27,6 @@
 /* slot.data_index and header.last_published before the first publication */
 #define SHMW_SLICK_NO_INDEX UINT64_C(0xFFFFFFFFFFFFFFFF)
 
-/* header.reserved: the low bits that hold the size of the last reservation */
-#define SHMW_SLICK_RESERVED_SIZE_BITS UINT32_C(16)
-
-/* header.reserved: mask of those bits */
-#define SHMW_SLICK_RESERVED_SIZE_MASK UINT64_C(0xFFFF)
-
 /* indices are below this: 48 bits */
 #define SHMW_SLICK_INDEX_LIMIT UINT64_C(0x1000000000000)
 
@@ -41,6 +35,12 @@
 
 /* how often a read begins again after it was overtaken before it answers LAPPED */
 #define SHMW_SLICK_READ_TRIES UINT32_C(8)
+
+/* header.reserved: bits of its size */
+#define SHMW_SLICK_RESERVED_SIZE_BITS UINT32_C(16)
+
+/* header.reserved: mask of its size, once it is lowest */
+#define SHMW_SLICK_RESERVED_SIZE_MASK UINT64_C(0xFFFF)
 
 /* Fixed area at offset 0. */
 struct shmw_slick_wire_header {

@@ -17,10 +17,6 @@ STATE_BEGUN: Final = 2
 STATE_READY_14: Final = 3
 #: slot.data_index and header.last_published before the first publication.
 NO_INDEX: Final = 0xFFFFFFFFFFFFFFFF
-#: header.reserved: the low bits that hold the size of the last reservation.
-RESERVED_SIZE_BITS: Final = 16
-#: header.reserved: mask of those bits.
-RESERVED_SIZE_MASK: Final = 0xFFFF
 #: indices are below this: 48 bits.
 INDEX_LIMIT: Final = 0x1000000000000
 #: greatest number of elements in a reservation.
@@ -41,6 +37,10 @@ DEFAULT_STALL_NS: Final = 1000000000
 DEFAULT_MODE: Final = 0o600
 #: characters of a POSIX name that macOS takes, the slash included.
 PORTABLE_NAME_MAX: Final = 31
+#: header.reserved: bits of its size.
+RESERVED_SIZE_BITS: Final = 16
+#: header.reserved: mask of its size, once it is lowest.
+RESERVED_SIZE_MASK: Final = 0xFFFF
 
 #: Fixed area at offset 0.
 HEADER_SIZE: Final = 64

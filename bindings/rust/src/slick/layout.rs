@@ -14,10 +14,6 @@ pub(crate) const STATE_BEGUN: u32 = 2;
 pub(crate) const STATE_READY_14: u32 = 3;
 /// slot.data_index and header.last_published before the first publication.
 pub(crate) const NO_INDEX: u64 = 0xFFFF_FFFF_FFFF_FFFF;
-/// header.reserved: the low bits that hold the size of the last reservation.
-pub(crate) const RESERVED_SIZE_BITS: u32 = 16;
-/// header.reserved: mask of those bits.
-pub(crate) const RESERVED_SIZE_MASK: u64 = 0xFFFF;
 /// indices are below this: 48 bits.
 pub(crate) const INDEX_LIMIT: u64 = 0x1_0000_0000_0000;
 /// greatest number of elements in a reservation.
@@ -38,6 +34,10 @@ pub const DEFAULT_STALL_NS: u64 = 1_000_000_000;
 pub const DEFAULT_MODE: u32 = 0o600;
 /// characters of a POSIX name that macOS takes, the slash included.
 pub const PORTABLE_NAME_MAX: u32 = 31;
+/// header.reserved: bits of its size.
+pub(crate) const RESERVED_SIZE_BITS: u32 = 16;
+/// header.reserved: mask of its size, once it is lowest.
+pub(crate) const RESERVED_SIZE_MASK: u64 = 0xFFFF;
 
 /// Fixed area at offset 0.
 pub(crate) const HEADER_SIZE: u64 = 64;
