@@ -95,8 +95,9 @@ class Session:
             raise NotApplicable("the segment has no POSIX name")
         if name == "bare":
             return self.locator[1:]
-        longer = self._beside[name] = self.locator + "x" * (int(name) - len(self.locator))
-        return longer
+        if len(self.locator) > int(name):
+            raise HarnessError(f"{self.locator} is longer than {name} characters")
+        return self._beside.setdefault(name, self.locator.ljust(int(name), "x"))
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

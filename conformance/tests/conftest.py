@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shmwire_conform import engine
+from shmwire_conform import engine, summary
 from shmwire_conform.cases import Corpus, everything
 from shmwire_conform.config import DriverConfig, KnownFailure
 from shmwire_conform.plan import Selection
@@ -76,6 +76,25 @@ def run_suite(
     selection = Selection(**chosen)  # type: ignore[arg-type]
     options = engine.Options(drivers, selection, jobs=2, report=report, known=known or [])
     return engine.execute(options, lambda *_: None)
+
+
+def require_caught(driver: DriverConfig, cases: str, verdict: str, rule: str, words: str) -> Run:
+    """A driver with a planted defect fails the cases, one of them naming the rule, with that verdict and those words."""
+    run = run_suite([driver], cases=(cases,))
+    caught = [one for one in run.findings() if rule in one.unit.case.rules]
+    assert caught, f"{driver.name} passes every case that names {rule}"
+    assert any(one.verdict == verdict and words in one.message for one in caught), [(one.verdict, one.message) for one in caught]
+    assert all(one.blame == [driver.name] for one in caught)
+    assert summary.exit_code(run) == 1
+    return run
+
+
+def require_healthy(driver: DriverConfig, profile: str, classes: int, least: int) -> None:
+    """It passes every case of the profile, in so many classes that have at least so many cases each."""
+    run = run_suite([driver], profiles=(profile,))
+    assert run.findings() == [] and run.harness_errors() == []
+    claimed = [one for one in summary.classes(run, profile)[driver.name].values() if one.verdict != "-"]
+    assert len(claimed) == classes and all(one.verdict == "PASS" and one.passed >= least for one in claimed)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import consumer, run_suite, skeleton
+from conftest import consumer, require_caught, run_suite, skeleton
 from shmwire_conform import summary
 
 # defect, cases to run, verdict, rule that a failing case must name, words of the message
@@ -25,12 +25,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("defect", "cases", "verdict", "rule", "words"), BROKEN, ids=[entry[0] for entry in BROKEN])
 def test_defect_is_caught(defect: str, cases: str, verdict: str, rule: str, words: str) -> None:
-    run = run_suite([consumer(defect)], cases=(cases,))
-    caught = [one for one in run.findings() if rule in one.unit.case.rules]
-    assert caught, f"{defect} passes every case that names {rule}"
-    assert any(one.verdict == verdict and words in one.message for one in caught), [(one.verdict, one.message) for one in caught]
-    assert all(one.blame == [defect] for one in caught)
-    assert summary.exit_code(run) == 1
+    require_caught(consumer(defect), cases, verdict, rule, words)
 
 
 @pytest.mark.parametrize("driver", [skeleton(), consumer()], ids=["skeleton", "consumer"])

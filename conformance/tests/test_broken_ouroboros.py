@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import logger, run_suite
-from shmwire_conform import summary
+from conftest import logger, require_caught, require_healthy
 
 # defect, cases to run, verdict, rule that a failing case must name, words of the message
 BROKEN = [
@@ -31,15 +30,8 @@ BROKEN = [
     ("defect", "cases", "verdict", "rule", "words"), BROKEN, ids=[f"{one[0]}-{one[1][17:]}" for one in BROKEN]
 )
 def test_defect_is_caught(defect: str, cases: str, verdict: str, rule: str, words: str) -> None:
-    run = run_suite([logger(defect)], cases=(cases,))
-    caught = [one for one in run.findings() if rule in one.unit.case.rules]
-    assert caught, f"{defect} passes every case that names {rule}"
-    assert any(one.verdict == verdict and words in one.message for one in caught), [(one.verdict, one.message) for one in caught]
-    assert summary.exit_code(run) == 1
+    require_caught(logger(defect), cases, verdict, rule, words)
 
 
 def test_the_healthy_twin_passes_all_of_it() -> None:
-    run = run_suite([logger()], profiles=("ouroboros",))
-    assert run.findings() == [] and run.harness_errors() == []
-    claimed = [one for one in summary.classes(run, "ouroboros")["logger"].values() if one.verdict != "-"]
-    assert len(claimed) == 7 and all(one.verdict == "PASS" and one.passed >= 4 for one in claimed)
+    require_healthy(logger(), "ouroboros", classes=7, least=4)

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import run_suite, ticker
-from shmwire_conform import summary
+from conftest import require_caught, require_healthy, ticker
 
 # defect, cases to run, verdict, rule that a failing case must name, words of the message
 BROKEN = [
@@ -45,6 +44,12 @@ BROKEN = [
     ("shared_cursor_stands", "slick/step/share-two", "FAIL", "slick.share.once", "items"),
     ("abandons_silently", "slick/step/abandon", "FAIL", "slick.publish.abandon", "slot[1]"),
     ("marks_only_one", "slick/step/recover-*", "FAIL", "slick.recover.holes", "slot["),
+    ("recovers_no_last", "slick/step/recover-last-*", "FAIL", "slick.recover.last", "header.last_published"),
+    ("recovers_unasked", "slick/step/recover-busy", "FAIL", "slick.recover.dead", "BUSY"),
+    ("name_as_given", "slick/step/name*", "FAIL", "slick.segment.name", "shm_name"),
+    ("creates_over", "slick/step/exists*", "FAIL", "slick.segment.create", "EXISTS"),
+    ("two_claims", "slick/step/one-claim", "FAIL", "slick.reserve.one-claim", "BUSY"),
+    ("starts_at_the_lap", "slick/golden/*-oldest", "FAIL", "slick.read.oldest", ""),
 ]
 
 
@@ -52,15 +57,8 @@ BROKEN = [
     ("defect", "cases", "verdict", "rule", "words"), BROKEN, ids=[f"{one[0]}-{one[1][6:]}" for one in BROKEN]
 )
 def test_defect_is_caught(defect: str, cases: str, verdict: str, rule: str, words: str) -> None:
-    run = run_suite([ticker(defect)], cases=(cases,))
-    caught = [one for one in run.findings() if rule in one.unit.case.rules]
-    assert caught, f"{defect} passes every case that names {rule}"
-    assert any(one.verdict == verdict and words in one.message for one in caught), [(one.verdict, one.message) for one in caught]
-    assert summary.exit_code(run) == 1
+    require_caught(ticker(defect), cases, verdict, rule, words)
 
 
 def test_the_healthy_twin_passes_all_of_it() -> None:
-    run = run_suite([ticker()], profiles=("slick",))
-    assert run.findings() == [] and run.harness_errors() == []
-    claimed = [one for one in summary.classes(run, "slick")["ticker"].values() if one.verdict != "-"]
-    assert len(claimed) == 7 and all(one.verdict == "PASS" and one.passed >= 4 for one in claimed)
+    require_healthy(ticker(), "slick", classes=7, least=4)

@@ -24,6 +24,7 @@ CASES: dict[str, dict[str, Any]] = {raw["id"]: raw for raw in (json.loads(p.read
 LEAST = {
     "dmxp": {"golden": 40, "captured": 15, "hostile": 100, "torn": 150, "step": 90, "live": 12},
     "ouroboros": {"golden": 100, "captured": 15, "hostile": 100, "torn": 150, "step": 70, "live": 14},
+    "slick": {"golden": 250, "captured": 60, "hostile": 100, "torn": 130, "step": 80},
 }
 RULE = re.compile(r"> r\[([a-z.-]+)\] v\d+\n((?:> .*\n)+)")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .layout import Block, Finding, Image, load
+from .layout import Block, Finding, Image, load, lookups
 
 LAYOUT = load("dmxp")
 C = LAYOUT.constants
@@ -220,27 +220,7 @@ def findings(data: bytes) -> list[Finding]:
     return [*out, *_overlaps(seg)]
 
 
-def fields(data: bytes) -> dict[str, str]:
-    return Segment(data).fields()
-
-
-def value(data: bytes, name: str) -> int | bytes:
-    seg = Segment(data)
-    block, _, field = name.rpartition(".")
-    return seg.number(name) if seg.block(block).struct.field(field).numeric else seg.raw(*seg.locate(name))
-
-
-def locate(data: bytes, name: str) -> tuple[int, int]:
-    return Segment(data).locate(name)
-
-
-def encode(data: bytes, name: str, number: int) -> tuple[int, bytes]:
-    offset, size = locate(data, name)
-    return offset, number.to_bytes(size, "little")
-
-
-def name_at(data: bytes, offset: int) -> str:
-    return Segment(data).name_at(offset)
+fields, value, locate, encode, name_at = lookups(Segment)
 
 
 def channels(data: bytes) -> list[int]:

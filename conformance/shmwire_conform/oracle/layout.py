@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..paths import SPEC
 
@@ -157,11 +158,14 @@ class Image:
 
     def number(self, name: str) -> int:
         """An integer field, or a part of a packed one: "header.reserved", "header.reserved.index"."""
-        whole, _, part = name.rpartition(".")
-        bits = next((bits for bits in self.packed(whole) if bits.name == part), None)
-        if bits is not None:
+        try:
+            return int.from_bytes(self.raw(*self.locate(name)), "little")
+        except KeyError:
+            whole, _, part = name.rpartition(".")
+            bits = next((bits for bits in self.packed(whole) if bits.name == part), None)
+            if bits is None:
+                raise
             return bits.of(self.number(whole))
-        return int.from_bytes(self.raw(*self.locate(name)), "little")
 
     def packed(self, name: str) -> tuple[Bits, ...]:
         """The parts of a field, if it is one that has parts."""
@@ -195,3 +199,34 @@ class Image:
         """Names of the reserved fields of a block that must be zero and are not."""
         reserved = [field for field in block.struct.fields if field.must_be_zero]
         return [f.name for f in reserved if any(self.raw(block.offset + f.offset, f.size))]
+
+    def value(self, name: str) -> int | bytes:
+        """An integer field or a part of one as a number, a byte field as its bytes."""
+        block, _, field = name.rpartition(".")
+        if self.packed(block) or self.block(block).struct.field(field).numeric:
+            return self.number(name)
+        return self.raw(*self.locate(name))
+
+
+class Lookups(NamedTuple):
+    """The functions of a profile's module that take bytes and a name, or an offset (see the package)."""
+
+    fields: Callable[[bytes], dict[str, str]]
+    value: Callable[[bytes, str], int | bytes]
+    locate: Callable[[bytes, str], tuple[int, int]]
+    encode: Callable[[bytes, str, int], tuple[int, bytes]]
+    name_at: Callable[[bytes, int], str]
+
+
+def lookups(image: type[Image]) -> Lookups:
+    def encode(data: bytes, name: str, number: int) -> tuple[int, bytes]:
+        offset, size = image(data).locate(name)
+        return offset, number.to_bytes(size, "little")
+
+    return Lookups(
+        fields=lambda data: image(data).fields(),
+        value=lambda data, name: image(data).value(name),
+        locate=lambda data, name: image(data).locate(name),
+        encode=encode,
+        name_at=lambda data, offset: image(data).name_at(offset),
+    )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .layout import Block, Field, Finding, Image, Struct, load
+from .layout import Block, Field, Finding, Image, Struct, load, lookups
 
 LAYOUT = load("slick")
 C = LAYOUT.constants
@@ -331,29 +331,7 @@ def findings(data: bytes) -> list[Finding]:
     return out
 
 
-def fields(data: bytes) -> dict[str, str]:
-    return Segment(data).fields()
-
-
-def value(data: bytes, name: str) -> int | bytes:
-    seg = Segment(data)
-    block, _, field = name.rpartition(".")
-    if seg.packed(block):
-        return seg.number(name)
-    return seg.number(name) if seg.block(block).struct.field(field).numeric else seg.raw(*seg.locate(name))
-
-
-def locate(data: bytes, name: str) -> tuple[int, int]:
-    return Segment(data).locate(name)
-
-
-def encode(data: bytes, name: str, number: int) -> tuple[int, bytes]:
-    offset, size = locate(data, name)
-    return offset, number.to_bytes(size, "little")
-
-
-def name_at(data: bytes, offset: int) -> str:
-    return Segment(data).name_at(offset)
+fields, value, locate, encode, name_at = lookups(Segment)
 
 
 def messages(data: bytes, choice: str | int = "oldest") -> list[Message]:

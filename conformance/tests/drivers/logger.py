@@ -444,7 +444,7 @@ class Driver:
 
 def answer(driver: Driver, ask: dict[str, Any]) -> dict[str, Any]:
     method = getattr(driver, str(ask.get("cmd")), None)
-    if method is None or ask["cmd"] in ("keep", "finish", "taken"):
+    if method is None or ask["cmd"] in ("keep", "finish", "mine", "taken"):
         return {"err": {"code": "UNKNOWN_COMMAND", "detail": str(ask.get("cmd"))}}
     try:
         return {"ok": method(ask)}

@@ -165,7 +165,7 @@ class Producer:
         self.queue, self.stall = queue, stall_ms / 1000
         self.known, self.written, self.given_up = 0, 0, 0
         self.claim: tuple[int, int] | None = None
-        self.stuck, self.since = -1, 0.0
+        self.stuck, self.since = (-1, -1), 0.0
 
     def reserve(self, elements: int) -> int:
         queue = self.queue
@@ -175,13 +175,13 @@ class Producer:
             raise Refused("TOO_LARGE")
         if self.claim is not None:
             raise Refused("BUSY")
-        self.stuck = -1
+        self.stuck = (-1, -1)
         while True:
             word = queue.word("reserved")
             begin = word >> 16
             padding = begin % queue.size + elements > queue.size
             end = (begin // queue.size + 1) * queue.size if padding else begin + elements
-            if end >= LIMIT:
+            if end + (elements if padding else 0) >= LIMIT:
                 raise Closed
             self.known = 0 if self.known > begin else self.known
             if self.known != begin and not self.settle(begin, word & MOST, end):
@@ -208,7 +208,7 @@ class Producer:
             return True
         self.known = max(self.known, told)
         if begin > self.known + queue.size:
-            if last > queue.size:
+            if last == 0 or last > queue.size:
                 raise Refused("CORRUPT")
             self.known = begin - last
         if not self.walk(begin):
@@ -216,8 +216,8 @@ class Producer:
         self.tell()
         if self.known == begin or end <= self.known + queue.size:
             return True
-        if self.stuck != self.known:
-            self.stuck, self.since = self.known, time.monotonic()
+        if self.stuck != (self.known, begin):
+            self.stuck, self.since = (self.known, begin), time.monotonic()
         if time.monotonic() - self.since < self.stall:
             time.sleep(0.001)
             return False

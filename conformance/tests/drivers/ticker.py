@@ -87,7 +87,13 @@ class Driver(logger.Driver):
         self.viewed.clear()
         return super().reset(ask)
 
+    @staticmethod
+    def mine(ask: dict[str, Any]) -> None:
+        if ask["profile"] != "slick":
+            raise Refused("UNSUPPORTED")
+
     def create(self, ask: dict[str, Any]) -> dict[str, Any]:
+        self.mine(ask)
         options = ask.get("options", {})
         if options.get("portable_name") and ask["seg"].count("/") < 2 and len(ask["seg"]) > 31:
             raise Refused("INVALID_NAME")
@@ -95,6 +101,7 @@ class Driver(logger.Driver):
         return self.keep(Handle(Queue.create(ask["seg"], *geometry, int(options.get("mode", "0600"), 8)), options))
 
     def open(self, ask: dict[str, Any]) -> dict[str, Any]:
+        self.mine(ask)
         queue = Queue(ask["seg"], ask.get("timeout_ms", 0), writable=ask["mode"] == "rw")
         return self.keep(Handle(queue, ask.get("options", {})))
 

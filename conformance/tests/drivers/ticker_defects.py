@@ -229,11 +229,74 @@ def marks_only_one(ring: Any) -> None:
     ring.Queue.put_index = put_index
 
 
+def recovers_no_last(ring: Any) -> None:
+    """Recovery marks holes and leaves last_published as the dead producer left it."""
+    plain = ring.recover
+
+    def recover(queue: Any, *, all_dead: bool) -> int:
+        last = queue.word("last_published")
+        holes: int = plain(queue, all_dead=all_dead)
+        queue.put("last_published", last)
+        return holes
+
+    ring.recover = recover
+
+
+def recovers_unasked(ring: Any) -> None:
+    """Recovery believes that producers are dead without being told."""
+    plain = ring.recover
+    ring.recover = lambda queue, *, all_dead: plain(queue, all_dead=True)
+
+
+def name_as_given(ring: Any) -> None:
+    """What is handed on as shm_name is the name as this program happened to say it."""
+    plain = ring.Queue.__init__
+
+    def init(self: Any, locator: str, timeout_ms: int, *, writable: bool) -> None:
+        plain(self, locator, timeout_ms, writable=writable)
+        self.name = locator.lstrip("/")
+
+    ring.Queue.__init__ = init
+
+
+def creates_over(ring: Any) -> None:
+    """A creator empties what is there."""
+    exclusive = ring.os.O_EXCL
+    plain = ring.Queue.create
+
+    def create(*args: Any) -> Any:
+        ring.os.O_EXCL = 0
+        try:
+            return plain(*args)
+        finally:
+            ring.os.O_EXCL = exclusive
+
+    ring.Queue.create = staticmethod(create)
+
+
+def two_claims(ring: Any) -> None:
+    """A second claim takes the place of the first."""
+    plain = ring.Producer.reserve
+
+    def reserve(self: Any, elements: int) -> int:
+        self.claim = None
+        index: int = plain(self, elements)
+        return index
+
+    ring.Producer.reserve = reserve
+
+
+def starts_at_the_lap(ring: Any) -> None:
+    """The oldest item is looked for at the first index of the last lap only."""
+    ring.Queue.oldest = lambda self, above=-1: max(0, self.next - self.size) if self.next else None
+
+
 DEFECTS: tuple[Callable[[Any], None], ...] = (
-    no_recheck, lap_is_the_item, recheck_off_by_one, elements_8_bytes_off, unpacked_word, reserves_in_two_steps, losses_not_counted,
-    marks_count_as_lost, no_mark, marks_ignored, reset_ignored, reset_keeps_last, last_is_the_reservation, last_falls, no_bounds,
-    indices_believed, table_in_32_bits, waits_for_nobody, waits_for_ever, tells_nobody, publishes_what_was_given_up, index_first,
-    begins_again_at_0, shared_cursor_stands, abandons_silently, marks_only_one,
+    no_recheck, lap_is_the_item, recheck_off_by_one, elements_8_bytes_off, unpacked_word, reserves_in_two_steps,
+    losses_not_counted, marks_count_as_lost, no_mark, marks_ignored, reset_ignored, reset_keeps_last, last_is_the_reservation,
+    last_falls, no_bounds, indices_believed, table_in_32_bits, waits_for_nobody, waits_for_ever, tells_nobody,
+    publishes_what_was_given_up, index_first, begins_again_at_0, shared_cursor_stands, abandons_silently, marks_only_one,
+    recovers_no_last, recovers_unasked, name_as_given, creates_over, two_claims, starts_at_the_lap,
 )  # fmt: skip
 
 
