@@ -128,8 +128,8 @@ static inline void shmw_copy_from_shared(void *to, const void *from, size_t len)
         *out++ = shmw_field_load(in++);
 }
 
-/* The same from and to memory of any alignment: single bytes, halves and quarters of a word up to where a word starts, so that the rest
- * goes by whole words. What is known of the alignment (shmw_copy_from_shared_4) costs nothing. */
+/* The same from and to memory of any alignment: a byte, a quarter and a half of a word up to where a word starts, so that the
+ * rest goes by whole words. What is known of the alignment (shmw_copy_from_shared_4) costs nothing. */
 typedef uint32_t __attribute__((may_alias)) shmw_half_word;
 typedef uint16_t __attribute__((may_alias)) shmw_quarter_word;
 

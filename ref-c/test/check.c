@@ -87,6 +87,22 @@ void check_bytes(const void *got, const void *want, size_t size, const char *tex
     }
 }
 
+int check_answer(int got, unsigned allowed, const char *text, const char *file, int line)
+{
+    if (got >= SHMW_SYSTEM && got <= SHMW_CLOSED && (BIT(got) & allowed) != 0)
+        return got;
+    fprintf(stderr, "%s:%d: %s\n    gave %s, which is none of its answers\n", file, line, text, shmw_error_name(got));
+    give_up();
+}
+
+uint64_t draw(uint64_t *state, uint64_t bound)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state % bound;
+}
+
 /* Raw bytes -------------------------------------------------------------------------------------------------------- */
 
 struct raw raw_open(const char *locator)

@@ -35,6 +35,15 @@ void check_code(int got, int want, const char *text, const char *file, int line)
 void check_u64(uint64_t got, uint64_t want, const char *text, const char *file, int line);
 void check_bytes(const void *got, const void *want, size_t size, const char *text, const char *file, int line);
 
+/* An answer that may be one of several: ANSWER(call, BIT(SHMW_OK) | BIT(SHMW_EMPTY)). Codes are bits here: OK 0 ... CLOSED 5,
+ * then BAD_MAGIC 6 ... */
+#define BIT(code) (1u << ((code) >= 0 ? (code) : 5 - (code)))
+#define ANSWER(call, allowed) check_answer((call), (allowed), #call, __FILE__, __LINE__)
+int check_answer(int got, unsigned allowed, const char *text, const char *file, int line);
+
+/* A sequence of numbers from a seed that is not 0 (xorshift64), below bound. */
+uint64_t draw(uint64_t *state, uint64_t bound);
+
 /* A name that nobody else uses, "/shmw-refc-PID-N". Valid until the end of the test; then the process that made it removes it,
  * passed or failed. */
 const char *fresh_name(void);

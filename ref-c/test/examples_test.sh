@@ -3,7 +3,7 @@
 # The examples of each profile talk to each other. $1: where they are.
 set -eu
 name=/shmw-refc-examples-$$
-trap 'rm -f "/dev/shm$name" "/dev/shm$name-log"' EXIT
+trap 'rm -f "/dev/shm$name" "/dev/shm$name-log" "/dev/shm$name-queue" "/dev/shm$name-cursor"' EXIT
 "$1/dmxp_send" "$name" first "second message"
 test "$("$1/dmxp_receive" "$name" 2)" = "first
 second message"
@@ -20,3 +20,16 @@ test "$("$1/ouroboros_read" "$name-log" 2)" = "1 first
 wait $!
 test "$(tail -n 1 "$1/examples_test.out")" = "3 third"
 if "$1/ouroboros_read" "$name-absent" 1 2>/dev/null; then exit 1; fi
+test "$("$1/slick_write" "$name-queue" first "a text of more than one element" third)" = "0
+1
+3"
+test "$("$1/slick_read" "$name-queue" 3)" = "0 first
+1 a text of more than one element
+3 third"
+test "$("$1/slick_read" "$name-queue" 1 "$name-cursor")" = "0 first"
+test "$("$1/slick_read" "$name-queue" 1 "$name-cursor")" = "1 a text of more than one element"
+"$1/slick_read" "$name-queue" 2 "$name-cursor" >"$1/examples_test.out" &
+"$1/slick_write" "$name-queue" fourth >/dev/null
+wait $!
+test "$(tail -n 1 "$1/examples_test.out")" = "4 fourth"
+if "$1/slick_read" "$name-absent" 1 2>/dev/null; then exit 1; fi

@@ -147,8 +147,8 @@ int shmw_slick_reader_info(const shmw_slick_reader *reader, struct shmw_slick_re
 
 /* Waiting ---------------------------------------------------------------------------------------------------------- */
 
-/* Spin until something has been published at the cursor, for a while. The slot's line is its producer's alone; the reservation's is what all
- * producers meet at, and is looked at by the call that follows. */
+/* Spin until something has been published at the cursor, for a while. The slot's line is its producer's alone; the line of the
+ * reservation, where all producers meet, is looked at by the call that follows. */
 static void glance(const shmw_slick_reader *reader)
 {
     const uint64_t cursor = load_cursor(reader);

@@ -117,7 +117,7 @@ static inline bool shmw_slick_is_settled(const shmw_slick_queue *queue, uint64_t
     return data_index == index || shmw_slick_leads_on(queue, data_index, index, next);
 }
 
-/* find.c: the lowest index from the horizon on that is settled, and, of those that are published, the highest. UINT64_MAX: none. */
+/* find.c: the lowest index from the horizon on that is settled, and the highest that is published. UINT64_MAX: none. */
 uint64_t shmw_slick_find_settled(const shmw_slick_queue *queue, uint64_t next);
 uint64_t shmw_slick_find_last(const shmw_slick_queue *queue, uint64_t next);
 
@@ -154,7 +154,8 @@ void shmw_slick_tell_settled(const shmw_slick_queue *queue, uint64_t known);
 /* A producer's wait for one item of another. Begins as {0}. */
 struct shmw_slick_wait {
     bool begun;
-    uint64_t known; /* the item */
+    uint64_t known;    /* the item */
+    uint64_t reserved; /* header.reserved since then */
     uint64_t deadline;
     struct shmw_backoff backoff;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile slick, section 5: reading. A reader touches the slot and the elements of its item, and header.reserved once a call, after it
- * has copied, or while there is nothing to copy. */
+ * Profile slick, section 5: reading. A reader touches the slot and the elements of its item, and header.reserved once a call,
+ * after it has copied, or while there is nothing to copy. */
 #include <stdlib.h>
 
 #include "internal.h"

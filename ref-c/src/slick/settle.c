@@ -72,7 +72,7 @@ bool shmw_slick_give_up(const shmw_slick_queue *queue, uint64_t reserved, uint64
     struct shmw_slick_wire_slot *slot = shmw_slick_slot(queue, *known);
     const uint64_t end = end_of_hole(queue, reserved, *known);
     if (end - *known < queue->size) { /* otherwise it would look like an item of the next lap */
-        /* R2: pairs with A2; readers pass the hole, producers take it for settled. The size stays: its owner may be storing it. */
+        /* R2: pairs with A2; readers pass the hole, producers take it for settled. Its owner may be storing the size. */
         if (!shmw_cas_release(&slot->data_index, &found, end))
             return false;
         ++*marks;
@@ -81,12 +81,13 @@ bool shmw_slick_give_up(const shmw_slick_queue *queue, uint64_t reserved, uint64
     return true;
 }
 
-/* Step 4: pause; after the stall time give the item up [slick.reserve.give-up]. */
+/* Step 4: pause; give the item up after the stall time, in which nothing was reserved either: others that are given up with it
+ * are as old then [slick.reserve.give-up]. */
 static void wait_or_give_up(shmw_slick_producer *producer, uint64_t reserved, uint64_t found, struct shmw_slick_wait *wait)
 {
     uint64_t marks = 0;
-    if (!wait->begun || wait->known != producer->known) {
-        *wait = (struct shmw_slick_wait){.begun = true, .known = producer->known};
+    if (!wait->begun || wait->known != producer->known || wait->reserved != reserved) {
+        *wait = (struct shmw_slick_wait){.begun = true, .known = producer->known, .reserved = reserved};
         wait->deadline = shmw_deadline(producer->stall_ns);
     } else if (shmw_expired(wait->deadline)) {
         if (shmw_slick_give_up(producer->queue, reserved, found, &producer->known, &marks))

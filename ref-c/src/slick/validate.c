@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile slick: is there anything in the segment that no producer leaves? What is reserved and not published yet, or never, is no
- * finding: recover tells how much of that there is. */
+ * Profile slick: is there anything in the segment that no producer leaves? What is reserved and not published, yet or ever, is
+ * no finding: recover tells how much of that there is. */
 #include "internal.h"
 
 #define NO_SLOT UINT32_MAX

@@ -28,7 +28,7 @@ static bool claim_is_open(const shmw_slick_producer *producer)
     return producer->elements != 0 && producer->owner == shmw_pid(producer->queue->pid);
 }
 
-/* Has somebody marked the slot of an index that is reserved for us? Then the slot is not ours any more [slick.publish.given-up]. */
+/* Has somebody marked the slot of an index that is reserved for us? Then it is not ours any more [slick.publish.given-up]. */
 static inline bool was_given_up(const shmw_slick_queue *queue, const struct shmw_slick_wire_slot *slot, uint64_t index)
 {
     const uint64_t found = shmw_load_relaxed(&slot->data_index);
@@ -54,8 +54,8 @@ static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t 
         producer->known = end;
 }
 
-/* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: it is the rest of the ring that was reserved, up to
- * *end, since not even one fits there [slick.reserve.wrap]. */
+/* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: what was reserved is the rest of the ring,
+ * up to *end, since not even one fits there [slick.reserve.wrap]. */
 static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, struct run *run, uint64_t *end,
                                struct shmw_slick_wait *wait)
 {

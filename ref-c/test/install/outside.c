@@ -1,10 +1,29 @@
 /* SPDX-License-Identifier: MIT
  *
- * A user of an installed library: a message through a segment, with installed headers only. */
+ * A user of an installed library: a message through a segment of each kind, with installed headers only. */
 #include <shmwire/dmxp.h>
+#include <shmwire/slick.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static int through_a_queue(void)
+{
+    char text[8] = "";
+    shmw_slick_queue *queue;
+    shmw_slick_producer *producer;
+    shmw_slick_reader *reader;
+    const struct shmw_slick_create_options options = {.element_size = sizeof(text)};
+    if (shmw_slick_create(NULL, &options, &queue) != SHMW_OK || shmw_slick_producer_open(queue, NULL, &producer) != SHMW_OK ||
+        shmw_slick_reader_open(queue, NULL, &reader) != SHMW_OK)
+        return 1;
+    const int written = shmw_slick_write(producer, "inside\0", sizeof(text), NULL);
+    const int read = shmw_slick_next(reader, text, sizeof(text), NULL);
+    shmw_slick_reader_close(reader);
+    shmw_slick_producer_close(producer);
+    shmw_slick_close(queue);
+    return written == SHMW_OK && read == SHMW_OK && strcmp(text, "inside") == 0 ? 0 : 1;
+}
 
 int main(void)
 {
@@ -26,5 +45,5 @@ int main(void)
     shmw_dmxp_detach(channel);
     shmw_dmxp_close(segment);
     puts(text);
-    return code == SHMW_OK && strcmp(text, "outside") == 0 ? 0 : 1;
+    return code == SHMW_OK && strcmp(text, "outside") == 0 ? through_a_queue() : 1;
 }

@@ -82,21 +82,9 @@ static void mutate(const struct raw *raw)
 
 /* Calls ------------------------------------------------------------------------------------------------------------ */
 
-/* Codes as bits: OK 0 ... CLOSED 5, then BAD_MAGIC 6 ... */
-#define BIT(code) (1u << ((code) >= 0 ? (code) : 5 - (code)))
-#define ANSWER(call, allowed) check_answer((call), (allowed), #call, __LINE__)
 #define HEADER_FAULTS (BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_BAD_GEOMETRY) | BIT(SHMW_TRUNCATED))
 #define ATTACHES (BIT(SHMW_OK) | BIT(SHMW_NOT_READY) | HEADER_FAULTS)
 #define READS (BIT(SHMW_OK) | BIT(SHMW_EMPTY) | BIT(SHMW_CORRUPT) | BIT(SHMW_TOO_SMALL))
-
-static int check_answer(int rc, unsigned allowed, const char *call, int line)
-{
-    if (rc < SHMW_SYSTEM || rc > SHMW_CLOSED || (BIT(rc) & allowed) == 0) {
-        fprintf(stderr, "line %d: %s gave %s\n", line, call, shmw_error_name(rc));
-        CHECK(!"a documented answer");
-    }
-    return rc;
-}
 
 /* Buffers of exactly the size given, so that ASan sees one byte too much. Sequences ascend, whatever the bytes say. */
 static void read_some(shmw_ouroboros_reader *reader, size_t size)

@@ -101,11 +101,3 @@ void expect_none(shmw_ouroboros_reader *reader)
     unsigned char payload[LARGEST];
     CHECK_CODE(shmw_ouroboros_next(reader, payload, sizeof(payload), NULL), SHMW_EMPTY);
 }
-
-uint64_t draw(uint64_t *state, uint64_t bound)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state % bound;
-}

@@ -51,7 +51,4 @@ struct shmw_ouroboros_entry take(shmw_ouroboros_reader *reader);
 void expect(shmw_ouroboros_reader *reader, uint64_t sequence, uint64_t skipped);
 void expect_none(shmw_ouroboros_reader *reader);
 
-/* A sequence of numbers from a seed (xorshift64), below bound. */
-uint64_t draw(uint64_t *state, uint64_t bound);
-
 #endif

@@ -86,7 +86,8 @@ static void write_again(const struct room *room, const struct sequence *sequence
     }
 }
 
-/* [slick.segment.init] [slick.reserve.packed] [slick.reserve.mark] [slick.publish.first-slot] [slick.publish.last] [slick.reserve.alone] */
+/* [slick.segment.init] [slick.reserve.packed] [slick.reserve.mark] [slick.publish.first-slot] [slick.publish.last]
+ * [slick.reserve.alone] */
 static void the_same_bytes(void)
 {
     for (size_t r = 0; r < sizeof(releases) / sizeof(releases[0]); r++) {

@@ -143,11 +143,3 @@ uint64_t cursor_of(const shmw_slick_reader *reader)
     CHECK_CODE(shmw_slick_reader_info(reader, &info), SHMW_OK);
     return info.cursor;
 }
-
-uint64_t draw(uint64_t *state, uint64_t bound)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state % bound;
-}

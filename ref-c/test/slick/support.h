@@ -61,7 +61,4 @@ void expect_none(shmw_slick_reader *reader, const struct room *room);
 void check_item(const struct room *room, const struct shmw_slick_item *item, const unsigned char *payload);
 uint64_t cursor_of(const shmw_slick_reader *reader);
 
-/* A sequence of numbers from a seed (xorshift64), below bound. */
-uint64_t draw(uint64_t *state, uint64_t bound);
-
 #endif
