@@ -12,7 +12,7 @@ names this rule fails; a failure elsewhere alone does not count. The unchanged s
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -20,13 +20,16 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from shmwire_conform import engine
+from shmwire_conform.config import load_driver
+from shmwire_conform.model import Result
+from shmwire_conform.plan import Selection
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOM = ROOT / "build/mutants"
 SOURCES = ROOM / "src"
 DRIVER = ROOM / "bin/shmwire-driver-c"
-CONFORM = ROOT / "build/venv/bin/shmwire-conform"
-SUITE_LIMIT_S = 240
-NOTHING_SELECTED = 5
+BUILD_LIMIT_S = 240
 STILL = ("golden", "captured", "hostile", "torn", "step")
 LIVE = ("live",)
 
@@ -57,7 +60,7 @@ def load() -> list[Mutant]:
 def shell(argv: list[str], log: str) -> int:
     with (ROOM / log).open("w", encoding="utf-8") as out:
         try:
-            return subprocess.run(argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=SUITE_LIMIT_S,
+            return subprocess.run(argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, timeout=BUILD_LIMIT_S,
                                   check=False).returncode
         except subprocess.TimeoutExpired:
             return -1
@@ -96,21 +99,28 @@ def heal(mutant: Mutant) -> None:
     shutil.copyfile(ROOT / "ref-c/src" / mutant.file, SOURCES / mutant.file)
 
 
-def failing_cases(mutants: list[Mutant], name: str, kinds: tuple[str, ...]) -> list[str]:
-    """Run the cases of these kinds that name the mutants' rules against the driver in DRIVER; ids of those that did not pass."""
-    report = ROOM / f"{name}-{kinds[0]}"
-    argv = [str(CONFORM), "run", "--tier", "quick", "--driver", str(ROOM / "mutant.toml"), "--report", str(report)]
-    for rule in sorted({m.rule for m in mutants}):
-        argv += ["--rule", rule]
-    for kind in kinds:
-        argv += ["--kind", kind]
-    code = shell(argv, f"{report.name}.log")
-    if code == NOTHING_SELECTED:
-        return []
-    if code not in (0, 1):
-        sys.exit(f"mutants: the suite could not run (exit {code}, build/mutants/{report.name}.log)")
-    results = [json.loads(line) for line in (report / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    return sorted({r["case"] for r in results if r.get("kind") == "result" and r["verdict"] not in {"PASS", "N/A", "XFAIL"}})
+class Caught(Exception):
+    """A case failed, and one is enough."""
+
+
+def failing_cases(mutants: list[Mutant], name: str, kinds: tuple[str, ...], *, first: bool = False) -> list[str]:
+    """Run the cases of these kinds that name the mutants' rules against the driver in DRIVER; ids of those that did not pass, or
+    the first of them. In this process: the cases are loaded and checked once for all mutants."""
+    failed: list[str] = []
+
+    def look(result: Result, _phase: int, _total: int) -> None:
+        if result.verdict == "HARNESS-ERROR":
+            sys.exit(f"mutants: {name}: {result.unit.case.id}: the suite could not run: {result.message}")
+        if result.verdict not in {"PASS", "N/A", "XFAIL"}:
+            failed.append(result.unit.case.id)
+            if first:
+                raise Caught
+
+    selection = Selection(rules=tuple(sorted({m.rule for m in mutants})), kinds=kinds, tier="quick")
+    options = engine.Options([load_driver(str(ROOM / "mutant.toml"))], selection, report=ROOM / f"{name}-{kinds[0]}")
+    with contextlib.suppress(Caught):
+        engine.execute(options, look)
+    return sorted(set(failed))
 
 
 def main() -> int:
@@ -137,7 +147,8 @@ def main() -> int:
         if not build(f"{mutant.name}-build.log"):
             sys.exit(f"mutants: {mutant.id} does not compile (build/mutants/{mutant.name}-build.log)")
         # Live runs take seconds each, so they are asked last.
-        killers = failing_cases([mutant], mutant.name, STILL) or failing_cases([mutant], mutant.name, LIVE)
+        killers = failing_cases([mutant], mutant.name, STILL, first=True)
+        killers = killers or failing_cases([mutant], mutant.name, LIVE, first=True)
         heal(mutant)
         alive += not killers
         verdict = "killed  " if killers else "SURVIVED"

@@ -4,8 +4,10 @@ through a mapping, except in the futex steps."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ class RunnerSteps:
         self._lock: int | None = None
         self._sleeper: Sleeper | None = None
         self._snapshots: dict[str, bytes] = {}
+        self._stopped: set[str] = set()  # roles whose driver has SIGSTOP
         self._of = ""  # the segment of the present step: "" is the one under test
 
     def run(self, step: dict[str, Any], what: str) -> None:
@@ -40,6 +43,8 @@ class RunnerSteps:
         method(step, what)
 
     def close(self) -> None:
+        for role in list(self._stopped):
+            self._continue(role)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -212,6 +217,18 @@ class RunnerSteps:
         if self._session.drivers[role].ready(int(step["ms"]) / 1000):
             reply = self._session.receive(role, self._session.started[role])
             raise Finding(f"{what}: the started request was answered at once: {reply.brief()}", on=role)
+
+    def _do_stop(self, step: dict[str, Any], _what: str) -> None:
+        self._stopped.add(step["on_driver"])
+        os.kill(self._session.drivers[step["on_driver"]].pid, signal.SIGSTOP)
+
+    def _do_continue(self, step: dict[str, Any], _what: str) -> None:
+        self._continue(step["on_driver"])
+
+    def _continue(self, role: str) -> None:
+        self._stopped.discard(role)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._session.drivers[role].pid, signal.SIGCONT)
 
     def _do_finish(self, step: dict[str, Any], what: str) -> None:
         role, begun = step["on_driver"], time.monotonic()

@@ -45,9 +45,17 @@ class Segments:
         """The file behind a locator: POSIX names have no second slash and live in /dev/shm."""
         return SHM / locator[1:] if locator.count("/") == 1 else Path(locator)
 
+    @staticmethod
+    def beside(locator: str, what: str) -> str:
+        """A name next to a segment, for what a run needs besides it; gone with the segment."""
+        return f"{locator}.{what}"
+
     def remove(self, locator: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self.file_of(locator).unlink()
+        """The segment, and what lies beside it."""
+        path = self.file_of(locator)
+        for file in [path, *path.parent.glob(f"{path.name}.*")]:
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
 
     def leftovers(self) -> list[str]:
         """Names with this run's prefix in /dev/shm that nobody removed (this run's directory aside)."""

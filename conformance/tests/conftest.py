@@ -42,6 +42,12 @@ def ticker(defect: str = "") -> DriverConfig:
     return planted("ticker", defect)
 
 
+def ringer(defect: str = "") -> DriverConfig:
+    """Live actors of profile slick; with a defect planted in them, if one is named."""
+    extra = ("--broken", defect) if defect else ()
+    return DriverConfig(defect or "ringer", (sys.executable, str(HERE / "drivers" / "ringer.py"), *extra), HERE)
+
+
 def script(tmp_path: Path, body: str, name: str = "script") -> DriverConfig:
     """A driver that is a few lines of Python: `reply(request)` gives what stands beside the id."""
     frame = (

@@ -25,7 +25,7 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill
+from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, slick, slick_kill
 from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
@@ -42,7 +42,11 @@ class Profile:
     commits: Any = None
 
 
-_PROFILES = {"dmxp": Profile(dmxp, dmxp_kill, dmxp_commit), "ouroboros": Profile(ouroboros, ouroboros_kill)}
+_PROFILES = {
+    "dmxp": Profile(dmxp, dmxp_kill, dmxp_commit),
+    "ouroboros": Profile(ouroboros, ouroboros_kill),
+    "slick": Profile(slick, slick_kill),
+}
 
 
 def plan(corpus: Corpus, names: list[str], caps: CapabilityTable, selection: Selection, into: Plan) -> list[Unit]:
