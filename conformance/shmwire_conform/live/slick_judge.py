@@ -52,9 +52,9 @@ class Rest:
 
 def reserved_index(content: bytes) -> int:
     """The index that is reserved next; the header is enough."""
-    oracle = judge.oracle("slick")
-    offset = oracle.LAYOUT.structs["header"].field("reserved").offset
-    return int.from_bytes(content[offset : offset + 8], "little") >> int(oracle.C["RESERVED_SIZE_BITS"])
+    field = judge.oracle("slick").HEADER.field("reserved")
+    index = next(bits for bits in field.packed if bits.name == "index")
+    return int.from_bytes(content[field.offset : field.offset + 8], "little") >> int(index.shift)
 
 
 @dataclass
