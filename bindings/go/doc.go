@@ -5,7 +5,8 @@
 //
 // This package holds what all profiles share: the registry of results and errors, names, and the guard against
 // truncated segments. Each profile is a package of its own: dmxp is the bounded multi-producer multi-consumer queue,
-// ouroboros the log of one writer that any number of readers follow.
+// ouroboros the log of one writer that any number of readers follow, slick the ring of many producers whose oldest items
+// are overwritten.
 //
 //	segment, err := dmxp.Create("/queue", dmxp.WithSize(1<<20))
 //	if err != nil {
@@ -26,7 +27,7 @@
 //
 // # Errors
 //
-// Every error carries a code of the closed registry; test with errors.Is(err, shmwire.ErrFull). EMPTY, FULL, TIMEOUT
+// Every error carries a code of the closed registry; test with errors.Is(err, shmwire.ErrFull). EMPTY, FULL, LAPPED, TIMEOUT
 // and CLOSED are answers rather than faults, and are returned as errors all the same, without allocation. A deadline
 // of a context gives an error that is both ErrTimeout and context.DeadlineExceeded; a cancelled context gives
 // context.Canceled.

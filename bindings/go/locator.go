@@ -32,6 +32,16 @@ func Path(locator string) (string, error) {
 	return shmDirectory + name, nil
 }
 
+// FullName is a locator as other programs may be told it: a POSIX name with its leading slash, and true; a path as it is,
+// and false. ErrInvalidName as for Path.
+func FullName(locator string) (name string, posix bool, err error) {
+	path, err := Path(locator)
+	if err != nil || path == locator {
+		return locator, false, err
+	}
+	return "/" + strings.TrimPrefix(locator, "/"), true, nil
+}
+
 // Unlink removes a segment's name. Those who have the segment mapped keep it. ErrNotFound, ErrInvalidName,
 // ErrPermission.
 func Unlink(locator string) error {

@@ -75,6 +75,22 @@ func TestPath(t *testing.T) {
 	}
 }
 
+func TestFullName(t *testing.T) {
+	for locator, want := range map[string]string{"/queue": "/queue", "queue": "/queue", "...": "/..."} {
+		if name, posix, err := FullName(locator); name != want || !posix || err != nil {
+			t.Errorf("%q: %q, %v, %v", locator, name, posix, err)
+		}
+	}
+	for _, path := range []string{"./queue", "/tmp/queue", "a/b"} {
+		if name, posix, err := FullName(path); name != path || posix || err != nil {
+			t.Errorf("%q: %q, %v, %v", path, name, posix, err)
+		}
+	}
+	if _, _, err := FullName("/"); !errors.Is(err, ErrInvalidName) {
+		t.Error(err)
+	}
+}
+
 func TestUnlink(t *testing.T) {
 	path := t.TempDir() + "/segment"
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

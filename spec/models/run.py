@@ -135,7 +135,7 @@ OUROBOROS = [
 ]
 MEETING = "SIZE=2 MSGS=2 ALTERNATE"
 SLICK = [
-    slick("three-producers", "SIZE=2 PRODUCERS=3 MSGS=1 ALTERNATE DEAD INVARIANTS", "", "one may die, a reader, a ring of 2"),
+    slick("three-producers", "SIZE=2 PRODUCERS=3 MSGS=1 ALTERNATE DEAD=2 INVARIANTS", "", "two may die, a reader, a ring of 2"),
     slick("any-length", "MSGS=3 READERS=0 DEAD INVARIANTS", "", "items of any length, one producer may die, a ring of 4"),
     slick("any-length-2", "SIZE=2 MSGS=3 READERS=0 DEAD INVARIANTS", "", "the same in a ring of 2"),
     slick("three-of-one", "PRODUCERS=3 MSGS=2 MAX=1 READERS=0 DEAD INVARIANTS", "", "single elements, one may die"),

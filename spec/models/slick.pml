@@ -8,7 +8,7 @@
  * each index. The stall time passes only over items whose producers are dead: a live one is never slower than that here.
  *
  * Sizes (-D)     SIZE (2 or 4), PRODUCERS, MSGS items each, of up to MAX elements; READERS
- * Variants (-D)  DEAD          one producer may stop for ever anywhere between its reservation and its publication
+ * Variants (-D)  DEAD          so many producers (1) may stop for ever anywhere between a reservation and its publication
  *                SHARED        the readers share a cursor
  *                LAST          a reader that looks for the last item only
  *                INVARIANTS    I1, I4, I6 of section 8, and what producers think settled, after every step that could break them
@@ -125,7 +125,7 @@ inline check_reservation(old)
 /* Producer, section 4 ---------------------------------------------------------------------------------------------- */
 
 #ifdef DEAD
-#define DIE(from, to) if :: d_step { !dead -> dead = 1; set_states(from, to, ABANDONED, ABANDONED) } goto stopped :: skip fi
+#define DIE(from, to) if :: d_step { dead < DEAD -> dead++; set_states(from, to, ABANDONED, ABANDONED) } goto stopped :: skip fi
 #else
 #define DIE(from, to) skip
 #endif

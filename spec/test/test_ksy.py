@@ -108,7 +108,7 @@ def with_expectations(profile: str) -> list[Path]:
     return [directory for directory in segments(profile) if [*steps(directory, "inspect"), *steps(directory, "read")]]
 
 
-@pytest.mark.parametrize("profile", ["dmxp", "ouroboros"])
+@pytest.mark.parametrize("profile", ["dmxp", "ouroboros", "slick"])
 def test_there_are_cases(profile: str) -> None:
     assert len(segments(profile)) >= LEAST_CASES
     assert len(with_expectations(profile)) >= LEAST_CASES - 5
@@ -264,3 +264,63 @@ def test_a_table_that_leaves_the_segment_is_null(parsers: dict[str, types.Module
     for count in (len(data) // 16, 1 << 28, (1 << 32) - 1):
         struct.pack_into("<I", data, 12, count)
         assert parse(parsers, directory, bytes(data)).header.rows is None, count
+
+
+# --- slick ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("directory", segments("slick"), ids=case_name)
+def test_every_slot_and_element_is_where_the_layout_says(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    data, parsed = (directory / "seg.bin").read_bytes(), parse(parsers, directory)
+    structs = {item["name"]: item for item in layout(directory)["structs"]}
+    header = {name: int(value) for name, value in unpack(structs["header"]["fields"], data, 0).items()}
+    compare("header", parsed.header, dict(header))
+    assert (parsed.header.reserved_index, parsed.header.reserved_size) == (header["reserved"] >> 16, header["reserved"] & 0xFFFF)
+    assert len(parsed.header.slots) == header["size"]
+    for index, slot in enumerate(parsed.header.slots):
+        compare(f"slot[{index}]", slot, unpack(structs["slot"]["fields"], data, 64 + 16 * index))
+    elements = data[64 + 16 * header["size"]:64 + (16 + header["element_size"]) * header["size"]]
+    assert {len(element) for element in parsed.header.data} == {header["element_size"]}
+    assert b"".join(parsed.header.data) == elements
+
+
+@pytest.mark.parametrize("directory", with_expectations("slick"), ids=case_name)
+def test_slots_and_items_are_those_of_the_case(parsers: dict[str, types.ModuleType], directory: Path) -> None:
+    header = parse(parsers, directory).header
+    for step in steps(directory, "inspect"):
+        for path, value in step["ok"].get("fields", {}).items():
+            owner, field = path.split(".")
+            name, _, index = owner.rstrip("]").partition("[")
+            assert str(int(getattr(header.slots[int(index)] if name == "slot" else header, field))) == value, path
+    for step in steps(directory, "read"):
+        for item in step["ok"].get("items", []):
+            place = int(item["pos"]) % header.size
+            slot = header.slots[place]
+            assert (str(slot.data_index), slot.size) == (item["pos"], item["elements"])
+            assert same_bytes(item["data"], b"".join(header.data[place:place + slot.size])), f"index {item['pos']}"
+
+
+def test_a_ring_that_leaves_the_segment_is_null(parsers: dict[str, types.ModuleType]) -> None:
+    """A hostile size or element_size must not make a viewer read, or allocate, past the file."""
+    directory = ROOT / "fixtures/slick/golden/first-lap"
+    original = (directory / "seg.bin").read_bytes()
+    good = parse(parsers, directory).header
+    fields = {f["name"]: f["offset"] for f in layout(directory)["structs"][0]["fields"]}
+    room = (len(original) - 64) // good.size - 16
+    assert len(good.data) == good.size
+    wrong = [("size", value, False) for value in (len(original) // 16, 1 << 28, (1 << 32) - 1)]
+    wrong += [("element_size", value, True) for value in (room + 1, (1 << 32) - 1, 0)]
+    for name, value, slots in wrong:
+        data = bytearray(original)
+        struct.pack_into("<I", data, fields[name], value)
+        hostile = parse(parsers, directory, bytes(data)).header
+        assert hostile.data is None, (name, value)
+        assert (hostile.slots is not None) == slots, (name, value)
+
+
+def test_a_cursor_is_read_by_itself(parsers: dict[str, types.ModuleType]) -> None:
+    """It lies in a segment of its own: a type, and not a part of the ring's map."""
+    module = parsers["slick"]
+    assert not hasattr(parse(parsers, ROOT / "fixtures/slick/golden/first-lap"), "cursor")
+    stream = module.KaitaiStream(module.BytesIO(struct.pack("<Q", (1 << 48) - 1)))
+    assert module.ShmwireSlick.Cursor(stream).next == (1 << 48) - 1

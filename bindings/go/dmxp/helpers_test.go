@@ -3,23 +3,18 @@
 package dmxp
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
-	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
 
-var nameCount int
+var bytesOf, expectCode = testkit.Bytes, testkit.ExpectCode
 
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
 	t.Helper()
-	nameCount++
-	name := fmt.Sprintf("/shmw-go-%d-%d", os.Getpid(), nameCount)
-	t.Cleanup(func() { shmwire.Unlink(name) })
-	return name
+	return testkit.Name(t, "dmxp")
 }
 
 // testSegment makes a segment of its own for a test.
@@ -72,28 +67,6 @@ func heapSegment(capacity uint64, flags uint32) *Segment {
 	segment := &Segment{window: window, layout: LayoutCrate, runtime: RuntimeGo}
 	segment.writeEntry(0, HeaderSize, capacity, flags, 0)
 	return segment
-}
-
-// bytesOf reads the file behind a segment, not the mapping.
-func bytesOf(t testing.TB, name string) []byte {
-	t.Helper()
-	path, err := shmwire.Path(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
-// expectCode fails unless err carries code; nil stands for no error.
-func expectCode(t testing.TB, err error, code *shmwire.Code) {
-	t.Helper()
-	if shmwire.CodeOf(err) != code {
-		t.Fatalf("error %v, expected %v", err, code)
-	}
 }
 
 func mustSend(t testing.TB, c *Channel, text string) uint64 {

@@ -7,32 +7,19 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"shmwire"
+	"shmwire/internal/testkit"
 )
 
-// Tests with several processes run this test binary again, with its role in the environment.
-const roleVariable = "SHMW_GO_TEST_ROLE" // "role segment argument"
+func TestMain(m *testing.M) { testkit.Main(m, play) }
 
-func TestMain(m *testing.M) {
-	role := os.Getenv(roleVariable)
-	if role == "" {
-		os.Exit(m.Run())
-	}
-	if err := play(strings.Fields(role)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-// play is what a child does. It prints a line when it is ready, and its results after that.
+// play is what a child does; its role is "role segment argument".
 func play(role []string) error {
 	segment, err := Open(role[1])
 	if err != nil {
@@ -119,66 +106,20 @@ func consume(ctx context.Context, c *Channel) error {
 	}
 }
 
-// child is a process that has printed "ready".
-type child struct {
-	t       *testing.T
-	command *exec.Cmd
-	output  *bufio.Reader
-}
-
-func spawn(t *testing.T, role ...string) *child {
-	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), roleVariable+"="+strings.Join(role, " "))
-	command.Stderr = os.Stderr
-	pipe, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
-	output := bufio.NewReader(pipe)
-	if line, err := output.ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("%v: %q, %v", role, line, err)
-	}
-	return &child{t, command, output}
-}
-
-// finish reads what is left and expects status 0.
-func (c *child) finish() string {
-	c.t.Helper()
-	rest, err := io.ReadAll(c.output)
-	if err == nil {
-		err = c.command.Wait()
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return string(rest)
-}
-
-// die kills the child and waits for its end.
-func (c *child) die() {
-	c.command.Process.Kill()
-	c.command.Wait()
-}
-
 // Each message is delivered once, those of one producer to one consumer in order, over a queue of four slots
 // [dmxp.consume.order].
 func TestProcesses(t *testing.T) {
 	const producers, consumers, each = 3, 2, 3000
 	c, name := newQueue(t, 4)
-	var readers, writers []*child
+	var readers, writers []*testkit.Child
 	for i := 0; i < consumers; i++ {
-		readers = append(readers, spawn(t, "consume", name))
+		readers = append(readers, testkit.Spawn(t, "consume", name))
 	}
 	for i := 0; i < producers; i++ {
-		writers = append(writers, spawn(t, "produce", name, fmt.Sprintf("%d:%d", i, each)))
+		writers = append(writers, testkit.Spawn(t, "produce", name, fmt.Sprintf("%d:%d", i, each)))
 	}
 	for _, w := range writers {
-		w.finish()
+		w.Finish()
 	}
 	end := binary.LittleEndian.AppendUint64(nil, endMark)
 	for range readers {
@@ -189,7 +130,7 @@ func TestProcesses(t *testing.T) {
 	seen, positions := map[[2]int]bool{}, map[int]bool{}
 	for _, r := range readers {
 		last := map[int]int{}
-		for _, line := range strings.Split(strings.TrimSpace(r.finish()), "\n") {
+		for _, line := range strings.Split(strings.TrimSpace(r.Finish()), "\n") {
 			var actor, number, position int
 			if line == "" {
 				continue
@@ -217,13 +158,11 @@ func TestProcesses(t *testing.T) {
 // A sleeper in another process is woken.
 func TestWakeOtherProcess(t *testing.T) {
 	c, name := newQueue(t, 4)
-	reader := spawn(t, "wait", name)
+	reader := testkit.Spawn(t, "wait", name)
 	waitersOf(t, c, 1)
 	began := time.Now()
 	mustSend(t, c, "wake up")
-	if line, err := reader.output.ReadString('\n'); err != nil || line != "woken\n" {
-		t.Fatalf("%q, %v", line, err)
-	}
+	reader.Expect("woken")
 	if took := time.Since(began); took > 700*time.Millisecond { // a lost wake-up would cost the slice of 1 s
 		t.Errorf("woke after %v", took)
 	}
@@ -233,19 +172,19 @@ func TestWakeOtherProcess(t *testing.T) {
 func TestRecoverAfterDeath(t *testing.T) {
 	c, name := newQueue(t, 4)
 	mustSend(t, c, "taken")
-	spawn(t, "take", name).die()
-	spawn(t, "claim", name).die()
+	testkit.Spawn(t, "take", name).Die()
+	testkit.Spawn(t, "claim", name).Die()
 	mustSend(t, c, "whole")
 	_, err := c.TryReceive()
 	expectCode(t, err, shmwire.ErrEmpty) // stalled by the claim
-	sleeper := spawn(t, "sleep", name)
+	sleeper := testkit.Spawn(t, "sleep", name)
 	before := bytesOf(t, name)
 	_, err = c.segment.Recover(false)
 	expectCode(t, err, shmwire.ErrBusy)
 	if string(bytesOf(t, name)) != string(before) {
 		t.Error("a recovery that was refused changed the segment")
 	}
-	sleeper.die()
+	sleeper.Die()
 	report, err := c.segment.Recover(true)
 	if expected := (Recovery{Tombstones: 1, PossiblyLost: 1, WaitersReset: 1}); err != nil || report != expected {
 		t.Fatalf("%+v, %v", report, err)

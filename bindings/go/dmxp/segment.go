@@ -6,8 +6,6 @@
 package dmxp
 
 import (
-	"time"
-
 	"shmwire"
 	"shmwire/internal/shm"
 )
@@ -33,9 +31,6 @@ type SegmentInfo struct {
 	PayloadCapacity uint32 // the largest payload that can be sent through this handle
 	Magic           uint64
 }
-
-// readyPoll is how long Open sleeps between two looks at a segment that is not ready.
-const readyPoll = time.Millisecond
 
 // Create makes a segment and attaches to it. shmwire.ErrExists when the name is taken, and then nothing is touched
 // [dmxp.segment.create]; ErrInvalidArgument, ErrInvalidName, ErrPermission, ErrSystem. A failed call leaves nothing
@@ -96,27 +91,12 @@ func Open(name string, options ...OpenOption) (*Segment, error) {
 	if config.choice < ChooseCrate || config.choice > ChooseAuto {
 		return nil, shmwire.Errorf(shmwire.ErrInvalidArgument, "payload choice %d", config.choice)
 	}
-	deadline := time.Now().Add(config.ready)
-	for {
-		segment, err := openOnce(name, &config)
-		// A file that is still short is one that its creator has not sized yet, while there is time left to wait.
-		switch code := shmwire.CodeOf(err); {
-		case code != shmwire.ErrNotReady && code != shmwire.ErrTruncated,
-			!time.Now().Before(deadline):
-			return segment, err
-		}
-		time.Sleep(readyPoll)
-	}
-}
-
-func openOnce(name string, config *openConfig) (*Segment, error) {
-	mapping, err := shm.Open(name, config.readOnly, HeaderSize) // [dmxp.segment.size]
+	var layout uint32
+	mapping, err := shm.OpenReady(name, config.readOnly, HeaderSize, config.ready, func(w shm.Window) (err error) {
+		layout, err = checkHeader(w) // [dmxp.segment.size]: HeaderSize above
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	layout, err := checkHeader(mapping.Window)
-	if err != nil {
-		mapping.Close()
 		return nil, err
 	}
 	return newSegment(mapping, layout, config.choice, config.runtime), nil

@@ -9,6 +9,7 @@ import (
 
 	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
 
 // store is one step of a write: bytes that change at once.
@@ -126,7 +127,7 @@ func checkDeath(t *testing.T, images [][]byte, image []byte, sequence uint64, st
 			t.Fatalf("entry %d, store %d: the bytes differ after entry %d:\n%x\n%x", sequence, step, next, left, images[next])
 		}
 	}
-	checked(t, w.Validate())
+	testkit.HasCode(t, w.Validate())
 }
 
 // What is taken over is completed, and no more: a row is committed if its first entry is there.

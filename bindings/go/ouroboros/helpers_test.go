@@ -4,23 +4,19 @@ package ouroboros
 
 import (
 	"encoding/binary"
-	"fmt"
-	"os"
 	"testing"
 
 	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
 
-var nameCount int
+var bytesOf, expectCode = testkit.Bytes, testkit.ExpectCode
 
 // uniqueName is a segment name that nobody else uses; it is unlinked when the test ends.
 func uniqueName(t testing.TB) string {
 	t.Helper()
-	nameCount++
-	name := fmt.Sprintf("/shmw-go-ouro-%d-%d", os.Getpid(), nameCount)
-	t.Cleanup(func() { shmwire.Unlink(name) })
-	return name
+	return testkit.Name(t, "ouro")
 }
 
 // newLog makes a log of a test's own.
@@ -67,28 +63,6 @@ func heapReader(window shm.Window, chunkCount uint32, start Start) *Reader {
 	r := &Reader{start: start}
 	r.take(nil, window, chunkCount)
 	return r
-}
-
-// bytesOf reads the file behind a segment, not the mapping.
-func bytesOf(t testing.TB, name string) []byte {
-	t.Helper()
-	path, err := shmwire.Path(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
-// expectCode fails unless err carries code; nil stands for no error.
-func expectCode(t testing.TB, err error, code *shmwire.Code) {
-	t.Helper()
-	if shmwire.CodeOf(err) != code {
-		t.Fatalf("error %v, expected %v", err, code)
-	}
 }
 
 // numbered is a payload of a length that names its entry.

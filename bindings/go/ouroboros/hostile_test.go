@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"math/rand"
 	"testing"
 	"time"
 
 	"shmwire"
 	"shmwire/internal/shm"
+	"shmwire/internal/testkit"
 )
 
 const sampleChunks = 3
@@ -27,15 +27,6 @@ func sampleLog(t testing.TB) *Writer {
 	return w
 }
 
-// checked fails for an error without a code.
-func checked(t testing.TB, err error) {
-	var detailed *shmwire.Error
-	var code *shmwire.Code
-	if err != nil && !errors.As(err, &detailed) && !errors.As(err, &code) {
-		t.Fatalf("error without a code: %v", err)
-	}
-}
-
 // lookAtAll reads a segment in every way; it returns because nothing in a segment may make it hang.
 func lookAtAll(t testing.TB, window shm.Window, chunkCount uint32) {
 	t.Helper()
@@ -44,11 +35,11 @@ func lookAtAll(t testing.TB, window shm.Window, chunkCount uint32) {
 	buffer, entries := make([]byte, 64), make([]Entry, 8)
 	for _, start := range []Start{StartAuto, StartLatest, StartOldest} {
 		r := heapReader(window, chunkCount, start)
-		checked(t, r.Validate())
+		testkit.HasCode(t, r.Validate())
 		last := uint64(0)
 		for i := 0; i < 40; i++ {
 			entry, err := r.Next()
-			checked(t, err)
+			testkit.HasCode(t, err)
 			if err == nil && entry.Sequence <= last && last != 0 && entry.Sequence != 0 {
 				t.Fatalf("entry %d after %d", entry.Sequence, last)
 			}
@@ -57,16 +48,16 @@ func lookAtAll(t testing.TB, window shm.Window, chunkCount uint32) {
 			}
 			last = entry.Sequence
 		}
-		checked(t, r.Seek(start))
+		testkit.HasCode(t, r.Seek(start))
 		_, err := r.NextBatch(buffer, entries)
-		checked(t, err)
-		checked(t, r.NextInto(buffer[:4], &entries[0]))
+		testkit.HasCode(t, err)
+		testkit.HasCode(t, r.NextInto(buffer[:4], &entries[0]))
 		view, err := r.View()
-		checked(t, err)
+		testkit.HasCode(t, err)
 		if err == nil {
-			checked(t, view.Check())
+			testkit.HasCode(t, view.Check())
 		}
-		checked(t, r.WaitInto(ctx, buffer, &entries[0]))
+		testkit.HasCode(t, r.WaitInto(ctx, buffer, &entries[0]))
 	}
 }
 
@@ -76,10 +67,10 @@ func takeOver(t testing.TB, window shm.Window, chunkCount uint32) {
 	w := &Writer{target: 64}
 	w.take(nil, window, chunkCount)
 	err := w.goOn()
-	checked(t, err)
+	testkit.HasCode(t, err)
 	for i := 0; err == nil && i < 16; i++ {
 		_, err = w.Write(make([]byte, 28))
-		checked(t, err)
+		testkit.HasCode(t, err)
 	}
 }
 
@@ -143,7 +134,7 @@ func TestSingleFaults(t *testing.T) {
 				w.window.PutU64(off, value)
 			}
 			count, err := checkHeader(w.window)
-			checked(t, err)
+			testkit.HasCode(t, err)
 			if err != nil {
 				continue
 			}

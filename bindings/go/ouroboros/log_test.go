@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/testkit"
 )
 
 func TestCreateErrors(t *testing.T) {
@@ -378,7 +379,7 @@ func TestAllocations(t *testing.T) {
 	items, entries := [][]byte{data, data, data}, make([]Entry, 8)
 	ctx := context.Background()
 	var entry Entry
-	for what, run := range map[string]func() error{
+	testkit.NoAllocations(t, nil, map[string]func() error{
 		"write": func() error { _, err := w.Write(data); return err },
 		"next":  func() error { w.Write(data); return r.NextInto(buffer, &entry) },
 		"batch": func() error {
@@ -395,20 +396,10 @@ func TestAllocations(t *testing.T) {
 			}
 			return err
 		},
-	} {
-		failures := 0
-		n := testing.AllocsPerRun(200, func() {
-			if run() != nil {
-				failures++
-			}
-		})
-		if n != 0 || failures != 0 {
-			t.Errorf("%s: %v allocations, %d failures", what, n, failures)
-		}
-	}
+	})
 	for r.NextInto(buffer, &entry) == nil {
 	}
-	if n := testing.AllocsPerRun(200, func() { r.NextInto(buffer, &entry) }); n != 0 {
-		t.Errorf("empty: %v allocations", n)
-	}
+	testkit.NoAllocations(t, shmwire.ErrEmpty, map[string]func() error{
+		"empty": func() error { return r.NextInto(buffer, &entry) },
+	})
 }

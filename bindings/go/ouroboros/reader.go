@@ -153,29 +153,7 @@ func (r *Reader) WaitInto(ctx context.Context, buffer []byte, entry *Entry) erro
 }
 
 func (r *Reader) wait(ctx context.Context, buffer []byte, entry *Entry, grow bool) error {
-	err := r.read(buffer, entry, grow)
-	if err != shmwire.ErrEmpty {
-		return err
-	}
-	var backoff shm.Backoff
-	var began time.Time
-	if r.spin > 0 {
-		began = time.Now()
-	}
-	for {
-		done := shm.ContextDone(ctx) // before the look, which is the last one then
-		if err := r.read(buffer, entry, grow); err != shmwire.ErrEmpty {
-			return err
-		}
-		if done != nil {
-			return done
-		}
-		if r.spin > 0 && time.Since(began) < r.spin {
-			shm.Pause()
-		} else {
-			backoff.Pause(ctx)
-		}
-	}
+	return shm.Poll(ctx, r.spin, func() error { return r.read(buffer, entry, grow) })
 }
 
 // read is section 5 of the specification. grow: a buffer that is too small is replaced by a new one.

@@ -3,43 +3,28 @@
 package ouroboros
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"shmwire"
+	"shmwire/internal/testkit"
 )
 
-// Tests with several processes run this test binary again, with its role in the environment.
-const roleVariable = "SHMW_GO_OURO_TEST_ROLE" // "role segment"
-
-func TestMain(m *testing.M) {
-	role := strings.Fields(os.Getenv(roleVariable))
-	if len(role) == 0 {
-		os.Exit(m.Run())
-	}
-	if err := play(role[0], role[1]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { testkit.Main(m, play) }
 
 // play is what a child does: it takes the log over, says so, and writes until it is killed, or holds it.
-func play(role, name string) error {
-	w, err := Resume(name, WithChunkTarget(256))
+func play(role []string) error { // "role segment"
+	w, err := Resume(role[1], WithChunkTarget(256))
 	if err != nil {
 		return err
 	}
 	fmt.Println("ready")
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
-		if role == "hold" {
+		if role[0] == "hold" {
 			time.Sleep(time.Millisecond)
 			continue
 		}
@@ -54,25 +39,6 @@ func play(role, name string) error {
 // lengthOf is the length of an entry of such a writer.
 func lengthOf(sequence uint64) int { return 8 + int(sequence*7%90) }
 
-func spawn(t *testing.T, role, name string) *exec.Cmd {
-	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), roleVariable+"="+role+" "+name)
-	command.Stderr = os.Stderr
-	pipe, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { command.Process.Kill(); command.Wait() })
-	if line, err := bufio.NewReader(pipe).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("%s: %q, %v", role, line, err)
-	}
-	return command
-}
-
 // One writer at a time, in this process and others; readers do not count [ouroboros.segment.one-writer].
 func TestBusy(t *testing.T) {
 	w, name := smallLog(t)
@@ -86,11 +52,10 @@ func TestBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Close()
-	child := spawn(t, "hold", name)
+	child := testkit.Spawn(t, "hold", name)
 	_, err = Resume(name)
 	expectCode(t, err, shmwire.ErrBusy)
-	child.Process.Kill()
-	child.Wait()
+	child.Die()
 	third, err := Resume(name)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +109,7 @@ func TestKilledWriters(t *testing.T) {
 		last = entry.Sequence
 	}
 	for death := 0; death < 8; death++ {
-		child := spawn(t, "write", name)
+		child := testkit.Spawn(t, "write", name)
 		for i := 0; i < 2000; i++ {
 			entry, err := r.Wait(ctx)
 			if err != nil {
@@ -152,8 +117,7 @@ func TestKilledWriters(t *testing.T) {
 			}
 			take(entry)
 		}
-		child.Process.Kill()
-		child.Wait()
+		child.Die()
 		for entry, err := r.Next(); err == nil; entry, err = r.Next() {
 			take(entry)
 		}

@@ -36,9 +36,6 @@ type Row struct {
 	Committed bool   // may the chunk be entered?
 }
 
-// readyPoll is how long Open sleeps between two looks at a segment that is not ready.
-const readyPoll = time.Millisecond
-
 // rowTries: a row that changes between two loads this often is written anew faster than we can look.
 const rowTries = 16
 
@@ -49,30 +46,12 @@ const noChunk = ^uint32(0)
 func tableEnd(chunkCount uint32) uint64 { return rowTableOffset + rowSize*uint64(chunkCount) }
 
 // attach maps a segment and checks its header; it waits for the creator until the time has passed.
-func attach(name string, readOnly bool, ready time.Duration) (*shm.Mapping, uint32, error) {
-	deadline := time.Now().Add(ready)
-	for {
-		mapping, count, err := attachOnce(name, readOnly)
-		// A file that is still short is one that its creator has not sized yet, while there is time left to wait.
-		switch code := shmwire.CodeOf(err); {
-		case code != shmwire.ErrNotReady && code != shmwire.ErrTruncated, !time.Now().Before(deadline):
-			return mapping, count, err
-		}
-		time.Sleep(readyPoll)
-	}
-}
-
-func attachOnce(name string, readOnly bool) (*shm.Mapping, uint32, error) {
-	mapping, err := shm.Open(name, readOnly, headerSize) // [ouroboros.segment.size]
-	if err != nil {
-		return nil, 0, err
-	}
-	count, err := checkHeader(mapping.Window)
-	if err != nil {
-		mapping.Close()
-		return nil, 0, err
-	}
-	return mapping, count, nil
+func attach(name string, readOnly bool, ready time.Duration) (mapping *shm.Mapping, count uint32, err error) {
+	mapping, err = shm.OpenReady(name, readOnly, headerSize, ready, func(w shm.Window) error { // [ouroboros.segment.size]
+		count, err = checkHeader(w)
+		return err
+	})
+	return mapping, count, err
 }
 
 // checkHeader answers the chunk count of a header that is sound.

@@ -34,9 +34,6 @@ type WriterInfo struct {
 
 const noOffset = ^uint64(0)
 
-// prefaultLimit: of longer segments pages are mapped as they are come to.
-const prefaultLimit = 64 << 20
-
 // Create makes a log and becomes its writer. shmwire.ErrExists when the name is taken, and then nothing is touched
 // [ouroboros.segment.create]; ErrInvalidArgument (sizes that leave no room for one entry), ErrInvalidName, ErrPermission,
 // ErrSystem. A failed call leaves nothing behind.
@@ -81,8 +78,8 @@ func (w *Writer) settle(offset uint64) {
 	w.longest = w.maxPayload()
 	w.ordered = w.rowsAscend()
 	w.findGuard(w.chunk + 1)
-	if w.mapping != nil && w.size <= prefaultLimit {
-		w.mapping.Prefault(0, w.size)
+	if w.mapping != nil {
+		w.mapping.PrefaultAll()
 	}
 }
 

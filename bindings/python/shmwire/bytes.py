@@ -29,7 +29,7 @@ def contiguous(data: ReadableBuffer) -> bytes | memoryview:
 
 
 class Window:
-    """The bytes of one mapping, bounds-checked.
+    """The bytes of one mapping, or of a buffer that somebody else keeps, bounds-checked.
 
     The mapping is never unmapped by hand: it goes away with the last object that refers to it (this window, a view handed to
     a caller, an atomic access that another thread is in). So closing a segment under a running call cannot crash.
@@ -37,8 +37,8 @@ class Window:
 
     __slots__ = ("_map", "size", "writable")
 
-    def __init__(self, mapping: mmap.mmap, size: int, writable: bool) -> None:
-        self._map: mmap.mmap | None = mapping
+    def __init__(self, mapping: mmap.mmap | memoryview, size: int, writable: bool) -> None:
+        self._map: mmap.mmap | memoryview | None = mapping
         self.size = size
         self.writable = writable
 
@@ -46,13 +46,13 @@ class Window:
         """Let go of the mapping. Later accesses raise Closed."""
         self._map = None
 
-    def buffer(self) -> mmap.mmap:
+    def buffer(self) -> mmap.mmap | memoryview:
         """The mapping itself, for shmwire.atomic."""
         if self._map is None:
             raise Closed("the segment has been closed")
         return self._map
 
-    def _check(self, offset: int, length: int) -> mmap.mmap:
+    def _check(self, offset: int, length: int) -> mmap.mmap | memoryview:
         # Python integers do not overflow: the plain comparison is the safe one.
         if offset < 0 or length < 0 or offset + length > self.size:
             raise BadGeometryError(f"access to {length} bytes at {offset} in a segment of {self.size}")
@@ -60,7 +60,7 @@ class Window:
 
     def read(self, offset: int, length: int) -> bytes:
         """A copy of `length` bytes at `offset`."""
-        return self._check(offset, length)[offset:offset + length]
+        return bytes(self._check(offset, length)[offset:offset + length])
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Store `data` at `offset`."""

@@ -18,30 +18,36 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Final, cast
 
-from . import __version__, dmxp, driver_dmxp, driver_live, driver_ouroboros
+from . import __version__, driver_dmxp, driver_live, driver_ouroboros, driver_slick
 from ._native import ext_atomic, ext_refc
 from .driver_codec import U64, BadRequest, Json, UnknownCommand, integer, table, text
-from .driver_dmxp import DmxpHandle, Injection
-from .driver_ouroboros import LogReaderActor, LogWriterActor, OuroborosHandle
+from .driver_dmxp import DmxpClaim, DmxpHandle, Injection
+from .driver_lossy import LossyReaderActor
+from .driver_ouroboros import LogWriterActor, OuroborosHandle
+from .driver_slick import SlickClaim, SlickHandle, SlickWriterActor
+from .engine import ENGINES, Engine
 from .errors import ShmwireException, TooSmallError, TruncatedError, UnsupportedError, from_os_error
 
 PROTOCOL: Final = 1
 LONGEST_LINE: Final = 1 << 20
 SHORTENED: Final = "the segment was shortened under its mapping"
 
-Handle = DmxpHandle | OuroborosHandle
-Actor = driver_live.Actor | LogWriterActor | LogReaderActor
+PROFILES: Final = ("dmxp", "ouroboros", "slick")
+
+Handle = DmxpHandle | OuroborosHandle | SlickHandle
+Claim = DmxpClaim | SlickClaim
+Actor = driver_live.Actor | LogWriterActor | SlickWriterActor | LossyReaderActor
 
 
 class Driver:
     """The state between requests: handles, claims, what is injected, an armed actor."""
 
-    def __init__(self, engine: dmxp.Engine) -> None:
-        self.engine: dmxp.Engine = engine
+    def __init__(self, engine: Engine) -> None:
+        self.engine: Engine = engine
         self.leaving = False
         self._injection = Injection()
         self._handles: dict[int, Handle] = {}
-        self._claims: dict[int, tuple[dmxp.Claim, DmxpHandle, int]] = {}
+        self._claims: dict[int, tuple[Claim, int]] = {}  # and the handle it belongs to
         self._truncated: set[int] = set()
         self._actor: Actor | None = None
         self._last_id = 0
@@ -92,7 +98,7 @@ class Driver:
         """The segment handle that a request is about; 0 for none."""
         claimed, named = body.get("c"), body.get("h")
         if isinstance(claimed, int) and claimed in self._claims:
-            return self._claims[claimed][2]
+            return self._claims[claimed][1]
         return named if isinstance(named, int) else 0
 
     def _add(self, handle: Handle) -> Json:
@@ -108,14 +114,14 @@ class Driver:
             raise TruncatedError(SHORTENED)
         return self._handles[number]
 
-    def _claimed(self, body: Json) -> tuple[dmxp.Claim, DmxpHandle, int]:
+    def _claimed(self, body: Json) -> tuple[Claim, int]:
         number = integer(body, "c", U64)
         if number not in self._claims:
             raise BadRequest(f"c {number} is not a claim")
-        claim, handle, owner = self._claims[number]
+        claim, owner = self._claims[number]
         if owner in self._truncated:
             raise TruncatedError(SHORTENED)
-        return claim, handle, number
+        return claim, number
 
     # Commands -------------------------------------------------------------------------------------------------------
 
@@ -128,7 +134,8 @@ class Driver:
         if self.engine == "native":
             implementation["binding_of"] = "shmwire-c"
         return {"proto": PROTOCOL, "driver": {"name": "shmwire-driver-python", "version": __version__}, "impl": implementation,
-                "profiles": {"dmxp": driver_dmxp.capabilities(), "ouroboros": driver_ouroboros.capabilities()}}
+                "profiles": {"dmxp": driver_dmxp.capabilities(), "ouroboros": driver_ouroboros.capabilities(),
+                             "slick": driver_slick.capabilities()}}
 
     def _reset(self, _: Json) -> Json:
         self.close_all()
@@ -150,19 +157,25 @@ class Driver:
 
     def _profile(self, body: Json) -> str:
         profile = text(body, "profile")
-        if profile not in ("dmxp", "ouroboros"):
+        if profile not in PROFILES:
             raise UnsupportedError(f"profile {profile}")
         return profile
 
     def _create(self, body: Json) -> Json:
-        if self._profile(body) == "ouroboros":
+        profile = self._profile(body)
+        if profile == "ouroboros":
             return self._add(OuroborosHandle.create(self.engine, body))
+        if profile == "slick":
+            return self._add(SlickHandle.create(self.engine, body))
         return self._add(DmxpHandle.create(self.engine, body, self._injection))
 
     def _open(self, body: Json) -> Json:
         text(body, "mode")
-        if self._profile(body) == "ouroboros":
+        profile = self._profile(body)
+        if profile == "ouroboros":
             return self._add(OuroborosHandle.open(self.engine, body))
+        if profile == "slick":
+            return self._add(SlickHandle.open(self.engine, body))
         return self._add(DmxpHandle.open(self.engine, body, self._injection))
 
     def _inspect(self, body: Json) -> Json:
@@ -179,26 +192,26 @@ class Driver:
 
     def _claim(self, body: Json) -> Json:
         handle = self._segment(body)
-        if not isinstance(handle, DmxpHandle):
-            raise UnsupportedError("only profile dmxp has claims")
+        if isinstance(handle, OuroborosHandle):
+            raise UnsupportedError("profile ouroboros has no claims")
         claim, reply = handle.claim(body)
         if claim is not None:
             self._last_id += 1
-            self._claims[self._last_id] = (claim, handle, integer(body, "h", U64))
+            self._claims[self._last_id] = (claim, integer(body, "h", U64))
             reply["c"] = self._last_id
         return reply
 
     def _commit(self, body: Json) -> Json:
-        claim, handle, number = self._claimed(body)
-        handle.commit(claim, body)
+        claim, number = self._claimed(body)
+        reply = claim.commit(body)
         del self._claims[number]
-        return {}
+        return reply
 
     def _abandon(self, body: Json) -> Json:
-        claim, _, number = self._claimed(body)
-        claim.abandon()
+        claim, number = self._claimed(body)
+        reply = claim.abandon()
         del self._claims[number]
-        return {}
+        return reply
 
     def _call(self, body: Json) -> Json:
         return self._segment(body).call(text(body, "verb"), table(body, "args"))
@@ -207,7 +220,7 @@ class Driver:
         number = integer(body, "h", U64)
         if number not in self._handles:
             raise BadRequest(f"h {number} is not a handle")
-        self._claims = {key: held for key, held in self._claims.items() if held[2] != number}
+        self._claims = {key: held for key, held in self._claims.items() if held[1] != number}
         self._handles.pop(number).close()
         return {}
 
@@ -221,7 +234,12 @@ class Driver:
         profile = self._profile(body)
         self._disarm()
         try:
-            self._actor = driver_ouroboros.arm(self.engine, body) if profile == "ouroboros" else self._arm_dmxp(body)
+            if profile == "ouroboros":
+                self._actor = driver_ouroboros.arm(self.engine, body)
+            elif profile == "slick":
+                self._actor = driver_slick.arm(self.engine, body)
+            else:
+                self._actor = self._arm_dmxp(body)
         except OSError as error:
             if isinstance(error, ShmwireException):
                 raise
@@ -289,10 +307,10 @@ def main_native() -> None:
     main("native")
 
 
-def main(default: dmxp.Engine = "python") -> None:
+def main(default: Engine = "python") -> None:
     """Entry of the console script shmwire-driver-python."""
     parser = argparse.ArgumentParser(description="shmwire for Python behind driver protocol 1")
-    parser.add_argument("--engine", choices=dmxp.ENGINES, default=default, help="default: %(default)s")
+    parser.add_argument("--engine", choices=ENGINES, default=default, help="default: %(default)s")
     engine = parser.parse_args().engine
     if engine == "native" and ext_refc is None:
         parser.error("the native engine takes the extension module, which is not installed")

@@ -72,6 +72,16 @@ def flag(body: Json, key: str) -> bool:
     return value
 
 
+def octal(body: Json, key: str, default: int) -> int:
+    """Permission bits as an octal string."""
+    if body.get(key) is None:
+        return default
+    try:
+        return int(text(body, key), 8)
+    except ValueError:
+        raise BadRequest(f"{key} is not an octal string") from None
+
+
 def table(body: Json, key: str) -> Json:
     """An object, empty when it is not there."""
     value = body.get(key)

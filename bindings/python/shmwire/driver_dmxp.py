@@ -21,6 +21,7 @@ from .driver_codec import (
     data_reply,
     flag,
     integer,
+    octal,
     table,
     text,
     word,
@@ -80,6 +81,28 @@ def answer_word(answer: ShmwireException | None) -> str:
     return answer.name.lower() if answer is not None else "ok"
 
 
+class DmxpClaim:
+    """A claim that the runner holds."""
+
+    def __init__(self, claim: dmxp.Claim, injection: Injection) -> None:
+        self._claim = claim
+        self._injection = injection
+
+    def commit(self, body: Json) -> Json:
+        """Command commit."""
+        payload, meta = data(body, "data"), self._injection.meta(body)
+        if len(payload) <= len(self._claim.view):  # otherwise commit itself must refuse the length
+            self._claim.view[:len(payload)] = payload
+        self._claim.commit(len(payload), **meta)
+        self._injection.sent(1)
+        return {}
+
+    def abandon(self) -> Json:
+        """Command abandon."""
+        self._claim.abandon()
+        return {}
+
+
 class DmxpHandle:
     """A segment that the runner had created or opened, its channels attached at their first use."""
 
@@ -93,14 +116,9 @@ class DmxpHandle:
     def create(cls, engine: dmxp.Engine, body: Json, injection: Injection) -> DmxpHandle:
         """Command create."""
         options = table(body, "options")
-        mode = dmxp.DEFAULT_MODE
-        if options.get("mode") is not None:
-            try:
-                mode = int(text(options, "mode"), 8)
-            except ValueError:
-                raise BadRequest("mode is not an octal string") from None
         size = integer(options, "size", U64, dmxp.DEFAULT_SIZE)
         layout = integer(options, "payload_layout", U32, dmxp.LAYOUT_CRATE)
+        mode = octal(options, "mode", dmxp.DEFAULT_MODE)
         return cls(dmxp.create(text(body, "seg"), size, payload_layout=layout, mode=mode, engine=engine), injection)
 
     @classmethod
@@ -205,21 +223,13 @@ class DmxpHandle:
         self.injection.sent(len(items))
         return {"st": "ok", "pos": str(position)}
 
-    def claim(self, body: Json) -> tuple[dmxp.Claim | None, Json]:
+    def claim(self, body: Json) -> tuple[DmxpClaim | None, Json]:
         """Command claim, without the claim handle."""
         try:
             claim = self.channel(body).claim()
         except (Full, Closed) as answer:
             return None, {"st": answer_word(answer)}
-        return claim, {"st": "ok", "pos": str(claim.position), "capacity": len(claim.view)}
-
-    def commit(self, claim: dmxp.Claim, body: Json) -> None:
-        """Command commit."""
-        payload, meta = data(body, "data"), self.injection.meta(body)
-        if len(payload) <= len(claim.view):  # otherwise commit itself must refuse the length
-            claim.view[:len(payload)] = payload
-        claim.commit(len(payload), **meta)
-        self.injection.sent(1)
+        return DmxpClaim(claim, self.injection), {"st": "ok", "pos": str(claim.position), "capacity": len(claim.view)}
 
     # Reading --------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,12 @@ def path(locator: str) -> str:
     return SHM_DIRECTORY + os.fsdecode(name)
 
 
+def full_name(locator: str) -> str:
+    """What other programs open: a POSIX name with its leading slash, or the path. InvalidNameError as path()."""
+    file = path(locator)
+    return file if file == locator else "/" + file.removeprefix(SHM_DIRECTORY)
+
+
 def unlink(locator: str) -> None:
     """Remove a segment's name. Those who have it mapped keep it. NotFoundError, InvalidNameError, PermissionError."""
     file = path(locator)
@@ -139,6 +145,14 @@ def create(locator: str, size: int, reserve: int, mode: int) -> Mapping:
         os.unlink(file)  # ours since O_EXCL succeeded, and not published
         _raise_ours(error, file)
         raise
+
+
+def create_anonymous(size: int) -> Mapping:
+    """Map `size` zero bytes without a name or a file, for this process and its forked children. SystemError."""
+    try:
+        return Mapping(-1, "memory", size, writable=True)
+    except OSError as error:
+        raise from_os_error(error, f"{size} bytes of memory") from None
 
 
 def open_existing(locator: str, writable: bool, least: int, deadline: Deadline) -> Mapping:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from .errors import InvalidArgumentError
 
@@ -22,6 +23,8 @@ DEFAULT_SPIN: Final = 20e-6
 _SPIN_ROUNDS: Final = 64
 _FIRST_NAP_NS: Final = 1_000
 _LONGEST_NAP_NS: Final = 1_000_000
+
+T = TypeVar("T")
 
 
 def to_ns(seconds: float) -> int:
@@ -67,6 +70,17 @@ class Backoff:
             return
         time.sleep(self._deadline.remaining(self._nap_ns) / NS_PER_S)
         self._nap_ns = min(2 * self._nap_ns, _LONGEST_NAP_NS)
+
+
+def poll(look: Callable[[], T | None], deadline: Deadline) -> T | None:
+    """Look until there is something, with pauses. None after a look that began when the deadline had passed."""
+    backoff = Backoff(deadline)
+    while True:
+        last = deadline.expired()  # first, so that one look comes after it
+        found = look()
+        if found is not None or last:
+            return found
+        backoff.pause()
 
 
 class _Process:

@@ -77,7 +77,8 @@ def test_driver_claims_only_inspect(channel: dmxp.Channel, name: str) -> None:
     replies = [json.loads(line) for line in done.stdout.splitlines()]
     assert replies[0]["ok"]["profiles"] == {
         "dmxp": {"classes": ["inspect"], "features": []},
-        "ouroboros": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]}}
+        "ouroboros": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]},
+        "slick": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]}}
     assert replies[2]["ok"]["items"][0]["data"] == {"hex": b"seen".hex()}
 
 

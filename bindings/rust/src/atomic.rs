@@ -118,7 +118,18 @@ impl<'a> Word64<'a> {
 
     #[inline]
     fn advance(self, from: u64, count: u64, order: Ordering) -> Result<(), u64> {
-        let to = from.wrapping_add(count);
+        self.exchange(from, from.wrapping_add(count), order)
+    }
+
+    /// Put `to` in the place of `from`, or learn what stands there instead. With release: what was loaded and stored before is
+    /// seen by those who load the new value with acquire.
+    #[inline]
+    pub(crate) fn replace_release(self, from: u64, to: u64) -> Result<(), u64> {
+        self.exchange(from, to, Release)
+    }
+
+    #[inline]
+    fn exchange(self, from: u64, to: u64, order: Ordering) -> Result<(), u64> {
         self.0.compare_exchange(from.to_le(), to.to_le(), order, Relaxed).map(|_| ()).map_err(u64::from_le)
     }
 
@@ -227,6 +238,49 @@ impl<'a> Byte<'a> {
     }
 }
 
+/// A word as copies move it: by relaxed accesses, to and from slices of its size.
+pub(crate) trait Unit {
+    const SIZE: usize;
+
+    /// Load the word at `at` into `to`, which has its size.
+    ///
+    /// # Safety
+    /// As [`Word64::new`], with `SIZE` for 8.
+    unsafe fn take(at: *mut u8, to: &mut [u8]);
+
+    /// Store `from`, which has the word's size, in the word at `at`.
+    ///
+    /// # Safety
+    /// As [`Word64::new`], with `SIZE` for 8.
+    unsafe fn put(at: *mut u8, from: &[u8]);
+}
+
+macro_rules! unit {
+    ($($word:ident: $number:ty),*) => {$(
+        impl Unit for $word<'_> {
+            const SIZE: usize = std::mem::size_of::<$number>();
+
+            #[inline]
+            unsafe fn take(at: *mut u8, to: &mut [u8]) {
+                // SAFETY: the caller's promise is new's; the word is gone before take returns.
+                let word = unsafe { $word::new(at) };
+                to.copy_from_slice(&word.load_relaxed().to_le_bytes());
+            }
+
+            #[inline]
+            unsafe fn put(at: *mut u8, from: &[u8]) {
+                let mut bytes = [0; Self::SIZE];
+                bytes.copy_from_slice(from);
+                // SAFETY: as in take.
+                let word = unsafe { $word::new(at) };
+                word.store_relaxed(<$number>::from_le_bytes(bytes));
+            }
+        }
+    )*};
+}
+
+unit!(Word64: u64, Word32: u32, Word16: u16, Byte: u8);
+
 /// A flag of this process, which signal handlers may raise.
 #[cfg(feature = "driver")]
 pub(crate) struct Flag(AtomicBool);
@@ -247,13 +301,14 @@ impl Flag {
     }
 }
 
-/// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4).
+/// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4,
+/// slick's F5).
 #[inline]
 pub(crate) fn fence_release() {
     atomic::fence(Release);
 }
 
-/// No load after this is served before every load ahead of it.
+/// No load after this is served before every load ahead of it (ouroboros' and slick's F5).
 #[inline]
 pub(crate) fn fence_acquire() {
     atomic::fence(Acquire);

@@ -2,22 +2,23 @@
 //! Bounds and byte access. A segment is a window of bytes that other processes change at any time, so there is no reference
 //! into it: fields are atomic words, payloads are copied.
 //!
-//! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when
-//! they are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Whole`] is for
-//! formats whose places are found while reading: it checks each access.
+//! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when they
+//! are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Elements`] are the
+//! same for areas whose size a header names; [`Whole`] is for formats whose places are found while reading: both check each
+//! access.
 
 use std::marker::PhantomData;
-#[cfg(feature = "bench")]
+use std::ops::Range;
+#[cfg(any(feature = "bench", feature = "driver"))]
 use std::path::Path;
 use std::sync::Arc;
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "driver"))]
 use std::time::Duration;
 
-use crate::atomic::{Byte, Position, Word16, Word32, Word64};
-#[cfg(feature = "bench")]
-use crate::error::Result;
+use crate::atomic::{Byte, Position, Unit, Word16, Word32, Word64};
+use crate::error::{Error, Result};
 use crate::map::Map;
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "driver"))]
 use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
@@ -136,41 +137,31 @@ impl Whole {
         self.field(offset, size, 1)
     }
 
-    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no data
-    /// race. The caller finds out afterwards whether what it got is whole.
+    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no
+    /// data race. The caller finds out afterwards whether what it got is whole.
     #[inline]
     pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
         let from = self.field(offset, to.len() as u64, SHORT as u64);
-        let mut parts = to.chunks_exact_mut(SHORT);
-        let mut at = 0;
-        for part in &mut parts {
-            // SAFETY: at + 4 <= to.len(), which field has found to be inside; a multiple of 4 like the offset.
-            let word = unsafe { Word32::new(from.add(at)) };
-            part.copy_from_slice(&word.load_relaxed().to_le_bytes());
-            at += SHORT;
-        }
-        let rest = parts.into_remainder();
+        // SAFETY: field has found to.len() bytes to be inside, from a multiple of 4 on.
+        unsafe { take_words::<Word32<'_>>(from, to) };
+        let whole = to.len() - to.len() % SHORT;
+        let rest = &mut to[whole..];
         if !rest.is_empty() {
-            let word = self.last_word(offset + at as u64);
+            let word = self.last_word(offset + whole as u64);
             rest.copy_from_slice(&word.to_le_bytes()[..rest.len()]);
         }
     }
 
-    /// Copy in bytes that someone may be reading, likewise. Bytes behind them in their last word keep their values; nobody else may
-    /// be storing there.
+    /// Copy in bytes that someone may be reading, likewise. Bytes behind them in their last word keep their values; nobody else
+    /// may be storing there.
     #[inline]
     pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
         let to = self.field(offset, from.len() as u64, SHORT as u64);
-        let mut parts = from.chunks_exact(SHORT);
-        let mut at = 0;
-        for part in &mut parts {
-            // SAFETY: at + 4 <= from.len(), which field has found to be inside; a multiple of 4 like the offset.
-            let word = unsafe { Word32::new(to.add(at)) };
-            word.store_relaxed(u32::from_le_bytes([part[0], part[1], part[2], part[3]]));
-            at += SHORT;
-        }
-        if !parts.remainder().is_empty() {
-            self.put_last(offset + at as u64, parts.remainder());
+        // SAFETY: field has found from.len() bytes to be inside, from a multiple of 4 on.
+        unsafe { put_words::<Word32<'_>>(to, from) };
+        let whole = from.len() - from.len() % SHORT;
+        if whole < from.len() {
+            self.put_last(offset + whole as u64, &from[whole..]);
         }
     }
 
@@ -206,17 +197,220 @@ impl std::fmt::Debug for Whole {
     }
 }
 
-/// A number in a file of its own, from one process to others: with it a benchmark's writer stays behind its reader.
-#[cfg(feature = "bench")]
+/// Copy out the whole words of `to`; bytes behind them stay.
+///
+/// # Safety
+/// `from` is aligned to the unit's size, and `to.len()` bytes from there on may be loaded as [`Unit::take`] says.
+#[inline]
+unsafe fn take_words<U: Unit>(from: *mut u8, to: &mut [u8]) {
+    let mut at = from;
+    for part in to.chunks_exact_mut(U::SIZE) {
+        // SAFETY: as many words before as parts, so this one ends within to.len(), and is aligned like the first.
+        unsafe { U::take(at, part) };
+        at = at.wrapping_add(U::SIZE);
+    }
+}
+
+/// Copy in the whole words of `from`; bytes behind them are left out.
+///
+/// # Safety
+/// As [`take_words`], for storing.
+#[inline]
+unsafe fn put_words<U: Unit>(to: *mut u8, from: &[u8]) {
+    let mut at = to;
+    for part in from.chunks_exact(U::SIZE) {
+        // SAFETY: as in take_words.
+        unsafe { U::put(at, part) };
+        at = at.wrapping_add(U::SIZE);
+    }
+}
+
+/// Copy out bytes from anywhere inside of a word on.
+///
+/// # Safety
+/// All words that the bytes are in may be loaded as [`Unit::take`] says.
+#[inline]
+unsafe fn take_bytes<U: Unit>(from: *mut u8, to: &mut [u8]) {
+    let ahead = from as usize % U::SIZE;
+    if ahead == 0 && to.len() % U::SIZE == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { take_words::<U>(from, to) };
+    }
+    each_word(U::SIZE, ahead, to.len(), |at, inside, part| {
+        let mut word = [0; WORD];
+        // SAFETY: the word at `at` is one of those that the bytes are in.
+        unsafe { U::take(from.sub(ahead).add(at), &mut word[..U::SIZE]) };
+        to[part].copy_from_slice(&word[inside]);
+    });
+}
+
+/// Copy in bytes, likewise. The other bytes of the first and the last word keep their values; nobody else may be storing there.
+///
+/// # Safety
+/// As [`take_bytes`], for storing.
+#[inline]
+unsafe fn put_bytes<U: Unit>(to: *mut u8, from: &[u8]) {
+    let ahead = to as usize % U::SIZE;
+    if ahead == 0 && from.len() % U::SIZE == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { put_words::<U>(to, from) };
+    }
+    each_word(U::SIZE, ahead, from.len(), |at, inside, part| {
+        let mut word = [0; WORD];
+        // SAFETY: as in take_bytes.
+        unsafe {
+            U::take(to.sub(ahead).add(at), &mut word[..U::SIZE]);
+            word[inside].copy_from_slice(&from[part]);
+            U::put(to.sub(ahead).add(at), &word[..U::SIZE]);
+        }
+    });
+}
+
+/// The words of `size` bytes that `length` bytes are in, which begin `ahead` bytes into the first: for each its offset, the part
+/// of it that is meant, and where that stands among the bytes.
+#[cold]
+fn each_word(size: usize, ahead: usize, length: usize, mut work: impl FnMut(usize, Range<usize>, Range<usize>)) {
+    let (mut at, mut inside, mut done) = (0, ahead, 0);
+    while done < length {
+        let count = (size - inside).min(length - done);
+        work(at, inside..inside + count, done..done + count);
+        done += count;
+        at += size;
+        inside = 0;
+    }
+}
+
+/// 2^k elements of one size, side by side, in a mapping that they keep alive. Element i is in place i mod 2^k.
+///
+/// Copies race with those of other processes and move words by relaxed accesses, which is no data race. All who copy here move
+/// words of one width, the largest of 8, 4, 2 and 1 that divides the element size, so that no two accesses overlap in part.
+pub(crate) struct Elements {
+    map: Arc<Map>,
+    offset: usize,
+    length: usize,
+    element_size: usize,
+    mask: u64,
+    width: usize,
+}
+
+impl Elements {
+    /// `count` elements from `offset` on, if `count` is a power of two, and the mapping has them, and the first is aligned to 8.
+    pub(crate) fn new(map: &Arc<Map>, offset: u64, element_size: u32, count: u64) -> Option<Elements> {
+        let length = count.checked_mul(u64::from(element_size))?;
+        let end = length.checked_add(offset)?;
+        let fits = offset % WORD as u64 == 0 && element_size != 0 && count.is_power_of_two() && end <= map.len();
+        fits.then(|| Elements {
+            map: Arc::clone(map),
+            offset: offset as usize,
+            length: length as usize,
+            element_size: element_size as usize,
+            mask: count - 1,
+            width: WORD.min(1 << element_size.trailing_zeros()),
+        })
+    }
+
+    /// Where the element of an index stands, in bytes from the first one.
+    #[inline]
+    pub(crate) fn at(&self, index: u64) -> usize {
+        (index & self.mask) as usize * self.element_size
+    }
+
+    /// `length` bytes, `at` bytes behind the start of the first element.
+    #[inline]
+    fn bytes(&self, at: usize, length: usize) -> *mut u8 {
+        assert!(at <= self.length && length <= self.length - at);
+        // SAFETY: new has found all elements to be inside of the mapping, and the assertion these bytes inside of the elements.
+        unsafe { self.map.as_ptr().add(self.offset + at) }
+    }
+
+    /// The same, for those who look or store on their own account.
+    #[inline]
+    pub(crate) fn as_ptr(&self, at: usize, length: usize) -> *mut u8 {
+        self.bytes(at, length)
+    }
+
+    /// Copy out bytes that someone may be changing, from `at` on. The caller finds out afterwards whether what it got is whole.
+    #[inline]
+    pub(crate) fn copy_out_racing(&self, at: usize, to: &mut [u8]) {
+        let from = self.bytes(at, to.len());
+        // SAFETY: inside of the elements (bytes), which begin and end at words: the first is aligned to 8, and the width divides
+        // the element size.
+        unsafe {
+            match self.width {
+                8 => take_bytes::<Word64<'_>>(from, to),
+                4 => take_bytes::<Word32<'_>>(from, to),
+                2 => take_bytes::<Word16<'_>>(from, to),
+                _ => take_bytes::<Byte<'_>>(from, to),
+            }
+        }
+    }
+
+    /// Copy in bytes that someone may be reading, from `at` on. Nobody else may be storing to the elements that they are in.
+    #[inline]
+    pub(crate) fn copy_in_racing(&self, at: usize, from: &[u8]) {
+        let to = self.bytes(at, from.len());
+        // SAFETY: as in copy_out_racing.
+        unsafe {
+            match self.width {
+                8 => put_bytes::<Word64<'_>>(to, from),
+                4 => put_bytes::<Word32<'_>>(to, from),
+                2 => put_bytes::<Word16<'_>>(to, from),
+                _ => put_bytes::<Byte<'_>>(to, from),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Elements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Elements").field("offset", &self.offset).field("element_size", &self.element_size).finish()
+    }
+}
+
+/// 8 bytes of the application's own, where consumers of profile slick share a cursor: in memory that all of them have.
+#[derive(Debug)]
+pub struct CursorMemory(*mut u8);
+
+impl CursorMemory {
+    /// Take the 8 bytes at `memory`, little-endian, for a cursor.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] when `memory` is null or not aligned to 8.
+    ///
+    /// # Safety
+    /// `memory` may be read and written for as long as this value and what was made from it is there, by any thread; all other
+    /// accesses to the 8 bytes, in this process and in others, are atomic and of 8 bytes.
+    pub unsafe fn new(memory: *mut u8) -> Result<CursorMemory> {
+        if memory.is_null() || memory as usize % WORD != 0 {
+            return Err(Error::InvalidArgument("a cursor's memory is 8 bytes, aligned to 8"));
+        }
+        Ok(CursorMemory(memory))
+    }
+
+    #[inline]
+    pub(crate) fn word(&self) -> Word64<'_> {
+        // SAFETY: aligned (new), and valid by the promise that new was given.
+        unsafe { Word64::new(self.0) }
+    }
+}
+
+// SAFETY: the memory is accessed by atomic operations only, and its owner has promised it to any thread.
+unsafe impl Send for CursorMemory {}
+// SAFETY: likewise.
+unsafe impl Sync for CursorMemory {}
+
+/// Numbers in a file of their own, from some processes to others: with them a benchmark's, or the suite's, writers stay behind
+/// their readers. Number n is at 64 n, so that each has a cache line.
+#[cfg(any(feature = "bench", feature = "driver"))]
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct SharedCount(Whole);
 
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "driver"))]
 impl SharedCount {
     const SIZE: u64 = 64;
 
-    /// Make the file; the number is 0.
+    /// Make the file with one number, 0.
     pub fn create(path: impl AsRef<Path>) -> Result<SharedCount> {
         Map::create(path.as_ref(), Self::SIZE, Self::SIZE, 0o600).map(|map| SharedCount(Whole::new(map)))
     }
@@ -224,19 +418,36 @@ impl SharedCount {
     /// Map the file that is there.
     pub fn open(path: impl AsRef<Path>) -> Result<SharedCount> {
         let deadline = Deadline::after(Duration::ZERO);
-        Map::open(path.as_ref(), false, Self::SIZE, deadline).map(|map| SharedCount(Whole::new(map)))
+        Map::open(path.as_ref(), false, WORD as u64, deadline).map(|map| SharedCount(Whole::new(map)))
     }
 
-    /// The number; what was loaded or stored before it was is seen.
+    /// How many numbers there are.
+    pub fn count(&self) -> u64 {
+        (self.0.len() + Self::SIZE - WORD as u64) / Self::SIZE
+    }
+
+    /// The first number; what was loaded or stored before it was is seen.
     #[inline]
     pub fn load(&self) -> u64 {
-        self.0.u64(0).load_acquire()
+        self.load_at(0)
     }
 
-    /// Publish a number.
+    /// Number n, which is below the count.
+    #[inline]
+    pub fn load_at(&self, n: u64) -> u64 {
+        self.0.u64(n * Self::SIZE).load_acquire()
+    }
+
+    /// Publish the first number.
     #[inline]
     pub fn store(&self, number: u64) {
-        self.0.u64(0).store_release(number);
+        self.store_at(0, number);
+    }
+
+    /// Publish number n, which is below the count.
+    #[inline]
+    pub fn store_at(&self, n: u64, number: u64) {
+        self.0.u64(n * Self::SIZE).store_release(number);
     }
 }
 
@@ -335,5 +546,55 @@ impl<const N: u64> std::fmt::Debug for Cells<N> {
 impl<const N: u64> std::fmt::Debug for Pinned<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pinned").field("offset", &self.offset).field("size", &N).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes at every place and of every length, in rings of elements of every alignment.
+    #[test]
+    fn elements_are_copied_at_any_place() {
+        for element_size in [1_u32, 2, 3, 4, 6, 7, 8, 12, 24] {
+            let length = element_size as usize * 4;
+            let map = Arc::new(Map::create_local(64 + length as u64).expect("memory"));
+            let elements = Elements::new(&map, 64, element_size, 4).expect("they fit");
+            let mut expected: Vec<u8> = (0..length).map(|i| (i * 7 + 1) as u8).collect();
+            elements.copy_in_racing(0, &expected);
+            for (at, end) in (0..length).flat_map(|at| (at..=length).map(move |end| (at, end))) {
+                let patch: Vec<u8> = (at..end).map(|i| (at * 31 + end * 5 + i) as u8).collect();
+                elements.copy_in_racing(at, &patch);
+                expected[at..end].copy_from_slice(&patch);
+                let (mut all, mut part) = (vec![0; length], vec![0; end - at]);
+                elements.copy_out_racing(0, &mut all);
+                elements.copy_out_racing(at, &mut part);
+                assert!(all == expected && part == patch, "{element_size}: {at} to {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_are_inside() {
+        let map = Arc::new(Map::create_local(64 + 32).expect("memory"));
+        for (offset, element_size, count) in
+            [(64, 8, 8), (64, 0, 4), (64, 8, 3), (60, 8, 4), (u64::MAX - 7, 8, 4), (64, u32::MAX, 1 << 31)]
+        {
+            assert!(Elements::new(&map, offset, element_size, count).is_none(), "{offset}, {element_size}, {count}");
+        }
+        let elements = Elements::new(&map, 64, 8, 4).expect("they fit");
+        assert_eq!((elements.at(3), elements.at(4), elements.at(u64::MAX)), (24, 0, 24));
+    }
+
+    #[test]
+    fn a_cursors_memory_is_aligned() {
+        let mut memory = [0_u64; 2];
+        let at = memory.as_mut_ptr().cast::<u8>();
+        // SAFETY: in bounds; the words outlive what is made of them, and nobody else knows them.
+        unsafe {
+            assert!(CursorMemory::new(at.add(4)).is_err() && CursorMemory::new(std::ptr::null_mut()).is_err());
+            CursorMemory::new(at.add(8)).expect("aligned").word().store_release(7);
+        }
+        assert_eq!(memory, [0, 7_u64.to_le()]);
     }
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! Shared-memory message segments, as the shmwire specification defines them byte for byte.
 //!
-//! Each segment format is a *profile* with a module of its own. This version has [`dmxp`], up to 256 bounded queues with
-//! any number of producers and consumers, and [`ouroboros`], a log with one writer and any number of readers, in any number of
-//! processes. Everything here is written from the specification, in Rust; no C is linked but the C library.
+//! Each segment format is a *profile* with a module of its own. This version has [`dmxp`], up to 256 bounded queues with any
+//! number of producers and consumers, [`ouroboros`], a log with one writer and any number of readers, and [`slick`], a lossy ring
+//! with any number of producers and readers, in any number of processes. Everything here is written from the specification, in
+//! Rust; no C is linked but the C library.
 //!
 //! # Results and errors
 //!
@@ -18,8 +19,9 @@
 //!
 //! # Threads, processes, forks
 //!
-//! Handles are `Send` and `Sync`; those of dmxp are cheap to clone. Dropping the last one unmaps the segment; nothing here ever removes
-//! one but [`unlink`]. After `fork()` the child may go on with its parent's handles, except that the writer of a log stays the parent.
+//! Handles are `Send` and `Sync`; those of dmxp and slick's queues are cheap to clone. Dropping the last one unmaps the segment;
+//! nothing here ever removes one but [`unlink`]. After `fork()` the child may go on with its parent's handles, except that the
+//! writer of a log stays the parent, and so does the owner of a claim.
 //!
 //! # Hostile segments
 //!
@@ -45,19 +47,21 @@ mod error;
 mod error_table;
 #[allow(unsafe_code)]
 mod map;
+mod options;
 mod process;
 #[allow(unsafe_code)]
 mod wait;
 
 pub mod dmxp;
 pub mod ouroboros;
+pub mod slick;
 
 /// The examples of README.md, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
 
-#[cfg(feature = "bench")]
+#[cfg(any(feature = "bench", feature = "driver"))]
 #[doc(hidden)]
 pub use bytes::SharedCount;
 pub use error::{Answer, Error, Result};

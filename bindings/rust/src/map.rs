@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::os::unix::io::AsRawFd;
+use std::os::unix::io::{AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
@@ -57,6 +57,17 @@ pub fn path(locator: impl AsRef<Path>) -> Result<PathBuf> {
     }
 }
 
+/// The locator as programs in any language may open it: a POSIX name with its leading slash, a path as it is. `portable` refuses
+/// names that are longer than that, the slash included.
+pub(crate) fn full_name(locator: &Path, portable: Option<u32>) -> Result<PathBuf> {
+    path(locator)?;
+    match posix_name(locator.as_os_str().as_bytes()) {
+        None => Ok(locator.to_path_buf()),
+        Some(name) if portable.map_or(false, |most| name.len() + 1 > most as usize) => Err(Error::InvalidName),
+        Some(name) => Ok(Path::new("/").join(std::ffi::OsStr::from_bytes(name))),
+    }
+}
+
 /// Remove a segment's name. Those who have it mapped keep it.
 ///
 /// # Errors
@@ -99,6 +110,18 @@ impl Map {
             let _ = fs::remove_file(&target);
             error
         })
+    }
+
+    /// Make a mapping without a name, for the threads of this process and the children that it forks.
+    pub(crate) fn create_local(size: u64) -> Result<Map> {
+        // SAFETY: the name is a C string; the call only reads it.
+        let descriptor = unsafe { libc::memfd_create(b"shmwire\0".as_ptr().cast(), libc::MFD_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error().into());
+        }
+        // SAFETY: the descriptor has just been opened, and nobody else knows it.
+        let file = unsafe { File::from_raw_fd(descriptor) };
+        Map::of_new_file(file, size, size)
     }
 
     fn of_new_file(file: File, size: u64, reserve: u64) -> Result<Map> {
@@ -380,6 +403,17 @@ mod tests {
         assert_eq!(path("queue").expect("a name"), Path::new("/dev/shm/queue"));
         assert_eq!(path(&long[1..]).expect("the longest name"), Path::new(SHM_DIRECTORY).join(&long[1..]));
         assert_eq!(path("/tmp/queue").expect("a path"), Path::new("/tmp/queue"));
+    }
+
+    #[test]
+    fn full_names() {
+        for (locator, expected) in [("queue", "/queue"), ("/queue", "/queue"), ("/tmp/queue", "/tmp/queue"), ("./q", "./q")] {
+            assert_eq!(full_name(Path::new(locator), Some(31)).expect("valid"), Path::new(expected));
+        }
+        let (fits, long) = ("n".repeat(30), "n".repeat(31));
+        full_name(Path::new(&fits), Some(31)).expect("31 with the slash");
+        full_name(Path::new(&long), None).expect("not asked for");
+        assert_eq!(full_name(Path::new(&long), Some(31)).expect_err("32").code().name(), "INVALID_NAME");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::atomic::Word32;
+use crate::error::{Answer, Result};
 
 const SPIN_ROUNDS: u32 = 64;
 const YIELD_ROUNDS: u32 = 72;
@@ -125,6 +126,30 @@ impl Backoff {
             std::thread::sleep(deadline.remaining(nap));
         }
         self.round = self.round.saturating_add(1);
+    }
+}
+
+/// Look until there is something, as long as `wait` says: for formats that have no word to sleep on. TIMEOUT comes after a look
+/// that began when the time was up, and the first look asks no clock.
+#[inline]
+pub(crate) fn poll<T>(wait: Wait, mut look: impl FnMut() -> Result<Answer<T>>) -> Result<Answer<T>> {
+    match look()? {
+        Answer::Empty => poll_on(wait, look),
+        other => Ok(other),
+    }
+}
+
+fn poll_on<T>(wait: Wait, mut look: impl FnMut() -> Result<Answer<T>>) -> Result<Answer<T>> {
+    let (deadline, spin) = (wait.deadline(), wait.spin_deadline());
+    let mut backoff = Backoff::new();
+    loop {
+        let last = deadline.expired(); // first, so that one look comes after it
+        match look()? {
+            Answer::Empty if last => return Ok(Answer::Timeout),
+            Answer::Empty if spin.expired() => backoff.pause(deadline),
+            Answer::Empty => std::hint::spin_loop(),
+            other => return Ok(other),
+        }
     }
 }
 

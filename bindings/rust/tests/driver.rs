@@ -222,3 +222,134 @@ fn live_actors_certify_and_record() {
     writer.finish();
     reader.finish();
 }
+
+#[test]
+fn a_queue_behind_the_driver() {
+    let name = Name::new("driver-slick");
+    let mut driver = Driver::start();
+    let options = json!({"size": 8, "element_size": 2, "generation": "1.4", "stall_ms": 30});
+    driver.ok(json!({"cmd": "create", "profile": "slick", "seg": name.0, "options": options}));
+    driver.ok(json!({"cmd": "open", "profile": "slick", "seg": name.0, "mode": "ro", "options": {"from": "latest"}}));
+    let write = |h: u64, mode: &str, data: &[&str]| {
+        let items: Vec<Value> = data.iter().map(|data| json!({"data": {"hex": data}})).collect();
+        json!({"cmd": "write", "h": h, "mode": mode, "items": items})
+    };
+    let read = |h: u64, mode: &str| json!({"cmd": "read", "h": h, "mode": mode, "max": 4});
+    let call = |h: u64, verb: &str, args: Value| json!({"cmd": "call", "h": h, "verb": verb, "args": args});
+    let item = |data: &str, pos: &str, elements: u32, lost: &str| json!({"data": {"hex": data}, "pos": pos, "elements": elements, "lost": lost});
+
+    assert_eq!(driver.ok(write(1, "try", &["00ff"]))["results"], json!([{"st": "ok", "pos": "0"}]));
+    assert_eq!(driver.ok(read(2, "try")), json!({"st": "empty", "items": []}), "it began behind that, at its first use");
+    let both = json!([{"st": "ok", "pos": "1"}, {"st": "ok", "pos": "3"}]);
+    assert_eq!(driver.ok(write(1, "batch", &["01020304", "05060708"]))["results"], both);
+    assert_eq!(driver.err(write(1, "batch", &["0102", "01020304"])), "BAD_REQUEST");
+    assert_eq!(driver.err(write(1, "try", &["000000"])), "INVALID_ARGUMENT");
+    assert_eq!(driver.err(write(2, "try", &["00ff"])), "PERMISSION");
+    assert_eq!(driver.ok(read(2, "batch"))["items"], json!([item("01020304", "1", 2, "0"), item("05060708", "3", 2, "0")]));
+    assert_eq!(driver.err(json!({"cmd": "read", "h": 1, "mode": "try", "buffer": 1})), "TOO_SMALL");
+    assert_eq!(driver.err(read(1, "peek")), "UNSUPPORTED");
+    let mut view = item("00ff", "0", 1, "0");
+    view["view"] = json!(1);
+    assert_eq!(driver.ok(read(1, "view")), json!({"st": "ok", "items": [view]}));
+    assert_eq!(driver.ok(call(1, "slick.view_check", json!({"v": 1})))["st"], "ok");
+    let last = json!({"st": "ok", "items": [{"data": {"hex": "05060708"}, "pos": "3", "elements": 2}]});
+    assert_eq!(driver.ok(call(2, "slick.last", json!({}))), last);
+
+    let claim = |elements: u32| json!({"cmd": "claim", "h": 1, "elements": elements});
+    let claimed = driver.ok(claim(3));
+    assert_eq!(claimed, json!({"st": "ok", "c": 3, "pos": "5", "capacity": 6}));
+    assert_eq!(driver.err(claim(1)), "BUSY");
+    assert_eq!(driver.err(json!({"cmd": "commit", "c": 3, "data": {"hex": "00"}})), "INVALID_ARGUMENT");
+    assert_eq!(driver.ok(json!({"cmd": "commit", "c": 3, "data": {"hex": "0a0b0c0d0e0f"}})), json!({"st": "ok"}));
+    assert_eq!(driver.err(json!({"cmd": "commit", "c": 3, "data": {"hex": "0a0b0c0d0e0f"}})), "BAD_REQUEST");
+    assert_eq!(driver.ok(claim(8))["pos"], "8");
+    assert_eq!(driver.err(json!({"cmd": "abandon", "c": 4})), "UNSUPPORTED");
+    let whole = json!({"pat": 1, "seed": 1, "len": 16});
+    assert_eq!(driver.ok(json!({"cmd": "commit", "c": 4, "data": whole}))["st"], "ok");
+    assert_eq!(driver.ok(call(1, "slick.view_check", json!({"v": 1})))["st"], "lapped");
+    assert_eq!(driver.ok(read(2, "try"))["items"][0]["lost"], "3");
+
+    assert_eq!(driver.ok(claim(2))["pos"], "16");
+    driver.ok(json!({"cmd": "abandon", "c": 5}));
+    assert_eq!(driver.ok(claim(2))["c"], 6);
+    assert_eq!(driver.err(json!({"cmd": "claim", "h": 1, "elements": 9})), "TOO_LARGE");
+    driver.ok(json!({"cmd": "close", "h": 1}));
+    driver.ok(json!({"cmd": "open", "profile": "slick", "seg": name.0, "mode": "rw", "options": {"index": "18"}}));
+    assert_eq!(driver.ok(read(7, "block")), json!({"st": "timeout", "items": []}), "a claim of who has gone");
+    assert_eq!(driver.ok(call(7, "slick.recover", json!({"all_dead": true})))["holes"], "1");
+    assert_eq!(driver.ok(write(7, "try", &["aabb"]))["results"][0]["pos"], "20");
+    assert_eq!(driver.ok(read(7, "block"))["items"], json!([item("aabb", "20", 1, "0")]));
+
+    let cursor = Name::new("driver-cursor");
+    driver.ok(call(7, "slick.cursor_create", json!({"cursor": cursor.0, "index": "20"})));
+    assert_eq!(driver.err(call(7, "slick.cursor_create", json!({"cursor": cursor.0, "from": "latest"}))), "EXISTS");
+    driver.ok(json!({"cmd": "open", "profile": "slick", "seg": name.0, "mode": "ro", "options": {"cursor": cursor.0}}));
+    assert_eq!(driver.ok(read(8, "try"))["items"][0]["pos"], "20");
+    assert_eq!((driver.ok(json!({"cmd": "seek", "h": 8, "to": "latest"})), cursor.u64_at(0)), (json!({"cursor": "21"}), 21));
+    let info = driver.ok(call(7, "slick.info", json!({})));
+    let expected = json!({
+        "generation": "1.4", "shm_name": name.0, "size": 8, "element_size": 2, "next_index": "21", "settled": "20",
+        "items_written": "1", "given_up": "0", "cursor": "21", "items_read": "1", "lost": "0", "resets": "0",
+    });
+    assert_eq!(info, expected);
+    driver.ok(call(2, "slick.validate", json!({})));
+    assert_eq!(driver.ok(json!({"cmd": "inspect", "h": 2}))["fields"]["slot[4].data_index"], "20");
+    driver.ok(call(7, "slick.reset", json!({})));
+    assert_eq!(driver.ok(call(7, "slick.info", json!({})))["next_index"], "0");
+    driver.finish();
+}
+
+/// Two writers that stay behind a slow reader, which ends when it is told: nothing is lost, and a record says where each item was.
+#[test]
+fn live_actors_of_a_queue() {
+    let name = Name::new("driver-slick-live");
+    let scratch = |word: &str| std::env::temp_dir().join(format!("shmw-rust-{}-{word}", std::process::id()));
+    let (history, credit, until) = (scratch("slick-history"), scratch("slick-credit"), scratch("slick-until"));
+    std::fs::write(&credit, [0; 64]).and_then(|()| std::fs::write(&until, [0])).expect("new files");
+    let mut writers = [Driver::start(), Driver::start()];
+    let mut reader = Driver::start();
+    let options = json!({"size": 256, "element_size": 24});
+    writers[0].ok(json!({"cmd": "create", "profile": "slick", "seg": name.0, "options": options}));
+    let plan = json!({
+        "cmd": "arm", "profile": "slick", "seg": name.0, "seed": 9, "count": 400, "sizes": [24, 48, 120], "batch": 3, "stutter_us": 50,
+        "limit_ms": 20_000, "role": "write", "credit": {"path": credit, "window": 100}, "open": {"stall_ms": 20_000},
+    });
+    for (writer, actor) in writers.iter_mut().zip([5, 6]) {
+        let mut plan = plan.clone();
+        plan["actor"] = json!(actor);
+        writer.ok(plan);
+    }
+    reader.ok(json!({
+        "cmd": "arm", "profile": "slick", "seg": name.0, "role": "read", "batch": 2, "history": history, "limit_ms": 20_000,
+        "credit": {"path": credit, "slot": 0}, "slow_us": 5, "until": until, "from": "oldest",
+    }));
+    let summary = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| reader.ok(json!({"cmd": "go"})));
+        let writing: Vec<_> = writers.iter_mut().map(|writer| scope.spawn(move || writer.ok(json!({"cmd": "go"})))).collect();
+        for writer in writing {
+            assert_eq!(writer.join().expect("no panic"), json!({"sent": 400, "full": 0, "given_up": 0}));
+        }
+        std::fs::write(&until, [1]).expect("ours");
+        reading.join().expect("no panic")
+    });
+    let (records, credit_at_end) = (std::fs::read(&history).expect("the history"), std::fs::read(&credit).expect("the credit"));
+    [history, credit, until].iter().for_each(|path| std::fs::remove_file(path).expect("ours"));
+    let of = |key: &str| summary[key].as_u64();
+    assert_eq!(
+        (of("received"), of("torn"), of("corrupt"), of("lapped"), of("lost")),
+        (Some(800), Some(0), Some(0), Some(0), Some(0))
+    );
+    assert_eq!((&summary["ended"], &credit_at_end[..8], records.len()), (&json!(true), &[255; 8][..], 800 * 40));
+    let word = |record: &[u8], at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("4 bytes"));
+    let (mut behind, mut sequences) = (0, [0, 0]);
+    for record in records.chunks(40) {
+        let (actor, elements, index) = (word(record, 0) as usize - 5, word(record, 4), word(record, 16));
+        assert_eq!(word(record, 8), sequences[actor], "in the order of its writer");
+        sequences[actor] += 1;
+        assert!(index >= behind && index - behind < 5, "index {index} behind {behind}");
+        assert_eq!((word(record, 24), word(record, 36)), (24 * elements, 0));
+        behind = index + elements;
+    }
+    writers.into_iter().for_each(Driver::finish);
+    reader.finish();
+}

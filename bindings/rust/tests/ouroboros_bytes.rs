@@ -111,7 +111,7 @@ fn odd_lengths_and_an_odd_end() {
 /// What the source system wrote, written again.
 #[test]
 fn captured_payloads_give_the_captured_bytes() {
-    let captured = capture("first-lap");
+    let captured = capture("ouroboros", "first-lap");
     let original = Name::with_bytes("o-captured", &captured);
     let entries = drain(&mut read_log(&original, Start::Auto));
     assert_eq!(entries.len(), 12);
@@ -123,14 +123,14 @@ fn captured_payloads_give_the_captured_bytes() {
     assert_eq!((entries[10].0.chunk, entries[11].0.chunk, entries[11].0.token), (0, 1, 11));
     assert_eq!(original.bytes(), captured, "readers change nothing");
     let (empty, _writer) = with_log("o-empty", 4, 256);
-    assert!(empty.bytes() == capture("empty"));
+    assert!(empty.bytes() == capture("ouroboros", "empty"));
 }
 
 /// The rows of a capture say which sequences are left; walking its bytes gives their payloads.
 #[test]
 fn captures_are_read_entry_by_entry() {
     for word in ["first-lap", "three-laps-ascii", "one-chunk"] {
-        let bytes = capture(word);
+        let bytes = capture("ouroboros", word);
         let name = Name::with_bytes("o-walk", &bytes);
         for start in [Start::Latest, Start::Oldest] {
             let mut next = None;

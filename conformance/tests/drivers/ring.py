@@ -216,13 +216,17 @@ class Producer:
         self.tell()
         if self.known == begin or end <= self.known + queue.size:
             return True
-        if self.stuck != (self.known, begin):
-            self.stuck, self.since = (self.known, begin), time.monotonic()
+        if self.stuck != self.standing(begin):
+            self.stuck, self.since = self.standing(begin), time.monotonic()
         if time.monotonic() - self.since < self.stall:
             time.sleep(0.001)
             return False
         self.give_up(begin, last)
         return self.known == begin or end <= self.known + queue.size
+
+    def standing(self, begin: int) -> tuple[int, int]:
+        """As long as this stays the same, the stall time runs."""
+        return self.known, begin
 
     def walk(self, begin: int) -> bool:
         """Step 2: False to start over."""

@@ -168,6 +168,11 @@ def waits_for_ever(ring: Any) -> None:
     ring.Producer.__init__ = init
 
 
+def stalls_at_the_item(ring: Any) -> None:
+    """The stall time runs although others still reserve."""
+    ring.Producer.standing = lambda self, begin: (self.known, 0)
+
+
 def tells_nobody(ring: Any) -> None:
     """What was found settled is not told in the header."""
     ring.Producer.tell = lambda *_: None
@@ -296,7 +301,7 @@ DEFECTS: tuple[Callable[[Any], None], ...] = (
     losses_not_counted, marks_count_as_lost, no_mark, marks_ignored, reset_ignored, reset_keeps_last, last_is_the_reservation,
     last_falls, no_bounds, indices_believed, table_in_32_bits, waits_for_nobody, waits_for_ever, tells_nobody,
     publishes_what_was_given_up, index_first, begins_again_at_0, shared_cursor_stands, abandons_silently, marks_only_one,
-    recovers_no_last, recovers_unasked, name_as_given, creates_over, two_claims, starts_at_the_lap,
+    stalls_at_the_item, recovers_no_last, recovers_unasked, name_as_given, creates_over, two_claims, starts_at_the_lap,
 )  # fmt: skip
 
 

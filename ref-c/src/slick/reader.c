@@ -304,11 +304,13 @@ static uint64_t find_candidate(const shmw_slick_queue *queue)
     const struct shmw_slick_wire_header *header = shmw_slick_header(queue);
     const uint64_t reserved = shmw_load_relaxed(&header->reserved);
     const uint64_t next = shmw_slick_index_of(reserved);
-    const uint64_t last = queue->generation == SHMW_SLICK_1_4 ? shmw_load_acquire(&header->last_published) /* A3: pairs with R3 */
-                                                              : next - (reserved & SHMW_SLICK_RESERVED_SIZE_MASK);
+    const uint64_t elements = reserved & SHMW_SLICK_RESERVED_SIZE_MASK;
+    const bool told = queue->generation == SHMW_SLICK_1_4;
+    const uint64_t last = told ? shmw_load_acquire(&header->last_published) /* A3: pairs with R3 */ : next - elements;
     if (last < next && last >= shmw_slick_horizon(queue, next)) {
-        /* A2: pairs with R2; size and elements after the index */
-        if (shmw_load_acquire(&shmw_slick_slot(queue, last)->data_index) == last)
+        const struct shmw_slick_wire_slot *slot = shmw_slick_slot(queue, last);
+        /* A2: pairs with R2; size and elements after the index. A reservation may be of several items: a batch. */
+        if (shmw_load_acquire(&slot->data_index) == last && (told || shmw_field_load(&slot->size) == elements))
             return last;
     }
     return shmw_slick_find_last(queue, next);

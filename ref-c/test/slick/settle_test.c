@@ -205,5 +205,6 @@ static void impossible_fields(void)
 }
 
 RUN_TESTS(TEST(a_producer_alone_leaves_settled), TEST(two_producers_tell_each_other), TEST(a_newcomer),
-          TEST(a_hole_is_waited_for_and_given_up), TEST(the_stall_time_begins_anew), TEST(the_mark_of_a_hole), TEST(holes_side_by_side),
+          TEST(a_hole_is_waited_for_and_given_up), TEST(the_stall_time_begins_anew),
+          TEST(the_mark_of_a_hole), TEST(holes_side_by_side),
           TEST(a_hole_of_the_whole_ring), TEST(impossible_fields))

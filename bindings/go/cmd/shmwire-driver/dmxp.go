@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"shmwire"
@@ -51,14 +50,12 @@ func createDmxp(seg string, raw json.RawMessage) (session, error) {
 	if err != nil {
 		return nil, err
 	}
-	mode := uint64(0)
-	if options.Mode != "" {
-		if mode, err = strconv.ParseUint(options.Mode, 8, 32); err != nil {
-			return nil, bad("mode: %v", err)
-		}
+	mode, err := octal(options.Mode)
+	if err != nil {
+		return nil, err
 	}
 	return newDmxpSession(dmxp.Create(seg, dmxp.WithSize(uint64(options.Size)), dmxp.WithPayloadLayout(uint32(layout)),
-		dmxp.WithMode(uint32(mode))))
+		dmxp.WithMode(mode)))
 }
 
 func openDmxp(seg string, readOnly bool, limit time.Duration, raw json.RawMessage) (session, error) {
@@ -325,30 +322,30 @@ func (s *dmxpSession) claim(body []byte) (object, claim, error) {
 	return object{"st": st, "pos": decimal(slot.Position), "capacity": decimal(uint64(len(slot.Payload)))}, &dmxpClaim{slot}, nil
 }
 
-func (k *dmxpClaim) commit(body []byte, in *injection) error {
+func (k *dmxpClaim) commit(body []byte, in *injection) (object, error) {
 	var request dmxpItem
 	if err := decode(body, &request); err != nil {
-		return err
+		return nil, err
 	}
 	raw, err := request.Data.bytes()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	meta, ticks, err := request.Meta.meta(in, 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(raw) <= len(k.slot.Payload) {
 		copy(k.slot.Payload, raw)
 	}
 	if err := k.slot.Commit(len(raw), meta); err != nil {
-		return err
+		return nil, err
 	}
 	in.tick(ticks)
-	return nil
+	return object{}, nil
 }
 
-func (k *dmxpClaim) abandon() error { return k.slot.Abandon() }
+func (k *dmxpClaim) abandon() (object, error) { return object{}, k.slot.Abandon() }
 
 // call is the profile's verbs.
 func (s *dmxpSession) call(verb string, raw json.RawMessage) (object, error) {

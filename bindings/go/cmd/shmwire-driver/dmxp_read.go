@@ -11,9 +11,6 @@ import (
 	"shmwire/dmxp"
 )
 
-// mostItems bounds `max`, and with it the memory of one read.
-const mostItems = 1 << 16
-
 // dmxpRead is a `read` request.
 type dmxpRead struct {
 	Channel   *integer   `json:"channel"`
@@ -36,11 +33,7 @@ func (s *dmxpSession) read(body []byte) (object, error) {
 	if err := decode(body, &request); err != nil {
 		return nil, err
 	}
-	most, err := request.Max.within("max", mostItems, 1)
-	if err != nil || most == 0 {
-		return nil, bad("max is not 1 to %d", mostItems)
-	}
-	limit, err := request.TimeoutMS.millis("timeout_ms")
+	most, limit, err := readBounds(request.Max, request.TimeoutMS)
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +196,11 @@ func (p *dmxpPort) batchLimit() int {
 
 func (p *dmxpPort) payloadLimit() int { return p.channel.PayloadCapacity() }
 
+func (p *dmxpPort) end() {}
+
 func (p *dmxpPort) summary(object) {}
 
-func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
+func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) (int, error) {
 	if len(messages) == 1 {
 		meta := dmxp.Meta{MessageType: messages[0].kind}
 		_, err := p.channel.TrySend(messages[0].payload, &meta)
@@ -214,7 +209,7 @@ func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
 			defer cancel()
 			_, err = p.channel.Send(ctx, messages[0].payload, &meta)
 		}
-		return err
+		return allOrNone(1, err)
 	}
 	if len(p.items) < len(messages) {
 		p.items, p.meta = make([]dmxp.Item, len(messages)), make([]dmxp.Meta, len(messages))
@@ -224,7 +219,7 @@ func (p *dmxpPort) send(messages []liveMessage, wait time.Duration) error {
 		p.items[i] = dmxp.Item{Data: messages[i].payload, Meta: &p.meta[i]}
 	}
 	_, err := p.channel.SendBatch(p.items[:len(messages)])
-	return err
+	return allOrNone(len(messages), err)
 }
 
 func (p *dmxpPort) receive(messages []liveMessage, wait time.Duration) (int, error) {

@@ -250,19 +250,27 @@ func TestLive(t *testing.T) {
 	if err != nil || len(raw) != 80 {
 		t.Fatalf("%d bytes, %v", len(raw), err)
 	}
-	second := raw[40:]
-	payload := make([]byte, 31)
-	for i, value := range []uint32{0x57524853, 6, 1, 0, 31, 5} {
+	expectRecord(t, raw[40:], wantedRecord{kind: 1, sequence: 1, position: 1, length: 31, pid: uint32(os.Getpid())})
+}
+
+// wantedRecord is a record of a message that actor 6 sent with seed 5.
+type wantedRecord struct{ kind, sequence, position, length, pid uint32 }
+
+func expectRecord(t *testing.T, found []byte, w wantedRecord) {
+	t.Helper()
+	payload := make([]byte, w.length)
+	for i, value := range []uint32{0x57524853, 6, w.sequence, 0, w.length, 5} {
 		binary.LittleEndian.PutUint32(payload[4*i:], value)
 	}
-	for j := 24; j < 31; j++ {
-		payload[j] = byte(31*(6+1+5) + 17*j)
+	for j := uint32(24); j < w.length; j++ {
+		payload[j] = byte(31*(6+w.sequence+5) + 17*j)
 	}
 	want := make([]byte, 40)
-	for i, value := range []uint32{6, 1, 1, 0, 1, 0, 31, uint32(os.Getpid()), crc32.ChecksumIEEE(payload), 0} {
+	crc := crc32.ChecksumIEEE(payload)
+	for i, value := range []uint32{6, w.kind, w.sequence, 0, w.position, 0, w.length, w.pid, crc, 0} {
 		binary.LittleEndian.PutUint32(want[4*i:], value)
 	}
-	if !bytes.Equal(second, want) {
-		t.Errorf("record\n%x\n%x", second, want)
+	if !bytes.Equal(found, want) {
+		t.Errorf("record\n%x\n%x", found, want)
 	}
 }

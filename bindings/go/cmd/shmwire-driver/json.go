@@ -97,6 +97,30 @@ func (n *integer) millis(name string) (time.Duration, error) {
 	return time.Duration(value) * time.Millisecond, err
 }
 
+// octal is a mode; absent, it is 0.
+func octal(text string) (uint32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	mode, err := strconv.ParseUint(text, 8, 32)
+	if err != nil {
+		return 0, bad("mode: %v", err)
+	}
+	return uint32(mode), nil
+}
+
+// mostItems bounds `max`, and with it the memory of one read.
+const mostItems = 1 << 16
+
+// readBounds are `max` and `timeout_ms` of a read.
+func readBounds(max, timeout *integer) (most uint64, limit time.Duration, err error) {
+	if most, err = max.within("max", mostItems, 1); err != nil || most == 0 {
+		return 0, 0, bad("max is not 1 to %d", mostItems)
+	}
+	limit, err = timeout.millis("timeout_ms")
+	return most, limit, err
+}
+
 const (
 	longestPattern = 64 << 20
 	longestHex     = 4096
@@ -159,6 +183,8 @@ func status(err error) (string, bool) {
 		return "empty", true
 	case errors.Is(err, shmwire.ErrFull):
 		return "full", true
+	case errors.Is(err, shmwire.ErrLapped):
+		return "lapped", true
 	case errors.Is(err, shmwire.ErrTimeout):
 		return "timeout", true
 	case errors.Is(err, shmwire.ErrClosed):

@@ -143,6 +143,9 @@ func (a *actor) openHistory() error {
 }
 
 func (a *actor) end() {
+	if a.port != nil {
+		a.port.end()
+	}
 	if a.session != nil {
 		a.session.close()
 	}
@@ -180,30 +183,33 @@ func (a *actor) writeAll(deadline time.Time, wait time.Duration) (object, error)
 		for i := uint64(0); i < n; i++ {
 			a.fill(&a.messages[i], sent+i)
 		}
-		refused, err := a.sendUntil(a.messages[:n], deadline, wait)
+		done, refused, err := a.sendUntil(a.messages[:n], deadline, wait)
 		full += refused
-		if errors.Is(err, shmwire.ErrFull) || errors.Is(err, shmwire.ErrTimeout) || errors.Is(err, shmwire.ErrClosed) {
-			break
-		}
-		if err != nil {
+		if _, answer := status(err); !answer {
 			return nil, err
 		}
-		a.stutter(sent, sent+n)
-		sent += n
+		a.stutter(sent, sent+done)
+		sent += done
+		if err != nil {
+			break
+		}
 	}
-	return object{"sent": sent, "full": full}, nil
+	counts := object{"sent": sent, "full": full}
+	a.port.summary(counts)
+	return counts, nil
 }
 
-// sendUntil retries while the channel is full and the limit has not passed, and counts the calls that were refused.
-func (a *actor) sendUntil(messages []liveMessage, deadline time.Time, wait time.Duration) (full uint64, err error) {
+// sendUntil retries while the channel is full and the limit has not passed, and counts what it sent and the calls that
+// were refused.
+func (a *actor) sendUntil(messages []liveMessage, deadline time.Time, wait time.Duration) (sent, full uint64, err error) {
 	for {
-		err := a.port.send(messages, wait)
+		n, err := a.port.send(messages, wait)
 		if !errors.Is(err, shmwire.ErrFull) && !errors.Is(err, shmwire.ErrTimeout) {
-			return full, err
+			return uint64(n), full, err
 		}
 		full++
 		if time.Now().After(deadline) {
-			return full, err
+			return 0, full, err
 		}
 		runtime.Gosched()
 	}
@@ -266,6 +272,9 @@ func (a *actor) readAll(deadline time.Time, wait time.Duration) (object, error) 
 			runtime.Gosched()
 		case errors.Is(err, shmwire.ErrCorrupt):
 			t.corrupt++
+		case errors.Is(err, errEnded):
+			t.ended = true
+		case errors.Is(err, shmwire.ErrLapped): // counted by who can be
 		case !errors.Is(err, shmwire.ErrClosed):
 			return nil, err
 		}
@@ -290,7 +299,7 @@ func (a *actor) takeAll(messages []liveMessage, t *tally, deadline time.Time) er
 		m := &messages[i]
 		if m.kind == kindEnd {
 			if t.ended {
-				if _, err := a.sendUntil(messages[i:i+1], deadline, 0); err != nil {
+				if _, _, err := a.sendUntil(messages[i:i+1], deadline, 0); err != nil {
 					return err
 				}
 			}

@@ -303,26 +303,29 @@ func (d *driver) claimed(body []byte) (claim, uint64, error) {
 
 func (d *driver) commit(body []byte) (object, error) {
 	c, handle, err := d.claimed(body)
-	if err == nil {
-		err = c.commit(body, &d.injected)
-	}
 	if err != nil {
 		return nil, err
 	}
-	delete(d.claims, handle)
-	return object{}, nil
+	return d.conclude(handle)(c.commit(body, &d.injected))
 }
 
 func (d *driver) abandon(body []byte) (object, error) {
 	c, handle, err := d.claimed(body)
-	if err == nil {
-		err = c.abandon()
-	}
 	if err != nil {
 		return nil, err
 	}
-	delete(d.claims, handle)
-	return object{}, nil
+	return d.conclude(handle)(c.abandon())
+}
+
+// conclude forgets a claim, unless it failed: then it is still open.
+func (d *driver) conclude(handle uint64) func(object, error) (object, error) {
+	return func(reply object, err error) (object, error) {
+		if err != nil {
+			return nil, err
+		}
+		delete(d.claims, handle)
+		return reply, nil
+	}
 }
 
 func (d *driver) close(body []byte) (object, error) {

@@ -27,8 +27,8 @@ type ouroborosSession struct {
 	seg     string
 	writer  *ouroboros.Writer
 	reader  *ouroboros.Reader
-	pending error // met after some items had been read: the answer of the next read
-	views   []ouroboros.View
+	pending pendingError
+	views   views
 }
 
 func newWriterSession(seg string, writer *ouroboros.Writer, err error) (session, error) {
@@ -145,7 +145,7 @@ func (s *ouroborosSession) seek(body []byte) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.pending = nil
+	s.pending.error = nil
 	return object{}, s.reader.Seek(start)
 }
 
@@ -189,33 +189,17 @@ func (s *ouroborosSession) inspect() (map[string]string, error) {
 }
 
 func (s *ouroborosSession) write(body []byte, _ *injection) (object, error) {
-	var request struct {
-		Items []struct {
-			Data *data `json:"data"`
-		} `json:"items"`
-		Mode string `json:"mode"`
-	}
 	if s.writer == nil {
 		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "this handle is a reader")
 	}
-	if err := decode(body, &request); err != nil {
+	items, batch, err := decodeItems(body)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	items := make([][]byte, len(request.Items))
-	for i, item := range request.Items {
-		raw, err := item.Data.bytes()
-		if err != nil {
-			return nil, err
-		}
-		items[i] = raw
-	}
-	switch request.Mode {
-	case "batch":
+	case batch:
 		return s.writeBatch(items)
-	case "try", "block": // a writer never waits
-		return s.writeEach(items)
 	}
-	return nil, bad("mode %q", request.Mode)
+	return s.writeEach(items)
 }
 
 func (s *ouroborosSession) writeBatch(items [][]byte) (object, error) {
@@ -251,7 +235,7 @@ func (s *ouroborosSession) call(verb string, args json.RawMessage) (object, erro
 	case "ouroboros.validate":
 		return object{}, s.log().Validate()
 	case "ouroboros.view_check":
-		return s.checkView(args)
+		return s.views.check(args)
 	}
 	return nil, shmwire.Errorf(shmwire.ErrUnsupported, "verb %q", verb)
 }

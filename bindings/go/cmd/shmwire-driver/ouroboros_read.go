@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -12,102 +11,15 @@ import (
 	"shmwire/ouroboros"
 )
 
-const (
-	mostEntries   = 1024     // of one reply, so that it stays below the protocol's 4 MiB
-	liveBufferMax = 64 << 20 // bytes of a live reader's buffer
-)
-
 func (s *ouroborosSession) read(body []byte) (object, error) {
-	var request struct {
-		Max       *integer `json:"max"`
-		Mode      string   `json:"mode"`
-		TimeoutMS *integer `json:"timeout_ms"`
-		Buffer    *integer `json:"buffer"`
-	}
-	err := s.needReader()
-	if err == nil {
-		err = decode(body, &request)
-	}
-	if err != nil {
+	if err := s.needReader(); err != nil {
 		return nil, err
 	}
-	most, err := request.Max.within("max", mostItems, 1)
-	if err != nil || most == 0 {
-		return nil, bad("max is not 1 to %d", mostItems)
-	}
-	limit, err := request.TimeoutMS.millis("timeout_ms")
-	if err != nil {
-		return nil, err
-	}
-	size, err := request.Buffer.within("buffer", longestPattern, s.largest())
-	if err != nil {
-		return nil, err
-	}
-	if most > mostEntries {
-		most = mostEntries
-	}
-	return s.readMode(request.Mode, make([]byte, size), int(most), limit)
+	return s.pending.read(s, body)
 }
 
 // largest is what a buffer for any entry has, bytes.
-func (s *ouroborosSession) largest() uint64 {
-	if size := s.reader.Info().Size; size < longestPattern {
-		return size
-	}
-	return longestPattern
-}
-
-func (s *ouroborosSession) readMode(mode string, buffer []byte, most int, limit time.Duration) (object, error) {
-	var read func(have int) ([]object, error)
-	calls := most
-	switch mode {
-	case "try":
-		read = func(int) ([]object, error) { return s.readOne(buffer) }
-	case "block":
-		read = func(have int) ([]object, error) {
-			if have > 0 {
-				return s.readOne(buffer)
-			}
-			return s.waitOne(buffer, limit)
-		}
-	case "batch":
-		calls, read = 1, func(int) ([]object, error) { return s.readBatch(buffer, most) }
-	case "view":
-		calls, read = 1, func(int) ([]object, error) { return s.readView() }
-	case "peek":
-		return nil, shmwire.Errorf(shmwire.ErrUnsupported, "peek: readers take nothing away, reading is looking")
-	default:
-		return nil, bad("mode %q", mode)
-	}
-	if err := s.pending; err != nil {
-		s.pending = nil
-		return nil, err
-	}
-	return s.collect(calls, read)
-}
-
-// collect calls read up to so many times.
-func (s *ouroborosSession) collect(calls int, read func(have int) ([]object, error)) (object, error) {
-	items := []object{}
-	for call := 0; call < calls; call++ {
-		more, err := read(len(items))
-		items = append(items, more...)
-		if err == nil {
-			continue
-		}
-		st, answer := status(err)
-		switch {
-		case len(items) == 0 && !answer:
-			return nil, err
-		case len(items) == 0:
-			return object{"st": st, "items": items}, nil
-		case !answer:
-			s.pending = err
-		}
-		break
-	}
-	return object{"st": "ok", "items": items}, nil
-}
+func (s *ouroborosSession) largest() uint64 { return s.reader.Info().Size }
 
 func (s *ouroborosSession) readOne(buffer []byte) ([]object, error) {
 	var entry ouroboros.Entry
@@ -142,35 +54,9 @@ func (s *ouroborosSession) readView() ([]object, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.views = append(s.views, view)
 	item := entryReply(&view.Entry)
-	item["view"] = len(s.views)
+	s.views.keep(&view, item)
 	return []object{item}, nil
-}
-
-func (s *ouroborosSession) checkView(args json.RawMessage) (object, error) {
-	var request struct {
-		V *integer `json:"v"`
-	}
-	err := s.needReader()
-	if err == nil {
-		err = decode(args, &request)
-	}
-	if err != nil {
-		return nil, err
-	}
-	v, err := request.V.need("v", ^uint64(0))
-	if err != nil {
-		return nil, err
-	}
-	if v == 0 || v > uint64(len(s.views)) {
-		return nil, bad("v %d is not a view of this handle", v)
-	}
-	err = s.views[v-1].Check()
-	if errors.Is(err, shmwire.ErrLapped) {
-		return object{"st": "lapped"}, nil
-	}
-	return object{"st": "ok"}, err
 }
 
 func entryReply(entry *ouroboros.Entry) object {
@@ -204,26 +90,20 @@ func (p *ouroborosPort) batchLimit() int {
 	if p.session.writer != nil {
 		return mostEntries
 	}
-	if n := int(liveBufferMax / p.session.largest()); n < mostEntries {
-		return n
-	}
-	return mostEntries
+	return liveBatch(p.session.largest())
 }
 
 func (p *ouroborosPort) payloadLimit() int { return int(p.session.writer.Info().MaxPayload) }
 
-func (p *ouroborosPort) send(messages []liveMessage, _ time.Duration) error {
+func (p *ouroborosPort) send(messages []liveMessage, _ time.Duration) (int, error) {
 	writer := p.session.writer
 	if len(messages) == 1 {
 		_, err := writer.Write(messages[0].payload)
-		return err
+		return allOrNone(1, err)
 	}
-	p.items = p.items[:0]
-	for i := range messages {
-		p.items = append(p.items, messages[i].payload)
-	}
+	p.items = payloads(p.items[:0], messages)
 	_, err := writer.WriteBatch(p.items)
-	return err
+	return allOrNone(len(messages), err)
 }
 
 func (p *ouroborosPort) receive(messages []liveMessage, wait time.Duration) (int, error) {
@@ -255,4 +135,10 @@ func (p *ouroborosPort) receiveSome(most int, wait time.Duration) (int, error) {
 	return 1, nil
 }
 
-func (p *ouroborosPort) summary(counts object) { counts["skipped"] = p.skipped }
+func (p *ouroborosPort) end() {}
+
+func (p *ouroborosPort) summary(counts object) {
+	if p.session.reader != nil {
+		counts["skipped"] = p.skipped
+	}
+}

@@ -3,10 +3,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
@@ -93,18 +90,5 @@ func TestOuroborosLive(t *testing.T) {
 	if err != nil || len(raw) != 5*40 {
 		t.Fatalf("%d bytes, %v", len(raw), err)
 	}
-	payload := make([]byte, 28)
-	for i, value := range []uint32{0x57524853, 6, 8, 0, 28, 5} {
-		binary.LittleEndian.PutUint32(payload[4*i:], value)
-	}
-	for j := 24; j < 28; j++ {
-		payload[j] = byte(31*(6+8+5) + 17*j)
-	}
-	want := make([]byte, 40)
-	for i, value := range []uint32{6, 0, 8, 0, 9, 0, 28, 0, crc32.ChecksumIEEE(payload), 0} {
-		binary.LittleEndian.PutUint32(want[4*i:], value)
-	}
-	if !bytes.Equal(raw[160:], want) {
-		t.Errorf("record\n%x\n%x", raw[160:], want)
-	}
+	expectRecord(t, raw[160:], wantedRecord{sequence: 8, position: 9, length: 28})
 }

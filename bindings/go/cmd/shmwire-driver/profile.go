@@ -19,7 +19,7 @@ type profile struct {
 	join func(seg, role string, options json.RawMessage, body []byte) (session, error)
 }
 
-var profiles = map[string]profile{"dmxp": dmxpProfile, "ouroboros": ouroborosProfile}
+var profiles = map[string]profile{"dmxp": dmxpProfile, "ouroboros": ouroborosProfile, "slick": slickProfile}
 
 func profileNamed(name string) (profile, error) {
 	p, known := profiles[name]
@@ -46,23 +46,24 @@ type session interface {
 
 // claim is a slot between claim and commit or abandon.
 type claim interface {
-	commit(body []byte, in *injection) error
-	abandon() error
+	commit(body []byte, in *injection) (object, error)
+	abandon() (object, error)
 }
 
 // port is what an actor of a live run sends and receives through.
 type port interface {
-	batchLimit() int   // the most messages that one send can ever take
-	payloadLimit() int // the longest payload, bytes
-	send(messages []liveMessage, wait time.Duration) error
-	receive(messages []liveMessage, wait time.Duration) (int, error) // payloads stay good until the next call
-	summary(counts object)                                           // adds to a reader's summary
+	batchLimit() int                                                 // the most messages that one send can ever take
+	payloadLimit() int                                               // the longest payload, bytes
+	send(messages []liveMessage, wait time.Duration) (int, error)    // how many, also beside ErrLapped and ErrClosed
+	receive(messages []liveMessage, wait time.Duration) (int, error) // payloads stay good until the next call; errEnded
+	summary(counts object)                                           // completes the actor's summary
+	end()                                                            // of the run, before the session is closed
 }
 
 // liveMessage is a message of a live run.
 type liveMessage struct {
 	payload   []byte
-	kind      uint32 // message_type
+	kind      uint32 // message_type; what else a profile has in its place in a record
 	position  uint64 // of a received one
 	senderPID uint32 // of a received one
 	skipped   uint64 // lost before a received one

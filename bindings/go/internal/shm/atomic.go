@@ -4,7 +4,7 @@
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
 // Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
-// here but StoreRelease is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
+// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
 // call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
 // through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
 // nor does the machine beyond what acquire and release permit.
@@ -32,6 +32,9 @@ func (w U32) Store(v uint32) { atomic.StoreUint32(w.p, v) }
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U32) StoreRelease(v uint32) { storeRelease32(w.p, v) }
 
+// StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
+func (w U32) StoreRelaxed(v uint32) { storeRelaxed32(w.p, v) }
+
 // Add adds modulo 2^32, with both orders, and returns the new value.
 func (w U32) Add(v uint32) uint32 { return atomic.AddUint32(w.p, v) }
 
@@ -50,6 +53,14 @@ func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
 // Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
 func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
 
+// Word64At is Word64 for memory of a caller's: false unless b begins with 8 bytes that are 8-aligned.
+func Word64At(b []byte) (U64, bool) {
+	if len(b) < 8 || uintptr(unsafe.Pointer(&b[0]))&7 != 0 {
+		return U64{}, false
+	}
+	return Word64(b, 0), true
+}
+
 // word64 checks bounds and alignment: amd64 would do a misaligned atomic, slowly, and other machines would fault.
 func word64(b []byte, off uint64) *uint64 {
 	p := unsafe.Pointer(&b[off : off+8][0])
@@ -65,6 +76,15 @@ func word32(b []byte, off uint64) *uint32 {
 		misaligned()
 	}
 	return (*uint32)(p)
+}
+
+// words is word64, and the word32 behind it.
+func words(b []byte, off uint64) (*uint64, *uint32) {
+	p := unsafe.Pointer(&b[off : off+12][0])
+	if uintptr(p)&7 != 0 {
+		misaligned()
+	}
+	return (*uint64)(p), (*uint32)(unsafe.Add(p, 8))
 }
 
 func misaligned() { panic("shm: atomic word is not aligned") }

@@ -39,6 +39,12 @@ func (w Window) Atomic32(off uint64) U32 { return U32{word32(w.b, off)} }
 // Atomic64 refers to the word at off, which must be 8-aligned.
 func (w Window) Atomic64(off uint64) U64 { return U64{word64(w.b, off)} }
 
+// Atomic64And32 refers to the word at off, which must be 8-aligned, and to the half word behind it.
+func (w Window) Atomic64And32(off uint64) (U64, U32) {
+	first, second := words(w.b, off)
+	return U64{first}, U32{second}
+}
+
 // Extent is off + count x stride, and false when that overflows 64 bits.
 func Extent(off, count, stride uint64) (uint64, bool) {
 	high, product := bits.Mul64(count, stride)

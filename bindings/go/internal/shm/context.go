@@ -64,3 +64,31 @@ func (b *Backoff) Pause(ctx context.Context) {
 		time.Sleep(nap)
 	}
 }
+
+// Poll looks until look answers something else than ErrEmpty, or ctx is done. It looks at least once, and once more after
+// the deadline. spin is how long it polls before its first pause.
+func Poll(ctx context.Context, spin time.Duration, look func() error) error {
+	err := look()
+	if err != shmwire.ErrEmpty {
+		return err
+	}
+	var backoff Backoff
+	var began time.Time
+	if spin > 0 {
+		began = time.Now()
+	}
+	for {
+		done := ContextDone(ctx) // before the look, which is the last one then
+		if err := look(); err != shmwire.ErrEmpty {
+			return err
+		}
+		if done != nil {
+			return done
+		}
+		if spin > 0 && time.Since(began) < spin {
+			Pause()
+		} else {
+			backoff.Pause(ctx)
+		}
+	}
+}

@@ -12,5 +12,8 @@ func storeRelease(p *uint64, v uint64) { atomic.StoreUint64(p, v) }
 // storeRelease32 is the same for half a word.
 func storeRelease32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
 
+// storeRelaxed32 is stronger here than it has to be.
+func storeRelaxed32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
+
 // Pause does nothing here; on amd64 it tells the processor that the caller spins.
 func Pause() {}

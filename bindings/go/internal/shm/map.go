@@ -5,6 +5,7 @@ package shm
 import (
 	"errors"
 	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,7 @@ import (
 type Mapping struct {
 	Window
 	ReadOnly bool
-	fd       int
+	fd       int        // -1: no file
 	mutex    sync.Mutex // flock does not tell goroutines that share a descriptor apart
 }
 
@@ -47,6 +48,19 @@ func Create(locator string, size, reserve uint64, mode uint32) (*Mapping, error)
 		return nil, err
 	}
 	return mapping, nil
+}
+
+// CreateAnonymous maps size bytes of zeros that have no name: for the threads of this process. ErrInvalidArgument,
+// ErrSystem.
+func CreateAnonymous(size uint64) (*Mapping, error) {
+	if size == 0 || size > maxInt {
+		return nil, shmwire.Errorf(shmwire.ErrInvalidArgument, "size %d", size)
+	}
+	b, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+	if err != nil {
+		return nil, shmwire.FromErrno("mmap", err)
+	}
+	return &Mapping{Window: Window{b}, fd: -1}, nil
 }
 
 func sizeAndMap(fd int, size, reserve uint64) (*Mapping, error) {
@@ -105,6 +119,31 @@ func statAndMap(fd int, readOnly bool, least uint64) (*Mapping, error) {
 	return mapping, mapping.attach(size)
 }
 
+// readyPoll is how long OpenReady sleeps between two looks at a segment that is not ready.
+const readyPoll = time.Millisecond
+
+// OpenReady is Open for a segment that its creator may still be at work on: until limit has passed it looks again while
+// the file is shorter than least, or check answers ErrNotReady. After that the answer is the last one.
+func OpenReady(locator string, readOnly bool, least uint64, limit time.Duration, check func(Window) error) (*Mapping, error) {
+	deadline := time.Now().Add(limit)
+	for {
+		mapping, err := Open(locator, readOnly, least)
+		// A file that is still short is one that its creator has not sized yet, while there is time left to wait.
+		again := shmwire.CodeOf(err) == shmwire.ErrTruncated
+		if err == nil {
+			if err = check(mapping.Window); err == nil {
+				return mapping, nil
+			}
+			mapping.Close()
+			again = shmwire.CodeOf(err) == shmwire.ErrNotReady
+		}
+		if !again || !time.Now().Before(deadline) {
+			return nil, err
+		}
+		time.Sleep(readyPoll)
+	}
+}
+
 // openRetrying adds O_NONBLOCK, so that a pipe in the place of a segment does not hold the caller.
 func openRetrying(path string, flags int, mode uint32) (int, error) {
 	for {
@@ -132,8 +171,10 @@ func (m *Mapping) attach(size uint64) error {
 func (m *Mapping) Close() error {
 	err := unix.Munmap(m.b)
 	m.b = nil
-	if closeErr := unix.Close(m.fd); err == nil {
-		err = closeErr
+	if m.fd >= 0 {
+		if closeErr := unix.Close(m.fd); err == nil {
+			err = closeErr
+		}
 	}
 	if err != nil {
 		return shmwire.FromErrno("close", err)
@@ -168,6 +209,16 @@ func (m *Mapping) Prefault(off, n uint64) {
 		advice = unix.MADV_POPULATE_READ
 	}
 	_ = unix.Madvise(m.Bytes(start, off+n-start), advice)
+}
+
+// prefaultLimit: of longer segments pages are mapped as they are come to.
+const prefaultLimit = 64 << 20
+
+// PrefaultAll maps all pages of a segment that is not very long.
+func (m *Mapping) PrefaultAll() {
+	if size := m.Size(); size <= prefaultLimit {
+		m.Prefault(0, size)
+	}
 }
 
 // Lock waits for flock(LOCK_EX) on the file and returns the release. It excludes other processes, other handles of this

@@ -121,6 +121,63 @@ int shmwpy_ouroboros_holds(const shmw_ouroboros_reader *reader, uint32_t chunk, 
 int shmwpy_ouroboros_has_data(const shmw_ouroboros_reader *reader);
 """
 
+SLICK_CDEF = """
+typedef struct shmw_slick_queue shmw_slick_queue;
+typedef struct shmw_slick_producer shmw_slick_producer;
+typedef struct shmw_slick_reader shmw_slick_reader;
+typedef struct shmw_slick_cursor shmw_slick_cursor;
+enum shmw_slick_generation { SHMW_SLICK_1_2 = 12, SHMW_SLICK_1_3 = 13, SHMW_SLICK_1_4 = 14 };
+enum shmw_slick_start { SHMW_SLICK_OLDEST, SHMW_SLICK_LATEST, SHMW_SLICK_INDEX };
+
+struct shmw_slick_create_options { enum shmw_slick_generation generation; uint32_t size; uint32_t element_size; uint32_t mode;
+                                   ...; };
+struct shmw_slick_open_options { bool read_only; bool no_wait; uint64_t ready_timeout_ns; ...; };
+struct shmw_slick_producer_options { uint64_t stall_ns; ...; };
+struct shmw_slick_reader_options { enum shmw_slick_start start; uint64_t index; shmw_slick_cursor *shared; ...; };
+struct shmw_slick_queue_info { enum shmw_slick_generation generation; uint32_t size; uint32_t element_size; uint64_t length;
+                               uint64_t next_index; uint64_t settled; ...; };
+struct shmw_slick_producer_info { uint64_t items_written; uint64_t given_up; ...; };
+struct shmw_slick_reader_info { uint64_t cursor; uint64_t items_read; uint64_t lost; uint64_t resets; ...; };
+struct shmw_slick_claim { uint64_t index; uint32_t elements; size_t capacity; void *data; ...; };
+struct shmw_slick_item { uint64_t index; uint64_t lost; uint32_t elements; size_t length; size_t offset; const void *data; ...; };
+
+int shmw_slick_create(const char *locator, const struct shmw_slick_create_options *options, shmw_slick_queue **out);
+int shmw_slick_open(const char *locator, const struct shmw_slick_open_options *options, shmw_slick_queue **out);
+void shmw_slick_close(shmw_slick_queue *queue);
+int shmw_slick_info(const shmw_slick_queue *queue, struct shmw_slick_queue_info *info);
+const char *shmw_slick_shm_name(const shmw_slick_queue *queue);
+int shmw_slick_reset(shmw_slick_queue *queue);
+int shmw_slick_recover(shmw_slick_queue *queue, bool all_dead, uint64_t *holes);
+int shmw_slick_validate(const shmw_slick_queue *queue, const char **finding, uint32_t *slot);
+int shmw_slick_producer_open(shmw_slick_queue *queue, const struct shmw_slick_producer_options *options,
+                             shmw_slick_producer **out);
+void shmw_slick_producer_close(shmw_slick_producer *producer);
+int shmw_slick_reserve(shmw_slick_producer *producer, uint32_t elements, struct shmw_slick_claim *claim);
+int shmw_slick_publish(shmw_slick_producer *producer, const struct shmw_slick_claim *claim);
+int shmw_slick_abandon(shmw_slick_producer *producer, const struct shmw_slick_claim *claim);
+int shmw_slick_write(shmw_slick_producer *producer, const void *data, size_t length, uint64_t *index);
+int shmw_slick_write_batch(shmw_slick_producer *producer, const void *data, size_t length, size_t count, uint64_t *indices,
+                           size_t *written);
+int shmw_slick_producer_info(const shmw_slick_producer *producer, struct shmw_slick_producer_info *info);
+int shmw_slick_cursor_at(void *memory, shmw_slick_cursor **out);
+void shmw_slick_cursor_close(shmw_slick_cursor *cursor);
+int shmw_slick_reader_open(const shmw_slick_queue *queue, const struct shmw_slick_reader_options *options,
+                           shmw_slick_reader **out);
+void shmw_slick_reader_close(shmw_slick_reader *reader);
+int shmw_slick_next(shmw_slick_reader *reader, void *buffer, size_t size, struct shmw_slick_item *item);
+int shmw_slick_wait_next(shmw_slick_reader *reader, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
+                         struct shmw_slick_item *item);
+int shmw_slick_next_batch(shmw_slick_reader *reader, void *buffer, size_t size, struct shmw_slick_item *items, size_t max,
+                          size_t *count);
+int shmw_slick_next_view(shmw_slick_reader *reader, struct shmw_slick_item *item);
+int shmw_slick_last(shmw_slick_reader *reader, void *buffer, size_t size, struct shmw_slick_item *item);
+int shmw_slick_seek(shmw_slick_reader *reader, enum shmw_slick_start start, uint64_t index);
+int shmw_slick_reader_info(const shmw_slick_reader *reader, struct shmw_slick_reader_info *info);
+
+int shmwpy_slick_holds(const shmw_slick_reader *reader, uint64_t index);
+int shmwpy_slick_inspect(const shmw_slick_queue *queue, uint64_t *words);
+"""
+
 
 def atomic_builder() -> FFI:
     """The module without the C implementation."""
@@ -139,8 +196,9 @@ def refc_builder() -> FFI:
     builder = FFI()
     builder.cdef(REF_C_CDEF)
     builder.cdef(OUROBOROS_CDEF)
+    builder.cdef(SLICK_CDEF)
     builder.set_source("shmwire._native._ext_refc",
-                       '#include "dmxp_calls.h"\n#include "lane.h"\n#include "ouroboros_calls.h"\n',
+                       '#include "dmxp_calls.h"\n#include "lane.h"\n#include "ouroboros_calls.h"\n#include "slick_calls.h"\n',
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
                        extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])

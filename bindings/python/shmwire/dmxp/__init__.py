@@ -16,11 +16,10 @@ SHMWIRE_ENGINE says which one to use where the caller does not.
 
 from __future__ import annotations
 
-import os
-from typing import Final, Literal
+from typing import Literal
 
-from .._native import ext_refc
-from ..errors import InvalidArgumentError, UnsupportedError
+from ..engine import ENGINES, Engine, default_engine, is_native
+from ..errors import InvalidArgumentError
 from . import layout, segment
 from .api import DEFAULT_BATCH, Channel, Claim, Segment
 from .handle import PayloadChoice
@@ -43,34 +42,14 @@ from .layout import (
 from .message import ChannelInfo, Message, MessageBatch, MetaFields, Recovery, SegmentInfo
 
 __all__ = [
-    "DEFAULT_BATCH", "DEFAULT_CAPACITY", "DEFAULT_MODE", "DEFAULT_NAME", "DEFAULT_SIZE", "HEADER_SIZE", "LAYOUT_CRATE",
-    "LAYOUT_DOCUMENT", "LAYOUT_UNSPECIFIED", "MAX_CHANNELS", "MESSAGE_TOMBSTONE", "MIN_CAPACITY", "PAYLOAD_CAPACITY_CRATE",
-    "PAYLOAD_CAPACITY_DOCUMENT", "RUNTIME_PYTHON", "Channel", "ChannelInfo", "Claim", "Engine", "Message", "MessageBatch",
-    "MetaFields", "Mode", "PayloadChoice", "Recovery", "Segment", "SegmentInfo", "create", "default_engine", "open",
+    "DEFAULT_BATCH", "DEFAULT_CAPACITY", "DEFAULT_MODE", "DEFAULT_NAME", "DEFAULT_SIZE", "ENGINES", "HEADER_SIZE",
+    "LAYOUT_CRATE", "LAYOUT_DOCUMENT", "LAYOUT_UNSPECIFIED", "MAX_CHANNELS", "MESSAGE_TOMBSTONE", "MIN_CAPACITY",
+    "PAYLOAD_CAPACITY_CRATE", "PAYLOAD_CAPACITY_DOCUMENT", "RUNTIME_PYTHON", "Channel", "ChannelInfo", "Claim", "Engine",
+    "Message", "MessageBatch", "MetaFields", "Mode", "PayloadChoice", "Recovery", "Segment", "SegmentInfo", "create",
+    "default_engine", "open",
 ]
 
-Engine = Literal["native", "python"]
 Mode = Literal["r", "rw"]
-ENGINES: Final = ("native", "python")
-
-
-def default_engine() -> Engine:
-    """The engine that create and open use: SHMWIRE_ENGINE, else native where it is there, else python."""
-    chosen = os.environ.get("SHMWIRE_ENGINE", "") or ("native" if ext_refc is not None else "python")
-    if chosen == "native":
-        return "native"
-    if chosen == "python":
-        return "python"
-    raise InvalidArgumentError(f"SHMWIRE_ENGINE is {chosen!r}, one of {', '.join(ENGINES)} is wanted")
-
-
-def _is_native(engine: Engine | None) -> bool:
-    chosen = engine or default_engine()
-    if chosen not in ENGINES:
-        raise InvalidArgumentError(f"engine {chosen!r}, one of {', '.join(ENGINES)} is wanted")
-    if chosen == "native" and ext_refc is None:
-        raise UnsupportedError("the native engine takes the extension module, which is not installed")
-    return chosen == "native"
 
 
 def create(name: str = DEFAULT_NAME, size: int = DEFAULT_SIZE, *, payload_layout: int = LAYOUT_CRATE, mode: int = DEFAULT_MODE,
@@ -85,7 +64,7 @@ def create(name: str = DEFAULT_NAME, size: int = DEFAULT_SIZE, *, payload_layout
     ExistsError when the name is taken, and then nothing is touched; InvalidNameError, InvalidArgumentError, PermissionError,
     SystemError (no room). [dmxp.segment.create]
     """
-    if _is_native(engine):
+    if is_native(engine):
         from . import native
         return native.create(name, size, payload_layout, mode)
     return segment.create(name, size, payload_layout, mode)
@@ -104,7 +83,7 @@ def open(name: str = DEFAULT_NAME, mode: Mode = "rw", *, payload: PayloadChoice 
     """
     if mode not in ("r", "rw") or payload not in ("crate", "document", "auto"):
         raise InvalidArgumentError(f"mode {mode!r}, payload {payload!r}")
-    if _is_native(engine):
+    if is_native(engine):
         from . import native
         return native.attach(name, mode == "rw", payload, ready_timeout)
     return segment.attach(name, mode == "rw", payload, ready_timeout)

@@ -8,18 +8,16 @@ holds one while it runs. So close() under a running call cannot crash; later cal
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
-from ..errors import InvalidArgumentError, InvalidNameError, NotFoundError
+from ..errors import InvalidArgumentError, NotFoundError
+from ..refc import CData, check, closer, ffi, lib, locator, refuse
 from ..wait import to_ns
 from . import layout
 from .api import Segment
 from .handle import PayloadChoice
 from .message import ChannelInfo, Recovery, SegmentInfo
-from .native_call import CData, check, ffi, lib, refuse
 from .native_channel import NativeChannel
 
 _CHOICES: Final = {"crate": lib.SHMW_DMXP_CHOOSE_CRATE, "document": lib.SHMW_DMXP_CHOOSE_DOCUMENT,
@@ -72,7 +70,7 @@ class NativeSegment(Segment):
             raise NotFoundError(f"no channel {channel}")
         segment, out = self._handle, ffi.new("shmw_dmxp_channel **")
         check(lib.shmw_dmxp_attach(segment, channel, out), segment, f"channel {channel}")
-        handle = ffi.gc(out[0], _detacher(segment))
+        handle = ffi.gc(out[0], closer(lib.shmw_dmxp_detach, segment))
         attached = NativeChannel(handle, channel, self.channel_info(channel).capacity, self.info().payload_capacity)
         self._channels.add(attached)
         return attached
@@ -105,13 +103,6 @@ def _id(channel: int) -> int:
     return channel
 
 
-def _detacher(segment: CData) -> Callable[[CData], None]:
-    """What frees a channel. It holds the segment, which must go after all of its channels."""
-    def detach(channel: CData, _kept: CData = segment) -> None:
-        lib.shmw_dmxp_detach(channel)
-    return detach
-
-
 # Making and attaching -------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +114,7 @@ def create(name: str, size: int, payload_layout: int, mode: int) -> NativeSegmen
     options = ffi.new("struct shmw_dmxp_create_options *", {"size": size, "payload_layout": payload_layout, "mode": mode,
                                                             "sender_runtime": layout.RUNTIME_PYTHON})
     out = ffi.new("shmw_dmxp_segment **")
-    check(lib.shmw_dmxp_create(_locator(name), options, out), out, name)
+    check(lib.shmw_dmxp_create(locator(name), options, out), out, name)
     return NativeSegment(ffi.gc(out[0], lib.shmw_dmxp_close), writable=True)
 
 
@@ -134,13 +125,5 @@ def attach(name: str, writable: bool, choice: PayloadChoice, ready_timeout: floa
         "read_only": not writable, "payload_choice": _CHOICES[choice], "ready_timeout_ns": wait,
         "sender_runtime": layout.RUNTIME_PYTHON})
     out = ffi.new("shmw_dmxp_segment **")
-    check(lib.shmw_dmxp_open(_locator(name), options, out), out, name)
+    check(lib.shmw_dmxp_open(locator(name), options, out), out, name)
     return NativeSegment(ffi.gc(out[0], lib.shmw_dmxp_close), writable)
-
-
-def _locator(name: str) -> bytes:
-    """C strings end at a NUL: a name that holds one would be another name."""
-    raw = os.fsencode(name)
-    if b"\0" in raw:
-        raise InvalidNameError(repr(name))
-    return raw

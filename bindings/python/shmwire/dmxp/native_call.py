@@ -3,29 +3,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .._native import ext_lane, ext_refc
-from ..errors import Closed, Empty, Full, Timeout, UnsupportedError, from_code
+from .._native import ext_lane
+from ..errors import Empty, Full, Timeout, UnsupportedError
+from ..refc import CData, ffi
 from . import layout
 from .message import BATCH_HEAD, Message, MetaFields, MetaValues, meta_values
 
 if TYPE_CHECKING:
     from .._native import _ext_lane as lanes
-    from .._native import _ext_refc as extension
-elif ext_refc is None or ext_lane is None:
+elif ext_lane is None:
     raise UnsupportedError("the native engine takes the extension module, which is not installed")
 else:
-    extension, lanes = ext_refc, ext_lane
-
-#: C data has no Python types.
-CData = Any
-
-ffi: Final = extension.ffi
-lib: Final = extension.lib
+    lanes = ext_lane
 
 #: From here on the word that a call returns is no value but 2^64 + error, or 2^64 - 1000 - result (_native/dmxp_calls.h).
 FAILED: Final = 2**64 - 4096
@@ -43,20 +36,6 @@ def code_of(word: int) -> int:
     """The code of the registry in a word from FAILED on."""
     negative = word - 2**64
     return -1000 - negative if negative <= -1000 else negative
-
-
-def check(code: int, handle: CData, what: str = "") -> None:
-    """Nothing for OK, else the exception. A null handle is one that has been closed."""
-    if code != 0:
-        refuse(code, handle, what)
-
-
-def refuse(code: int, handle: CData, what: str = "") -> NoReturn:
-    if handle == ffi.NULL:
-        raise Closed("the segment has been closed")
-    if not what and from_code(code).name == "SYSTEM" and ffi.errno:
-        what = os.strerror(ffi.errno)
-    raise from_code(code, what)
 
 
 def lane_of(handle: CData) -> lanes.Lane:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from ..bytes import contiguous
 from ..errors import Closed, Full, InvalidArgumentError, OutOfOrderError, Timeout, TooLargeError, TooSmallError
+from ..refc import CData, check, ffi, lib, refuse
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from .api import DEFAULT_BATCH, Channel, Claim, SleepHook
 from .message import ID_POSITION, Message, MessageBatch, MetaFields, MetaValues, check_meta
@@ -26,18 +27,13 @@ from .native_call import (
     LARGEST,
     TIMEOUT_WORD,
     BatchCell,
-    CData,
     Cell,
-    check,
     code_of,
-    ffi,
     lane_of,
-    lib,
     meta_fields,
     new_batch_cell,
     new_cell,
     packed_metas,
-    refuse,
 )
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ..errors import (
     NotReadyError,
     UnsupportedError,
 )
-from ..wait import Backoff, Deadline
+from ..wait import Deadline, poll
 from . import layout
 from .api import Segment
 from .channel import (
@@ -153,7 +153,8 @@ def attach(name: str, writable: bool, choice: PayloadChoice, ready_timeout: floa
     mapped = mapping.open_existing(name, writable and AVAILABLE, layout.HEADER_SIZE, deadline)
     try:
         table = Table(mapped.window, Words(mapped.window))
-        _await_magic(table, deadline)
+        if poll(lambda: _load_magic(table), deadline) is None:
+            raise NotReadyError("")  # [dmxp.segment.not-ready]
         check_header(table)
         return PythonSegment(mapped, table, table.window.u32(layout.HEADER_PAYLOAD_LAYOUT_OFFSET), choice)
     except BaseException:
@@ -161,20 +162,13 @@ def attach(name: str, writable: bool, choice: PayloadChoice, ready_timeout: floa
         raise
 
 
-def _await_magic(table: Table, deadline: Deadline) -> None:
-    """Wait for the creator, then check the magic. [dmxp.segment.magic, dmxp.segment.not-ready]"""
-    backoff = Backoff(deadline)
-    while True:
-        last = deadline.expired()
-        # A0: pairs with R0; the header's fields after the magic
-        magic = table.words.load_u64(layout.HEADER_MAGIC_OFFSET, ACQUIRE)
-        if magic == layout.MAGIC:
-            return
-        if magic != 0:
-            raise BadMagicError(f"{magic:#018x}")
-        if last:
-            raise NotReadyError("")
-        backoff.pause()
+def _load_magic(table: Table) -> int | None:
+    """The magic, checked; None of a segment that is not published. [dmxp.segment.magic]"""
+    # A0: pairs with R0; the header's fields after the magic
+    magic = table.words.load_u64(layout.HEADER_MAGIC_OFFSET, ACQUIRE)
+    if magic not in (0, layout.MAGIC):
+        raise BadMagicError(f"{magic:#018x}")
+    return magic or None
 
 
 def check_header(table: Table) -> None:

@@ -16,10 +16,10 @@ primitives of the extension. The environment variable SHMWIRE_ENGINE says which 
 
 from __future__ import annotations
 
+from ..engine import ENGINES, Engine, default_engine, is_native
 from ..errors import InvalidArgumentError
 from . import layout
 from .api import DEFAULT_BATCH, STARTS, Reader, Start, Writer
-from .engine import ENGINES, Engine, default_engine, is_native
 from .entry import ChunkInfo, Entry, Header, RowInfo, View, WriterInfo
 from .errors import (
     BufferTooSmallError,

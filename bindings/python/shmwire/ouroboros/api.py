@@ -6,12 +6,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
+from ..closing import Closing
+from ..engine import Engine, is_native
 from ..errors import InvalidArgumentError, ShmwireException
-from ..wait import Backoff, Deadline, to_ns
-from .engine import Engine, is_native
+from ..wait import Deadline, poll, to_ns
 from .entry import ChunkInfo, Entry, Header, RowInfo, View, WriterInfo
 from .errors import NoDataAvailableError, of_reader
 
@@ -23,7 +23,7 @@ STARTS: Final[tuple[Start, ...]] = ("auto", "latest", "oldest")
 DEFAULT_BATCH: Final = 256
 
 
-class Reader:
+class Reader(Closing):
     """Reads a log, live: entries that are written after attaching are seen.
 
     name: "/log" or "log" for shared memory; with any other slash in it, the path of a regular file.
@@ -66,27 +66,15 @@ class Reader:
             self._await_data(deadline)
 
     def _await_data(self, deadline: Deadline) -> None:
-        backoff = Backoff(deadline)
-        while True:
-            last = deadline.expired()
-            if self._has_data():
-                return
-            if last:
-                self.close()
-                raise NoDataAvailableError(f"{self.name}: no chunk is committed")
-            backoff.pause()
+        if poll(lambda: self._has_data() or None, deadline) is None:
+            self.close()
+            raise NoDataAvailableError(f"{self.name}: no chunk is committed")
 
     def close(self) -> None:
         """Let go of the segment, which stays as it is. Later calls raise Closed; views that are held stay readable."""
         with self._lock:
             if self._attached:
                 self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if getattr(self, "_attached", False):
@@ -106,15 +94,11 @@ class Reader:
         return entry if entry is not None or timeout == 0 else self._wait(timeout, max_size)
 
     def _wait(self, timeout: float | None, max_size: int | None) -> Entry | None:
-        deadline = Deadline(timeout if timeout is None or math.isfinite(timeout) else None)
-        backoff = Backoff(deadline)
-        while True:
-            last = deadline.expired()  # first, so that one look comes after it
+        def look() -> Entry | None:
             with self._lock:
-                entry = self._next_entry(max_size)
-            if entry is not None or last:
-                return entry
-            backoff.pause()
+                return self._next_entry(max_size)
+
+        return poll(look, Deadline(timeout if timeout is None or math.isfinite(timeout) else None))
 
     def read_batch(self, limit: int = DEFAULT_BATCH, *, max_bytes: int | None = None) -> list[Entry]:
         """Up to `limit` entries that are there, of `max_bytes` payload bytes together; one call into C with the native engine.
@@ -240,7 +224,7 @@ def _require_start(start: str) -> None:
         raise InvalidArgumentError(f"start {start!r}, one of {', '.join(STARTS)} is wanted")
 
 
-class Writer:
+class Writer(Closing):
     """Writes a log; made by create and resume. There is one writer at a time, held by a lock on the segment's file. Threads may
     share it; a forked child may not, and gets BusyError."""
 
@@ -290,12 +274,6 @@ class Writer:
         """Give the log up: another writer may take over. The segment stays; shmwire.unlink removes it."""
         with self._lock:
             self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
     # What an engine does --------------------------------------------------------------------------------------------
 

@@ -7,24 +7,13 @@ well. So close() under a view cannot crash; later calls get a null handle and ra
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from .._native import ext_refc
 from ..bytes import contiguous
-from ..errors import (
-    Closed,
-    Empty,
-    InvalidArgumentError,
-    InvalidNameError,
-    ShmwireException,
-    TooLargeError,
-    TooSmallError,
-    UnsupportedError,
-    from_code,
-)
+from ..errors import Empty, InvalidArgumentError, TooLargeError, TooSmallError
+from ..refc import CData, failure, ffi, keeper, lib, locator, refuse
 from ..wait import to_ns
 from .api import Reader, Start, Writer
 from .entry import ChunkInfo, Entry, Header, RowInfo, View
@@ -32,18 +21,6 @@ from .errors import of_reader
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-    from .._native import _ext_refc as extension
-elif ext_refc is None:
-    raise UnsupportedError("the native engine takes the extension module, which is not installed")
-else:
-    extension = ext_refc
-
-#: C data has no Python types.
-CData = Any
-
-ffi: Final = extension.ffi
-lib: Final = extension.lib
 
 #: struct shmw_ouroboros_entry: sequence, skipped, token, chunk, length, offset, data.
 ENTRY: Final = Struct("<QQQIIQQ")
@@ -53,39 +30,11 @@ _EMPTY: Final = Empty.code
 _TOO_SMALL: Final = TooSmallError.code
 
 
-def _failure(code: int, handle: CData, what: str = "") -> ShmwireException:
-    """The exception for a code. A null handle is one that has been closed."""
-    if handle == ffi.NULL:
-        return Closed("the log has been closed")
-    if not what and from_code(code).name == "SYSTEM" and ffi.errno:
-        what = os.strerror(ffi.errno)
-    return from_code(code, what)
-
-
-def _refuse(code: int, handle: CData, what: str = "") -> NoReturn:
-    raise _failure(code, handle, what)
-
-
-def _locator(name: str) -> bytes:
-    """C strings end at a NUL: a name that holds one would be another name."""
-    raw = os.fsencode(name)
-    if b"\0" in raw:
-        raise InvalidNameError(repr(name))
-    return raw
-
-
-def _keeper(handle: CData) -> Callable[[CData], None]:
-    """What "frees" a pointer into a mapping: nothing; but while the pointer lives it holds the mapping."""
-    def nothing(_pointer: CData, _kept: CData = handle) -> None:
-        pass
-    return nothing
-
-
 def _inspect(call: Callable[[CData, CData], int], handle: CData, chunk_count: int) -> tuple[Header, list[RowInfo]]:
     words = ffi.new("uint64_t[]", 3 + 2 * chunk_count)
     code = call(handle, words)
     if code != 0:
-        _refuse(code, handle)
+        refuse(code, handle)
     found = list(words)
     return Header(*found[:3]), [RowInfo(*found[i:i + 2]) for i in range(3, len(found), 2)]
 
@@ -99,9 +48,9 @@ class NativeReader(Reader):
         options = ffi.new("struct shmw_ouroboros_open_options *", {
             "start": _STARTS[start], "ready_timeout_ns": min(to_ns(ready_timeout), 2**62)})
         out = ffi.new("shmw_ouroboros_reader **")
-        code = lib.shmw_ouroboros_open(_locator(name), options, out)
+        code = lib.shmw_ouroboros_open(locator(name), options, out)
         if code != 0:
-            _refuse(code, out, name)
+            refuse(code, out, name)
         self._handle = ffi.gc(out[0], lib.shmw_ouroboros_close_reader)
         self._info = ffi.new("struct shmw_ouroboros_reader_info *")
         info = self._look()
@@ -126,7 +75,7 @@ class NativeReader(Reader):
         self._handle = ffi.NULL
 
     def _fail(self, code: int) -> NoReturn:
-        raise of_reader(_failure(code, self._handle)) from None
+        raise of_reader(failure(code, self._handle)) from None
 
     # Reading --------------------------------------------------------------------------------------------------------
 
@@ -155,7 +104,7 @@ class NativeReader(Reader):
         if code != 0:
             self._fail(code)
         entry = self._entry
-        pointer = ffi.gc(ffi.cast("char *", entry.data), _keeper(self._handle))
+        pointer = ffi.gc(ffi.cast("char *", entry.data), keeper(self._handle))
         data = memoryview(ffi.buffer(pointer, entry.length)).toreadonly()
         return View(data, entry.sequence, entry.skipped, ChunkInfo(entry.chunk, entry.token), self)
 
@@ -239,7 +188,7 @@ class NativeReader(Reader):
         if code != 0:
             what = ffi.string(finding[0]).decode() if finding[0] != ffi.NULL else ""
             where = f"chunk {chunk[0]}: " if chunk[0] < self.chunk_count else ""
-            raise of_reader(_failure(code, handle, where + what))
+            raise of_reader(failure(code, handle, where + what))
 
 
 class NativeWriter(Writer):
@@ -259,7 +208,7 @@ class NativeWriter(Writer):
     def _look(self) -> CData:
         code = lib.shmw_ouroboros_writer_info(self._handle, self._info)
         if code != 0:
-            _refuse(code, self._handle)
+            refuse(code, self._handle)
         return self._info
 
     def _write(self, data: ReadableBuffer) -> int:
@@ -267,7 +216,7 @@ class NativeWriter(Writer):
         source = payload if isinstance(payload, bytes) else ffi.from_buffer(payload)
         code = lib.shmw_ouroboros_write(self._handle, source, len(payload), self._sequence)
         if code != 0:
-            _refuse(code, self._handle, f"{len(payload)} bytes, {self.max_payload} at most")
+            refuse(code, self._handle, f"{len(payload)} bytes, {self.max_payload} at most")
         return int(self._sequence[0])
 
     def _write_batch(self, payloads: Sequence[ReadableBuffer]) -> range:
@@ -280,7 +229,7 @@ class NativeWriter(Writer):
             raise TooLargeError(f"{max(lengths)} bytes, {self.max_payload} at most")  # [ouroboros.write.too-large]
         code = lib.shmwpy_ouroboros_write_batch(self._handle, b"".join(held), lengths, len(held), self._written)
         if code != 0:
-            _refuse(code, self._handle)
+            refuse(code, self._handle)
         return range(first, first + len(held))
 
     @property
@@ -306,9 +255,9 @@ def create(name: str, chunk_count: int, chunk_target_size: int, size: int, mode:
     options = ffi.new("struct shmw_ouroboros_create_options *", {"chunk_count": chunk_count, "size": size, "mode": mode,
                                                                  "chunk_target_size": chunk_target_size})
     out = ffi.new("shmw_ouroboros_writer **")
-    code = lib.shmw_ouroboros_create(_locator(name), options, out)
+    code = lib.shmw_ouroboros_create(locator(name), options, out)
     if code != 0:
-        _refuse(code, out, name)
+        refuse(code, out, name)
     return NativeWriter(ffi.gc(out[0], lib.shmw_ouroboros_close_writer))
 
 
@@ -316,7 +265,7 @@ def resume(name: str, chunk_target_size: int | None) -> NativeWriter:
     """Take a log over. [ouroboros.write.resume]"""
     options = ffi.new("struct shmw_ouroboros_resume_options *", {"chunk_target_size": chunk_target_size or 0})
     out = ffi.new("shmw_ouroboros_writer **")
-    code = lib.shmw_ouroboros_resume(_locator(name), options, out)
+    code = lib.shmw_ouroboros_resume(locator(name), options, out)
     if code != 0:
-        _refuse(code, out, name)
+        refuse(code, out, name)
     return NativeWriter(ffi.gc(out[0], lib.shmw_ouroboros_close_writer))

@@ -13,7 +13,7 @@ from .. import map as mapping
 from ..atomic import ACQUIRE, Words
 from ..bytes import Window
 from ..errors import BadGeometryError, BadMagicError, BadVersionError, NotReadyError, TruncatedError
-from ..wait import Backoff, Deadline
+from ..wait import Deadline, poll
 from . import layout
 from .entry import Header, RowInfo
 
@@ -151,27 +151,22 @@ def attach(name: str, writable: bool, ready_timeout: float) -> Log:
     deadline = Deadline(ready_timeout)
     mapped = mapping.open_existing(name, writable, layout.HEADER_SIZE, deadline)
     try:
-        _await_magic(Words(mapped.window), deadline)
+        words = Words(mapped.window)
+        if poll(lambda: _load_magic(words), deadline) is None:
+            raise NotReadyError("")  # [ouroboros.segment.not-ready]
         return Log(mapped, check_header(mapped.window))
     except BaseException:
         mapped.close()
         raise
 
 
-def _await_magic(words: Words, deadline: Deadline) -> None:
-    """Wait for the creator, then check the magic. [ouroboros.segment.magic, ouroboros.segment.not-ready]"""
-    backoff = Backoff(deadline)
-    while True:
-        last = deadline.expired()
-        # A0: pairs with R0; the header's fields and row 0 after the magic
-        magic = words.load_u64(layout.HEADER_MAGIC_OFFSET, ACQUIRE)
-        if magic == layout.MAGIC:
-            return
-        if magic != 0:
-            raise BadMagicError(f"{magic:#018x}")
-        if last:
-            raise NotReadyError("")
-        backoff.pause()
+def _load_magic(words: Words) -> int | None:
+    """The magic, checked; None of a segment that is not published. [ouroboros.segment.magic]"""
+    # A0: pairs with R0; the header's fields and row 0 after the magic
+    magic = words.load_u64(layout.HEADER_MAGIC_OFFSET, ACQUIRE)
+    if magic not in (0, layout.MAGIC):
+        raise BadMagicError(f"{magic:#018x}")
+    return magic or None
 
 
 def check_header(window: Window) -> int:

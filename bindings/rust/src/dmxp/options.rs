@@ -9,6 +9,7 @@ use super::segment::Segment;
 use super::{PayloadChoice, PayloadLayout};
 use crate::error::{Error, Result};
 use crate::map::Map;
+use crate::options::{ready_timeout, setters};
 use crate::wait::Wait;
 
 /// How to make a segment.
@@ -30,11 +31,16 @@ pub struct CreateOptions {
     sender_runtime: u16,
 }
 
-impl Default for CreateOptions {
-    fn default() -> CreateOptions {
-        CreateOptions::new()
-    }
-}
+setters! { CreateOptions {
+    /// Bytes of the segment, at least [`HEADER_SIZE`]. Memory is taken as channels are created.
+    size: u64,
+    /// Where payloads stand; the segment declares it.
+    payload_layout: PayloadLayout,
+    /// Permission bits, before the umask [dmxp.segment.mode].
+    mode: u32,
+    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
+    sender_runtime: u16,
+}}
 
 impl CreateOptions {
     /// 128 MiB, crate layout, mode 0600.
@@ -42,30 +48,6 @@ impl CreateOptions {
     pub const fn new() -> CreateOptions {
         let payload_layout = PayloadLayout::Crate;
         CreateOptions { size: DEFAULT_SIZE, payload_layout, mode: DEFAULT_MODE, sender_runtime: RUNTIME_RUST }
-    }
-
-    /// Bytes of the segment, at least [`HEADER_SIZE`]. Memory is taken as channels are created.
-    #[must_use]
-    pub const fn size(self, size: u64) -> CreateOptions {
-        CreateOptions { size, ..self }
-    }
-
-    /// Where payloads stand; the segment declares it.
-    #[must_use]
-    pub const fn payload_layout(self, payload_layout: PayloadLayout) -> CreateOptions {
-        CreateOptions { payload_layout, ..self }
-    }
-
-    /// Permission bits, before the umask [dmxp.segment.mode].
-    #[must_use]
-    pub const fn mode(self, mode: u32) -> CreateOptions {
-        CreateOptions { mode, ..self }
-    }
-
-    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
-    #[must_use]
-    pub const fn sender_runtime(self, sender_runtime: u16) -> CreateOptions {
-        CreateOptions { sender_runtime, ..self }
     }
 
     /// Make the segment [dmxp.segment.create, dmxp.segment.fields].
@@ -101,11 +83,16 @@ pub struct OpenOptions {
     sender_runtime: u16,
 }
 
-impl Default for OpenOptions {
-    fn default() -> OpenOptions {
-        OpenOptions::new()
-    }
-}
+setters! { OpenOptions {
+    /// Map the segment read-only: looking is all that can be done then; all else is [`Error::Permission`].
+    read_only: bool,
+    /// Where payloads stand in a segment that does not declare it.
+    payload_choice: PayloadChoice,
+    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
+    sender_runtime: u16,
+}}
+
+ready_timeout!(OpenOptions);
 
 impl OpenOptions {
     /// Read-write, crate layout where none is declared, no waiting.
@@ -113,30 +100,6 @@ impl OpenOptions {
     pub const fn new() -> OpenOptions {
         let payload_choice = PayloadChoice::Always(PayloadLayout::Crate);
         OpenOptions { read_only: false, payload_choice, ready: Wait::at_most(Duration::ZERO), sender_runtime: RUNTIME_RUST }
-    }
-
-    /// Map the segment read-only: looking is all that can be done then; all else is [`Error::Permission`].
-    #[must_use]
-    pub const fn read_only(self, read_only: bool) -> OpenOptions {
-        OpenOptions { read_only, ..self }
-    }
-
-    /// Where payloads stand in a segment that does not declare it.
-    #[must_use]
-    pub const fn payload_choice(self, payload_choice: PayloadChoice) -> OpenOptions {
-        OpenOptions { payload_choice, ..self }
-    }
-
-    /// How long to wait for a creator who has not published the segment yet.
-    #[must_use]
-    pub fn ready_timeout(self, ready: impl Into<Wait>) -> OpenOptions {
-        OpenOptions { ready: ready.into(), ..self }
-    }
-
-    /// What messages sent through this handle carry where their meta does not say: a `RUNTIME_` value.
-    #[must_use]
-    pub const fn sender_runtime(self, sender_runtime: u16) -> OpenOptions {
-        OpenOptions { sender_runtime, ..self }
     }
 
     /// Attach [dmxp.segment.size, .magic, .not-ready, .version, .header].
@@ -158,29 +121,18 @@ pub struct ChannelOptions {
     pub(super) counted_waiters: bool,
 }
 
-impl Default for ChannelOptions {
-    fn default() -> ChannelOptions {
-        ChannelOptions::new()
-    }
-}
+setters! { ChannelOptions {
+    /// Slots, a power of two, 2 or more.
+    capacity: u64,
+    /// Promise that every consumer counts itself in `waiters`, as all of shmwire do and the crate's do not: producers then
+    /// skip wake-up calls that nobody waits for.
+    counted_waiters: bool,
+}}
 
 impl ChannelOptions {
     /// 1,024 slots; a wake-up call with each message.
     #[must_use]
     pub const fn new() -> ChannelOptions {
         ChannelOptions { capacity: DEFAULT_CAPACITY, counted_waiters: false }
-    }
-
-    /// Slots, a power of two, 2 or more.
-    #[must_use]
-    pub const fn capacity(self, capacity: u64) -> ChannelOptions {
-        ChannelOptions { capacity, ..self }
-    }
-
-    /// Promise that every consumer counts itself in `waiters`, as all of shmwire do and the crate's do not: producers then
-    /// skip wake-up calls that nobody waits for.
-    #[must_use]
-    pub const fn counted_waiters(self, counted_waiters: bool) -> ChannelOptions {
-        ChannelOptions { counted_waiters, ..self }
     }
 }

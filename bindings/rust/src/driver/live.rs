@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
@@ -25,7 +26,8 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A message as the loops see it.
 #[derive(Clone, Debug, Default)]
 pub struct Letter {
-    pub message_type: u32,
+    /// The second word of a record: message type, or elements.
+    pub kind: u32,
     pub position: u64,
     pub sender_pid: u32,
     /// Messages that this reader lost since the one before.
@@ -35,19 +37,32 @@ pub struct Letter {
 
 /// What a profile gives an actor to send or receive through.
 pub trait Line: Send {
-    /// Send all letters with one call, or none. Waits up to `wait` where the format can.
-    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<()>>;
+    /// Send letters with one call, from the first one on; answers how many. Waits up to `wait` where the format can. CLOSED ends
+    /// the actor; anything else is asked again.
+    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<usize>>;
     /// Receive up to `max` letters with one call into the front of `letters`. Waits up to `wait` for the first.
     fn receive(&mut self, letters: &mut [Letter], wait: Duration) -> shmwire::Result<Answer<usize>>;
     /// Most letters that one call can send.
     fn largest_batch(&self) -> u64;
     /// Longest payload, bytes.
     fn largest_payload(&self) -> usize;
-    /// Whether readers lose what is overwritten before they come to it. Then each of them reads all that is left, positions count from
-    /// 1, and the one of message `count` ends a reader; else a message of type END does.
-    fn is_lossy(&self) -> bool {
-        false
+    /// What ends a reader.
+    fn ending(&self) -> Ending {
+        Ending::Letter
     }
+    /// What a writer answers beside `sent`, where the profile has something of its own.
+    fn complete(&self, _summary: &mut Value) {}
+}
+
+/// What ends a reader, if `limit_ms` does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A message of type END.
+    Letter,
+    /// The message at position `count`: every reader reads all that is left, and positions count from 1.
+    Position,
+    /// EMPTY after the file `until` said so.
+    Word,
 }
 
 /// An actor that is armed: prepared, mapped, prefaulted.
@@ -64,6 +79,7 @@ pub struct Actor {
     limit: Duration,
     letters: Vec<Letter>,
     history: Option<BufWriter<File>>,
+    until: Option<File>,
 }
 
 impl Actor {
@@ -87,6 +103,7 @@ impl Actor {
             limit: Duration::from_millis(plan.number("limit_ms", small)?),
             letters: vec![letter; batch as usize],
             history: if writes { None } else { history(plan)? },
+            until: until(plan)?,
             line,
         })
     }
@@ -107,28 +124,34 @@ impl Actor {
             for i in 0..n {
                 self.fill(i as usize, sent + i);
             }
-            loop {
-                match self.line.send(&self.letters[..n as usize], self.wait)? {
-                    Answer::Done(()) => break,
+            let before = sent;
+            while sent < before + n {
+                match self.line.send(&self.letters[(sent - before) as usize..n as usize], self.wait)? {
+                    Answer::Done(count) => {
+                        sent += count as u64;
+                        continue;
+                    }
                     Answer::Closed => break 'messages,
-                    _ => full += 1,
+                    Answer::Full => full += 1,
+                    _ => full += u64::from(self.line.ending() == Ending::Letter), // a time limit of one call
                 }
                 if Instant::now() > end {
                     break 'messages;
                 }
                 relax(&mut spins);
             }
-            self.stutter(sent, sent + n);
-            sent += n;
+            self.stutter(before, sent);
         }
-        Ok(json!({"sent": sent, "full": full}))
+        let mut summary = json!({"sent": sent, "full": full});
+        self.line.complete(&mut summary);
+        Ok(summary)
     }
 
     /// The self-certifying payload of message `i`.
     fn fill(&mut self, slot: usize, i: u64) {
         let length = self.sizes[(i % self.sizes.len() as u64) as usize];
         let letter = &mut self.letters[slot];
-        letter.message_type = TYPE_DATA;
+        letter.kind = TYPE_DATA;
         let data = &mut letter.data;
         data.clear();
         data.extend_from_slice(&MAGIC.to_le_bytes());
@@ -150,13 +173,17 @@ impl Actor {
         let end = Instant::now() + self.limit;
         let mut tally = Tally::default();
         let mut spins = 0;
+        let mut told = false;
         while tally.ends == 0 && Instant::now() <= end {
             let before = tally.received;
             match self.line.receive(&mut self.letters, self.wait) {
                 Ok(Answer::Done(count)) => self.judge(count, &mut tally)?,
                 Ok(Answer::Closed) => break,
+                Ok(Answer::Lapped) => tally.lapped += 1,
                 Ok(_) => {
                     tally.empty += 1;
+                    tally.ends = u64::from(told);
+                    told = told || self.is_told();
                     relax(&mut spins);
                 }
                 Err(error) if error.code() == Code::Corrupt => tally.corrupt += 1,
@@ -168,18 +195,24 @@ impl Actor {
         if let Some(history) = &mut self.history {
             history.flush().map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
         }
-        Ok(tally.into_reply(self.line.is_lossy()))
+        Ok(tally.into_reply(self.line.ending()))
+    }
+
+    /// Whether the file `until` says that nothing more will come.
+    fn is_told(&self) -> bool {
+        let mut word = [0];
+        self.until.as_ref().map_or(false, |file| matches!(file.read_at(&mut word, 0), Ok(1)) && word != [0])
     }
 
     /// Judge and record what one call returned, also what stands behind an END: it has been consumed.
     fn judge(&mut self, count: usize, tally: &mut Tally) -> Result<(), Failure> {
-        let lossy = self.line.is_lossy();
+        let ending = self.line.ending();
         for letter in &self.letters[..count] {
-            if !lossy && letter.message_type == TYPE_END {
+            if ending == Ending::Letter && letter.kind == TYPE_END {
                 tally.ends += 1;
                 continue;
             }
-            if lossy && letter.position >= self.count {
+            if ending == Ending::Position && letter.position >= self.count {
                 tally.ends = 1;
             }
             tally.received += 1;
@@ -198,7 +231,7 @@ impl Actor {
 
     /// A batch may have taken the END of other readers: they would wait for it.
     fn give_back(&mut self, ends: u64) -> Result<(), Failure> {
-        let end = [Letter { message_type: TYPE_END, ..Letter::default() }];
+        let end = [Letter { kind: TYPE_END, ..Letter::default() }];
         for _ in 0..ends {
             let _ = self.line.send(&end, SLICE)?;
         }
@@ -213,15 +246,21 @@ struct Tally {
     empty: u64,
     corrupt: u64,
     ends: u64,
+    lapped: u64,
     skipped: u64,
 }
 
 impl Tally {
-    fn into_reply(self, lossy: bool) -> Value {
-        let Tally { received, torn, empty, corrupt, ends, skipped } = self;
+    fn into_reply(self, ending: Ending) -> Value {
+        let Tally { received, torn, empty, corrupt, ends, lapped, skipped } = self;
         let mut reply = json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends > 0});
-        if lossy {
-            reply["skipped"] = json!(skipped);
+        match ending {
+            Ending::Letter => {}
+            Ending::Position => reply["skipped"] = json!(skipped),
+            Ending::Word => {
+                reply["lapped"] = json!(lapped);
+                reply["lost"] = json!(skipped);
+            }
         }
         reply
     }
@@ -243,6 +282,14 @@ fn history(plan: &Request<'_>) -> Result<Option<BufWriter<File>>, Failure> {
     let path = plan.text("history")?;
     let file = File::create(path).map_err(|error| Failure::new("SYSTEM", format!("{path}: {error}")))?;
     Ok(Some(BufWriter::new(file)))
+}
+
+fn until(plan: &Request<'_>) -> Result<Option<File>, Failure> {
+    if !plan.has("until") {
+        return Ok(None);
+    }
+    let path = shmwire::path(plan.text("until")?)?;
+    File::open(&path).map(Some).map_err(|error| Failure::new("SYSTEM", format!("{}: {error}", path.display())))
 }
 
 /// After an answer that changed nothing: let others run now and then. With fewer processors than actors nobody else moves the
@@ -283,7 +330,7 @@ fn record(letter: &Letter) -> [u8; RECORD] {
         put(0, &letter.data[4..8]);
         put(8, &letter.data[8..16]);
     }
-    put(4, &letter.message_type.to_le_bytes());
+    put(4, &letter.kind.to_le_bytes());
     put(16, &letter.position.to_le_bytes());
     put(24, &(letter.data.len() as u32).to_le_bytes());
     put(28, &letter.sender_pid.to_le_bytes());

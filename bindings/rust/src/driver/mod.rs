@@ -8,9 +8,12 @@
 //! later one about that handle. All else goes on.
 
 mod dmxp;
+mod follow;
 mod live;
 mod ouroboros;
 mod profile;
+mod reading;
+mod slick;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -26,7 +29,7 @@ use serde_json::{json, Map, Value};
 use profile::{HeldClaim, Injection, Profile, Segment};
 use wire::{Failure, Outcome, Request};
 
-const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros];
+const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros, &slick::Slick];
 const NAME: &str = "shmwire-driver-rust";
 const PROTOCOL: u64 = 1;
 /// Lines of the runner are at most 1 MiB.
@@ -144,7 +147,7 @@ impl Driver {
             "call" => self.on_segment(body, |segment, request, _| segment.call(request.text("verb")?, &request.object("args")?)),
             "claim" => self.claim(body),
             "commit" => self.commit(body),
-            "abandon" => self.abandon(&request),
+            "abandon" => self.abandon(body),
             "arm" => self.arm(body),
             "go" => self.go(),
             "close" => self.close(&request),
@@ -242,30 +245,31 @@ impl Driver {
     }
 
     fn commit(&mut self, body: &Body) -> Outcome {
-        let (c, mut claim) = self.held(&Request::new(body))?;
-        let (body, mut injection) = (Arc::clone(body), self.injection.clone());
-        let (claim, injection, result) = apart(move || {
-            let result = claim.commit(&Request::new(&body), &mut injection);
-            (claim, injection, result)
-        })?;
-        self.injection = injection;
-        match result {
-            Ok(()) => {
-                self.claims.remove(&c);
-                Ok(json!({}))
-            }
-            Err(failure) => {
-                // It stays as it was.
-                self.claims.entry(c).and_modify(|claimed| claimed.claim = Some(claim));
-                Err(failure)
-            }
-        }
+        self.end_claim(body, |claim, request, injection| claim.commit(request, injection))
     }
 
-    fn abandon(&mut self, request: &Request<'_>) -> Outcome {
-        let (c, claim) = self.held(request)?;
-        let outcome = apart(move || claim.abandon())?;
-        self.claims.remove(&c);
+    fn abandon(&mut self, body: &Body) -> Outcome {
+        self.end_claim(body, |claim, _, _| claim.abandon())
+    }
+
+    /// Let a claim do its part of a request, apart. It is over unless that fails.
+    fn end_claim(
+        &mut self,
+        body: &Body,
+        work: impl FnOnce(&mut dyn HeldClaim, &Request<'_>, &mut Injection) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        let (c, mut claim) = self.held(&Request::new(body))?;
+        let (body, mut injection) = (Arc::clone(body), self.injection.clone());
+        let (claim, injection, outcome) = apart(move || {
+            let outcome = work(claim.as_mut(), &Request::new(&body), &mut injection);
+            (claim, injection, outcome)
+        })?;
+        self.injection = injection;
+        if outcome.is_ok() {
+            self.claims.remove(&c);
+        } else {
+            self.claims.entry(c).and_modify(|claimed| claimed.claim = Some(claim));
+        }
         outcome
     }
 

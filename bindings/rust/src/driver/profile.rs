@@ -40,9 +40,9 @@ pub trait Segment: Send {
 
 /// A claim: the commands that take `c`.
 pub trait HeldClaim: Send {
-    /// A failure leaves the claim as it was.
-    fn commit(&mut self, request: &Request<'_>, injection: &mut Injection) -> Result<(), Failure>;
-    fn abandon(self: Box<Self>) -> Outcome;
+    /// A failure leaves the claim as it was; so with abandon.
+    fn commit(&mut self, request: &Request<'_>, injection: &mut Injection) -> Outcome;
+    fn abandon(&mut self) -> Outcome;
     /// Drop the handle, and leave the slot claimed.
     fn leave(self: Box<Self>);
 }

@@ -158,9 +158,17 @@ impl<'a> Request<'a> {
 }
 
 /// An object that need not be there.
+#[derive(Clone, Copy)]
 pub struct Options<'a>(Option<Request<'a>>);
 
-impl Options<'_> {
+impl<'a> Options<'a> {
+    pub fn text(&self, key: &str) -> Result<Option<&'a str>, Failure> {
+        match self.0 {
+            Some(object) if object.has(key) => object.text(key).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     pub fn number(&self, key: &str, max: u64) -> Result<Option<u64>, Failure> {
         self.0.map_or(Ok(None), |object| object.optional_number(key, max))
     }
@@ -194,6 +202,17 @@ impl Options<'_> {
 /// Byte `i` of pattern 1.
 pub fn pattern(seed: u64, i: u64) -> u8 {
     seed.wrapping_mul(31).wrapping_add(i.wrapping_mul(17)).wrapping_add((i >> 8).wrapping_mul(101)) as u8
+}
+
+impl<'a> From<Request<'a>> for Options<'a> {
+    fn from(object: Request<'a>) -> Options<'a> {
+        Options(Some(object))
+    }
+}
+
+/// An answer as `st` has it.
+pub fn word<T>(answer: &shmwire::Answer<T>) -> String {
+    answer.code().name().to_lowercase()
 }
 
 /// A number as a decimal string.

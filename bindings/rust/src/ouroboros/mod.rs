@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Profile `ouroboros`: a log in shared memory. One writer appends entries and never waits; any number of readers, in any number of
-//! processes, follow it and write nothing; the oldest entries are overwritten when the ring is full, and a reader that was
+//! Profile `ouroboros`: a log in shared memory. One writer appends entries and never waits; any number of readers, in any number
+//! of processes, follow it and write nothing; the oldest entries are overwritten when the ring is full, and a reader that was
 //! overtaken learns how many it has missed. The specification is `spec/ouroboros.md`; rule ids in brackets are its.
 //!
 //! ```
@@ -19,8 +19,8 @@
 //! # Ok::<(), shmwire::Error>(())
 //! ```
 //!
-//! A [`Writer`] and a [`Reader`] are `Send` and `Sync`, and each serves one thread at a time; readers cost a mapping each. No call
-//! allocates for an entry.
+//! A [`Writer`] and a [`Reader`] are `Send` and `Sync`, and each serves one thread at a time; readers cost a mapping each. No
+//! call allocates for an entry.
 
 // Generated: holds every number of the profile, used here or not.
 #[allow(dead_code)]

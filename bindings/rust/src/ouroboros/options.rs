@@ -11,6 +11,7 @@ use super::writer::Writer;
 use super::Start;
 use crate::error::{Error, Result};
 use crate::map::Map;
+use crate::options::{ready_timeout, setters};
 use crate::wait::{Deadline, Wait};
 
 /// How to make a log.
@@ -24,44 +25,31 @@ use crate::wait::{Deadline, Wait};
 /// # shmwire::unlink(&name)?;
 /// # Ok::<(), shmwire::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct CreateOptions {
     chunk_count: u32,
     chunk_target_size: u64,
     size: u64,
-    mode: Option<u32>,
+    mode: u32,
 }
+
+setters! { CreateOptions {
+    /// Chunks of the ring; 0 is [`DEFAULT_CHUNK_COUNT`]. An overtaken reader goes on at the newest chunk: more chunks, fewer
+    /// entries lost.
+    chunk_count: u32,
+    /// Bytes after which the next chunk begins; 0 is [`DEFAULT_CHUNK_TARGET`].
+    chunk_target_size: u64,
+    /// Bytes of the segment; 0 is 16 + 16 x chunk_count + chunk_count x chunk_target_size.
+    size: u64,
+    /// Permission bits, before the umask.
+    mode: u32,
+}}
 
 impl CreateOptions {
     /// 4 chunks of 256 KiB, mode 0600.
     #[must_use]
     pub const fn new() -> CreateOptions {
-        CreateOptions { chunk_count: 0, chunk_target_size: 0, size: 0, mode: None }
-    }
-
-    /// Chunks of the ring; 0 is [`DEFAULT_CHUNK_COUNT`]. An overtaken reader goes on at the newest chunk: more chunks, fewer
-    /// entries lost.
-    #[must_use]
-    pub const fn chunk_count(self, chunk_count: u32) -> CreateOptions {
-        CreateOptions { chunk_count, ..self }
-    }
-
-    /// Bytes after which the next chunk begins; 0 is [`DEFAULT_CHUNK_TARGET`].
-    #[must_use]
-    pub const fn chunk_target_size(self, chunk_target_size: u64) -> CreateOptions {
-        CreateOptions { chunk_target_size, ..self }
-    }
-
-    /// Bytes of the segment; 0 is 16 + 16 x chunk_count + chunk_count x chunk_target_size.
-    #[must_use]
-    pub const fn size(self, size: u64) -> CreateOptions {
-        CreateOptions { size, ..self }
-    }
-
-    /// Permission bits, before the umask.
-    #[must_use]
-    pub const fn mode(self, mode: u32) -> CreateOptions {
-        CreateOptions { mode: Some(mode), ..self }
+        CreateOptions { chunk_count: 0, chunk_target_size: 0, size: 0, mode: DEFAULT_MODE }
     }
 
     /// Make the log and become its writer [ouroboros.segment.create, ouroboros.segment.init].
@@ -75,14 +63,13 @@ impl CreateOptions {
         let table_end = table_end(chunk_count);
         let by_formula = || target.checked_mul(chunk_count.into())?.checked_add(table_end);
         let size = if self.size == 0 { by_formula().unwrap_or(u64::MAX) } else { self.size };
-        let mode = self.mode.unwrap_or(DEFAULT_MODE);
         if size < table_end + u64::from(MIN_LENGTH) || size > i64::MAX as u64 {
             return Err(Error::InvalidArgument("the size leaves no room for an entry, or is above 2^63"));
         }
-        if mode > 0o777 {
+        if self.mode > 0o777 {
             return Err(Error::InvalidArgument("the mode has other bits than those of permissions"));
         }
-        let map = Map::create(locator.as_ref(), size, size, mode)?;
+        let map = Map::create(locator.as_ref(), size, size, self.mode)?;
         Writer::publish(map, chunk_count, target).map_err(|error| {
             // Ours, since Map::create makes new files only. What went wrong matters more than this.
             let _ = crate::map::unlink(&locator);
@@ -104,22 +91,21 @@ impl CreateOptions {
 /// # shmwire::unlink(&name)?;
 /// # Ok::<(), shmwire::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ResumeOptions {
     chunk_target_size: u64,
 }
+
+setters! { ResumeOptions {
+    /// Bytes after which the next chunk begins. The segment does not hold it; 0 is what the size formula gives.
+    chunk_target_size: u64,
+}}
 
 impl ResumeOptions {
     /// The chunk_target_size that the size of the segment suggests.
     #[must_use]
     pub const fn new() -> ResumeOptions {
         ResumeOptions { chunk_target_size: 0 }
-    }
-
-    /// Bytes after which the next chunk begins. The segment does not hold it; 0 is what the size formula gives.
-    #[must_use]
-    pub const fn chunk_target_size(self, chunk_target_size: u64) -> ResumeOptions {
-        ResumeOptions { chunk_target_size }
     }
 
     /// Take the log over, behind its last entry [ouroboros.write.resume].
@@ -153,29 +139,18 @@ pub struct OpenOptions {
     ready: Wait,
 }
 
-impl Default for OpenOptions {
-    fn default() -> OpenOptions {
-        OpenOptions::new()
-    }
-}
+setters! { OpenOptions {
+    /// Where to begin.
+    start: Start,
+}}
+
+ready_timeout!(OpenOptions);
 
 impl OpenOptions {
     /// [`Start::Auto`], no waiting.
     #[must_use]
     pub const fn new() -> OpenOptions {
         OpenOptions { start: Start::Auto, ready: Wait::at_most(Duration::ZERO) }
-    }
-
-    /// Where to begin.
-    #[must_use]
-    pub const fn start(self, start: Start) -> OpenOptions {
-        OpenOptions { start, ..self }
-    }
-
-    /// How long to wait for a creator who has not published the log yet.
-    #[must_use]
-    pub fn ready_timeout(self, ready: impl Into<Wait>) -> OpenOptions {
-        OpenOptions { ready: ready.into(), ..self }
     }
 
     /// Attach, read-only [ouroboros.segment.readonly].

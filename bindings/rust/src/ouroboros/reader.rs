@@ -8,7 +8,7 @@ use super::view::View;
 use super::{Entry, Start};
 use crate::atomic::fence_acquire;
 use crate::error::{Answer, Error, Result};
-use crate::wait::{Backoff, Wait};
+use crate::wait::{poll, Wait};
 
 /// Times to follow a writer that overtakes us before the answer is "nothing now"; each one costs a look at all rows.
 const ROUNDS: u32 = 64;
@@ -295,22 +295,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::next`].
     pub fn wait_next(&mut self, buffer: &mut [u8], wait: impl Into<Wait>) -> Result<Answer<Entry>> {
-        let first = self.next(buffer)?;
-        if first != Answer::Empty {
-            return Ok(first);
-        }
-        let wait = wait.into();
-        let (deadline, spin) = (wait.deadline(), wait.spin_deadline());
-        let mut backoff = Backoff::new();
-        loop {
-            let last = deadline.expired(); // first, so that one look comes after it
-            match self.next(buffer)? {
-                Answer::Empty if last => return Ok(Answer::Timeout),
-                Answer::Empty if spin.expired() => backoff.pause(deadline),
-                Answer::Empty => std::hint::spin_loop(),
-                other => return Ok(other),
-            }
-        }
+        poll(wait.into(), || self.next(buffer))
     }
 
     /// As many entries as are there, have room in `entries`, and fit into `buffer` one after the other. Done carries how many;

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use shmwire::dmxp::{Channel, ChannelOptions, CreateOptions, Segment};
-use shmwire::ouroboros;
+use shmwire::{ouroboros, slick};
 
 pub const HEADER: usize = 98_432;
 pub const SLOT: usize = 1088;
@@ -107,10 +107,41 @@ pub fn drain(reader: &mut ouroboros::Reader) -> Vec<(ouroboros::Entry, Vec<u8>)>
     entries
 }
 
-/// Bytes that the source system's writer left.
-pub fn capture(word: &str) -> Vec<u8> {
-    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ouroboros/captured");
-    fs::read(fixtures.join(word).join("seg.bin")).expect("the captured segment")
+/// Bytes that the source system of a profile left.
+pub fn capture(profile: &str, word: &str) -> Vec<u8> {
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+    fs::read(fixtures.join(profile).join("captured").join(word).join("seg.bin")).expect("the captured segment")
+}
+
+/// A new queue of so many elements, of generation 1.4.
+pub fn with_queue(word: &str, size: u32, element_size: u32) -> (Name, slick::Queue) {
+    let name = Name::new(word);
+    let options = slick::CreateOptions::new().size(size).element_size(element_size);
+    let queue = options.create(&name.0).expect("a new name");
+    (name, queue)
+}
+
+/// A queue without a name.
+pub fn local_queue(size: u32, element_size: u32) -> slick::Queue {
+    slick::CreateOptions::new().size(size).element_size(element_size).create_local().expect("memory")
+}
+
+pub fn reserve(producer: &mut slick::Producer, elements: u32) -> slick::Claim<'_> {
+    producer.reserve(elements).expect("it fits").done().expect("indices are left")
+}
+
+pub fn indices(items: &[(slick::Item, Vec<u8>)]) -> Vec<u64> {
+    items.iter().map(|(item, _)| item.index).collect()
+}
+
+/// Write an item where there is nothing that could prevent it; answers its index.
+pub fn put(producer: &mut slick::Producer, data: &[u8]) -> u64 {
+    producer.write(data).expect("it fits").done().expect("nobody gives it up")
+}
+
+/// Everything that a reader has before it: items and payloads.
+pub fn drain_queue(reader: &mut slick::Reader) -> Vec<(slick::Item, Vec<u8>)> {
+    reader.items().collect::<shmwire::Result<_>>().expect("sound")
 }
 
 impl Name {

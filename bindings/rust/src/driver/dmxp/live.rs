@@ -42,28 +42,28 @@ impl Port {
 }
 
 impl Line for Port {
-    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<()>> {
+    fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<usize>> {
         let answer = match letters {
             [one] => {
-                let meta = Meta::new().message_type(one.message_type);
+                let meta = Meta::new().message_type(one.kind);
                 match wait.is_zero() {
                     true => self.channel.try_send(&one.data, &meta)?,
                     false => self.channel.send(&one.data, &meta, wait)?,
                 }
             }
             many => {
-                let meta = |letter: &Letter| Meta::new().message_type(letter.message_type);
+                let meta = |letter: &Letter| Meta::new().message_type(letter.kind);
                 self.channel.try_send_batch(many.iter().map(|letter| Item { data: &letter.data, meta: meta(letter) }))?
             }
         };
-        Ok(answer.map(|_| ()))
+        Ok(answer.map(|_| letters.len()))
     }
 
     fn receive(&mut self, letters: &mut [Letter], wait: Duration) -> shmwire::Result<Answer<usize>> {
         let answer = self.take(wait, letters.len())?;
         if let Answer::Done(count) = answer {
             for (letter, message) in letters.iter_mut().zip(&self.messages[..count]) {
-                letter.message_type = message.message_type;
+                letter.kind = message.message_type;
                 letter.position = message.position;
                 letter.sender_pid = message.sender_pid;
                 letter.data.clear();

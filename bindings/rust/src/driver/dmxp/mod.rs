@@ -15,7 +15,7 @@ use self::live::Port;
 use self::read::{send_before_sleep, Reading};
 use super::live::Line;
 use super::profile::{ClaimOutcome, HeldClaim, Injection, Profile, Segment};
-use super::wire::{text, Failure, Options, Outcome, Request};
+use super::wire::{text, word, Failure, Options, Outcome, Request};
 
 const LARGEST_PAYLOAD: usize = dmxp::PAYLOAD_CAPACITY_CRATE as usize;
 
@@ -199,11 +199,6 @@ impl Segment for Handle {
     }
 }
 
-/// An answer as `st` has it.
-fn word<T>(answer: &Answer<T>) -> String {
-    answer.code().name().to_lowercase()
-}
-
 /// The meta of a request, filled up with what was injected, for the message after `nth` others.
 fn meta(item: &Request<'_>, injection: &Injection, nth: u64) -> Result<Meta, Failure> {
     let given = item.optional_object("meta")?;
@@ -275,7 +270,7 @@ fn write_batch(channel: &Channel, items: &[Request<'_>], injection: &mut Injecti
 struct Held(Option<Claim<'static>>);
 
 impl HeldClaim for Held {
-    fn commit(&mut self, request: &Request<'_>, injection: &mut Injection) -> Result<(), Failure> {
+    fn commit(&mut self, request: &Request<'_>, injection: &mut Injection) -> Outcome {
         let (data, meta) = (request.bytes("data")?, meta(request, injection, 0)?);
         let claim = self.0.as_mut().ok_or_else(|| Failure::new("OUT_OF_ORDER", "the claim is over"))?;
         claim.write(0, &data)?;
@@ -286,13 +281,13 @@ impl HeldClaim for Held {
             }
             _ => {
                 injection.advance(1);
-                Ok(())
+                Ok(json!({}))
             }
         }
     }
 
-    fn abandon(self: Box<Self>) -> Outcome {
-        self.0.ok_or_else(|| Failure::new("OUT_OF_ORDER", "the claim is over"))?.abandon()?;
+    fn abandon(&mut self) -> Outcome {
+        self.0.take().ok_or_else(|| Failure::new("OUT_OF_ORDER", "the claim is over"))?.abandon()?;
         Ok(json!({}))
     }
 

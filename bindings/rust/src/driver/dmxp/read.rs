@@ -9,8 +9,8 @@ use shmwire::dmxp::{Channel, Message, OpenOptions};
 use shmwire::Answer;
 
 use super::super::profile::Injection;
-use super::super::wire::{self, text, Failure, Request};
-use super::{channel_id, meta, word, LARGEST_PAYLOAD};
+use super::super::wire::{self, text, word, Failure, Request};
+use super::{channel_id, meta, LARGEST_PAYLOAD};
 
 /// Most items of one reply, so that it stays below the protocol's 4 MiB.
 const MOST_ITEMS: u64 = 1024;

@@ -9,14 +9,13 @@ use std::time::Duration;
 use serde_json::{json, Map, Value};
 use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Start, View, Writer};
 
-use self::live::{ReadPort, WritePort};
-use self::read::Reading;
+use self::live::WritePort;
+use super::follow::{Lending, ReadPort};
 use super::live::Line;
 use super::profile::{Injection, Profile, Segment};
-use super::wire::{text, Failure, Options, Outcome, Request};
+use super::reading;
+use super::wire::{text, word, Failure, Options, Outcome, Request};
 
-/// Largest default buffer of a read, and what live actors may read in one call.
-const LARGEST_BUFFER: u64 = 64 << 20;
 const STARTS: [Start; 3] = [Start::Auto, Start::Latest, Start::Oldest];
 const START_WORDS: [&str; 3] = ["auto", "latest", "oldest"];
 
@@ -57,7 +56,9 @@ impl Profile for Ouroboros {
             return Ok(Box::new(WritePort::new(resume(seg, &plan.optional_object("options")?)?)));
         }
         let start = if plan.has("from") { STARTS[plan.one_of("from", &START_WORDS)?] } else { Start::Auto };
-        Ok(Box::new(ReadPort::new(OpenOptions::new().start(start).open(seg)?)))
+        let reader = OpenOptions::new().start(start).open(seg)?;
+        let size = reader.info().size as usize;
+        Ok(Box::new(ReadPort::new(reader, size)))
     }
 }
 
@@ -160,7 +161,7 @@ impl ReadHandle {
         let v = args.number("v", u64::MAX)?;
         let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
         let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
-        Ok(json!({ "st": read::word(&answer) }))
+        Ok(json!({ "st": word(&answer) }))
     }
 }
 
@@ -174,19 +175,8 @@ impl Segment for ReadHandle {
     }
 
     fn read(&mut self, request: &Request<'_>, _injection: &mut Injection) -> Outcome {
-        let mut reading = Reading::new(request, self.reader.info().size)?;
-        if let Some(failure) = self.pending.take() {
-            return Err(failure);
-        }
-        match reading.run(&mut self.reader, &mut self.views) {
-            Err(failure) if reading.items.is_empty() => Err(failure),
-            Err(failure) => {
-                self.pending = Some(failure);
-                Ok(json!({"st": "ok", "items": reading.items}))
-            }
-            Ok(_) if !reading.items.is_empty() => Ok(json!({"st": "ok", "items": reading.items})),
-            Ok(st) => Ok(json!({"st": st, "items": []})),
-        }
+        let size = self.reader.info().size;
+        reading::read(request, size, Lending { reader: &mut self.reader, views: &mut self.views }, &mut self.pending)
     }
 
     fn seek(&mut self, request: &Request<'_>) -> Outcome {

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Which engine stands behind a reader or a writer."""
+"""Which engine stands behind the classes of a profile."""
 
 from __future__ import annotations
 
 import os
 from typing import Final, Literal
 
-from .._native import ext_refc
-from ..errors import InvalidArgumentError, UnsupportedError
+from ._native import ext_refc
+from .errors import InvalidArgumentError, UnsupportedError
 
 Engine = Literal["native", "python"]
 ENGINES: Final[tuple[Engine, ...]] = ("native", "python")
