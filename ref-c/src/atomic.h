@@ -83,10 +83,15 @@ static inline void shmw_prefetch_to_read(const void *slot)
     __builtin_prefetch((const unsigned char *)slot + SHMW_CACHE_LINE, 0);
 }
 
+static inline void shmw_prefetch_line_to_write(const void *line)
+{
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+}
+
 static inline void shmw_prefetch_to_write(const void *slot)
 {
-    __builtin_prefetch(slot, 1);
-    __builtin_prefetch((const unsigned char *)slot + SHMW_CACHE_LINE, 1);
+    shmw_prefetch_line_to_write(slot);
+    shmw_prefetch_line_to_write((const unsigned char *)slot + SHMW_CACHE_LINE);
 }
 
 /* Payload bytes are seen here as 64-bit words, whatever the application stores in them. */

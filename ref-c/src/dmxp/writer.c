@@ -93,6 +93,16 @@ static inline void fill_meta(const shmw_dmxp_channel *channel, uint64_t position
     shmw_field_store(&slot->payload_len, (uint32_t)length);
 }
 
+static inline void fill_payload(const shmw_dmxp_channel *channel, uint64_t position, const void *data, size_t length)
+{
+    unsigned char *to = shmw_dmxp_payload(shmw_dmxp_slot(channel, position), channel->area);
+    const size_t first = channel->area.offset < SHMW_CACHE_LINE ? SHMW_CACHE_LINE - channel->area.offset : 0;
+    if (length > first)
+        shmw_copy_to_shared(to + first, (const unsigned char *)data + first, length - first);
+    __asm__ volatile("" ::: "memory");
+    shmw_copy_to_shared(to, data, length < first ? length : first);
+}
+
 static inline uint64_t time_of(const struct shmw_dmxp_meta *meta)
 {
     return meta != NULL && meta->timestamp_ns != 0 ? meta->timestamp_ns : shmw_wall_clock();
@@ -133,11 +143,11 @@ int shmw_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t leng
         rc = claim_run(channel, 1, &claimed);
     if (rc != SHMW_OK)
         return rc;
+    fill_payload(channel, claimed, data, length);
     fill_meta(channel, claimed, length, meta, flags_of(meta), time_of(meta));
-    shmw_copy_to_shared(shmw_dmxp_payload(shmw_dmxp_slot(channel, claimed), channel->area), data, length);
     publish(channel, claimed);
     announce(channel, 1);
-    shmw_prefetch_to_write(shmw_dmxp_slot(channel, claimed + 1)); /* our next one, if nobody comes in between */
+    __builtin_prefetch((char*)shmw_dmxp_slot(channel, claimed + 2)); shmw_prefetch_line_to_write((char*)shmw_dmxp_slot(channel, claimed + 2) + 64);
     if (position != NULL)
         *position = claimed;
     return SHMW_OK;
