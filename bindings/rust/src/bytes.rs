@@ -22,6 +22,9 @@ use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
+/// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
 
 /// `N` bytes of a mapping, aligned to 8, for as long as `'a`.
 #[derive(Clone, Copy)]
@@ -71,6 +74,19 @@ impl<'a, const N: u64> Area<'a, N> {
         let _ = self.field(offset, 8);
     }
 
+    /// The same for a line that will be written: nobody else has it then.
+    #[inline]
+    pub(crate) fn prefetch_to_write(self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in prefetch. Where the processor does not know the instruction, it does nothing.
+        unsafe {
+            let line = self.field(offset, 8);
+            std::arch::asm!("prefetchw [{line}]", line = in(reg) line, options(nostack, preserves_flags));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.prefetch(offset);
+    }
+
     /// Copy out bytes that someone may be changing: word by word with relaxed loads, which is no data race. The caller
     /// finds out afterwards whether what it got is whole.
     pub(crate) fn copy_racing(self, offset: u64, to: &mut [u8]) {
@@ -90,8 +106,48 @@ pub(crate) struct Whole {
     map: Arc<Map>,
 }
 
-/// Bytes that a copy between `Whole` and a slice moves at a time.
+/// Bytes that a copy between `Whole` and a slice moves at a time, at its ends and where nothing better is known.
 const SHORT: usize = 4;
+/// The same in between, on processors that have registers of this size anyway: of 1 KiB a quarter as many stores wait for their
+/// lines, so all lines are on their way at once.
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 16;
+
+/// Move blocks of 16 bytes, the lowest addresses first. The compiler does not look inside, so to it this is no access that could
+/// race with others, and one of any size; to the processor it is a run of ordinary moves, each of them within a line.
+///
+/// # Safety
+/// Both sides are valid for `blocks` x 16 bytes, and do not overlap.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn move_blocks(to: *mut u8, from: *const u8, blocks: usize) {
+    if blocks == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise; the loop touches what it names and no other memory.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "movups {block}, [{from}]",
+            "movups [{to}], {block}",
+            "add {from}, 16",
+            "add {to}, 16",
+            "dec {left}",
+            "jnz 2b",
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            left = inout(reg) blocks => _,
+            block = out(xmm_reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// How many bytes to move before an address is a multiple of 16, at most `most`.
+#[cfg(target_arch = "x86_64")]
+fn bytes_to_block(at: *const u8, most: usize) -> usize {
+    ((at as usize).wrapping_neg() % LONG).min(most)
+}
 
 impl Whole {
     pub(crate) fn new(map: Map) -> Whole {
@@ -130,16 +186,48 @@ impl Whole {
         unsafe { Word32::new(self.field(offset, 4, 4)) }
     }
 
+    /// Have the cache line behind that of the bytes at `offset` fetched. A hint, at any offset.
+    #[inline]
+    pub(crate) fn prefetch_behind(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: prefetching reads nothing as far as the program can tell, at any address.
+        unsafe {
+            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+            _mm_prefetch::<_MM_HINT_T0>(self.map.as_ptr().wrapping_add(offset as usize + LINE).cast::<i8>());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+
     /// Where `size` bytes at `offset` stand, for those who look on their own account.
     #[inline]
     pub(crate) fn as_ptr(&self, offset: u64, size: u64) -> *const u8 {
         self.field(offset, size, 1)
     }
 
-    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no data
-    /// race. The caller finds out afterwards whether what it got is whole.
+    /// Copy out bytes that someone may be changing, from a multiple of 4 on, which is no data race. The caller finds out afterwards
+    /// whether what it got is whole.
     #[inline]
     pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
+        let from = self.field(offset, to.len() as u64, SHORT as u64);
+        #[cfg(target_arch = "x86_64")]
+        if to.len() >= 2 * LONG {
+            let before = bytes_to_block(from, to.len());
+            let blocks = (to.len() - before) / LONG;
+            let after = before + blocks * LONG;
+            self.copy_out_words(offset, &mut to[..before]);
+            // SAFETY: field has found all of to.len() bytes to be inside; `to` is no part of a mapping.
+            unsafe { move_blocks(to.as_mut_ptr().add(before), from.add(before), blocks) };
+            self.copy_out_words(offset + after as u64, &mut to[after..]);
+            return;
+        }
+        let _ = from;
+        self.copy_out_words(offset, to);
+    }
+
+    /// Words of 4 bytes with relaxed loads.
+    #[inline]
+    fn copy_out_words(&self, offset: u64, to: &mut [u8]) {
         let from = self.field(offset, to.len() as u64, SHORT as u64);
         let mut parts = to.chunks_exact_mut(SHORT);
         let mut at = 0;
@@ -160,6 +248,25 @@ impl Whole {
     /// be storing there.
     #[inline]
     pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
+        let to = self.field(offset, from.len() as u64, SHORT as u64);
+        #[cfg(target_arch = "x86_64")]
+        if from.len() >= 2 * LONG {
+            let before = bytes_to_block(to, from.len());
+            let blocks = (from.len() - before) / LONG;
+            let after = before + blocks * LONG;
+            self.copy_in_words(offset, &from[..before]);
+            // SAFETY: as in copy_out_racing.
+            unsafe { move_blocks(to.add(before), from.as_ptr().add(before), blocks) };
+            self.copy_in_words(offset + after as u64, &from[after..]);
+            return;
+        }
+        let _ = to;
+        self.copy_in_words(offset, from);
+    }
+
+    /// Words of 4 bytes with relaxed stores.
+    #[inline]
+    fn copy_in_words(&self, offset: u64, from: &[u8]) {
         let to = self.field(offset, from.len() as u64, SHORT as u64);
         let mut parts = from.chunks_exact(SHORT);
         let mut at = 0;
