@@ -7,18 +7,10 @@
 //! formats whose places are found while reading: it checks each access.
 
 use std::marker::PhantomData;
-#[cfg(feature = "bench")]
-use std::path::Path;
 use std::sync::Arc;
-#[cfg(feature = "bench")]
-use std::time::Duration;
 
 use crate::atomic::{Byte, Position, Word16, Word32, Word64};
-#[cfg(feature = "bench")]
-use crate::error::Result;
 use crate::map::Map;
-#[cfg(feature = "bench")]
-use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
@@ -113,17 +105,15 @@ const SHORT: usize = 4;
 #[cfg(target_arch = "x86_64")]
 const LONG: usize = 16;
 
-/// Move blocks of 16 bytes, the lowest addresses first. The compiler does not look inside, so to it this is no access that could
-/// race with others, and one of any size; to the processor it is a run of ordinary moves, each of them within a line.
+/// Move blocks of 16 bytes. The compiler does not look inside, so to it this is no access that could race with others; to the
+/// processor it is a run of ordinary moves, each of them within a line.
 ///
 /// # Safety
-/// Both sides are valid for `blocks` x 16 bytes, and do not overlap.
+/// There is a block at least, and both sides are valid for `blocks` x 16 bytes and do not overlap.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 unsafe fn move_blocks(to: *mut u8, from: *const u8, blocks: usize) {
-    if blocks == 0 {
-        return;
-    }
+    debug_assert!(blocks > 0);
     // SAFETY: the caller's promise; the loop touches what it names and no other memory.
     unsafe {
         std::arch::asm!(
@@ -143,10 +133,10 @@ unsafe fn move_blocks(to: *mut u8, from: *const u8, blocks: usize) {
     }
 }
 
-/// How many bytes to move before an address is a multiple of 16, at most `most`.
+/// How many bytes to move before an address is a multiple of 16.
 #[cfg(target_arch = "x86_64")]
-fn bytes_to_block(at: *const u8, most: usize) -> usize {
-    ((at as usize).wrapping_neg() % LONG).min(most)
+fn bytes_to_block(at: *const u8) -> usize {
+    (at as usize).wrapping_neg() % LONG
 }
 
 impl Whole {
@@ -209,10 +199,10 @@ impl Whole {
     /// whether what it got is whole.
     #[inline]
     pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
-        let from = self.field(offset, to.len() as u64, SHORT as u64);
         #[cfg(target_arch = "x86_64")]
         if to.len() >= 2 * LONG {
-            let before = bytes_to_block(from, to.len());
+            let from = self.field(offset, to.len() as u64, SHORT as u64);
+            let before = bytes_to_block(from);
             let blocks = (to.len() - before) / LONG;
             let after = before + blocks * LONG;
             self.copy_out_words(offset, &mut to[..before]);
@@ -221,7 +211,6 @@ impl Whole {
             self.copy_out_words(offset + after as u64, &mut to[after..]);
             return;
         }
-        let _ = from;
         self.copy_out_words(offset, to);
     }
 
@@ -248,10 +237,10 @@ impl Whole {
     /// be storing there.
     #[inline]
     pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
-        let to = self.field(offset, from.len() as u64, SHORT as u64);
         #[cfg(target_arch = "x86_64")]
         if from.len() >= 2 * LONG {
-            let before = bytes_to_block(to, from.len());
+            let to = self.field(offset, from.len() as u64, SHORT as u64);
+            let before = bytes_to_block(to);
             let blocks = (from.len() - before) / LONG;
             let after = before + blocks * LONG;
             self.copy_in_words(offset, &from[..before]);
@@ -260,7 +249,6 @@ impl Whole {
             self.copy_in_words(offset + after as u64, &from[after..]);
             return;
         }
-        let _ = to;
         self.copy_in_words(offset, from);
     }
 
@@ -310,40 +298,6 @@ impl Whole {
 impl std::fmt::Debug for Whole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Whole").field("size", &self.len()).finish()
-    }
-}
-
-/// A number in a file of its own, from one process to others: with it a benchmark's writer stays behind its reader.
-#[cfg(feature = "bench")]
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct SharedCount(Whole);
-
-#[cfg(feature = "bench")]
-impl SharedCount {
-    const SIZE: u64 = 64;
-
-    /// Make the file; the number is 0.
-    pub fn create(path: impl AsRef<Path>) -> Result<SharedCount> {
-        Map::create(path.as_ref(), Self::SIZE, Self::SIZE, 0o600).map(|map| SharedCount(Whole::new(map)))
-    }
-
-    /// Map the file that is there.
-    pub fn open(path: impl AsRef<Path>) -> Result<SharedCount> {
-        let deadline = Deadline::after(Duration::ZERO);
-        Map::open(path.as_ref(), false, Self::SIZE, deadline).map(|map| SharedCount(Whole::new(map)))
-    }
-
-    /// The number; what was loaded or stored before it was is seen.
-    #[inline]
-    pub fn load(&self) -> u64 {
-        self.0.u64(0).load_acquire()
-    }
-
-    /// Publish a number.
-    #[inline]
-    pub fn store(&self, number: u64) {
-        self.0.u64(0).store_release(number);
     }
 }
 

@@ -41,6 +41,8 @@ compile_error!("shmwire needs Linux, 64-bit pointers and 64-bit atomics");
 mod atomic;
 #[allow(unsafe_code)]
 mod bytes;
+#[cfg(feature = "bench")]
+mod counts;
 mod error;
 mod error_table;
 #[allow(unsafe_code)]
@@ -59,7 +61,7 @@ pub struct Readme;
 
 #[cfg(feature = "bench")]
 #[doc(hidden)]
-pub use bytes::SharedCount;
+pub use counts::SharedCounts;
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 #[cfg(feature = "driver")]
