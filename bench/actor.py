@@ -33,7 +33,9 @@ class Args:
     cpu: int
     barrier: str
     parties: int
-    party: int
+    party: int  #: the readers come first
+    readers: int
+    room: int
 
 
 def parse() -> Args:
@@ -42,7 +44,8 @@ def parse() -> Args:
     parser.add_argument("role", choices=["make", "write", "read", "ping", "pong"])
     parser.add_argument("--seg", required=True)
     parser.add_argument("--barrier", default="")
-    for name, default in (("count", 1), ("size", 64), ("batch", 1), ("cpu", -1), ("parties", 1), ("party", 0)):
+    for name, default in (("count", 1), ("size", 64), ("batch", 1), ("cpu", -1), ("parties", 1), ("party", 0),
+                          ("readers", 1), ("room", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     return Args(**vars(parser.parse_args()))
 
@@ -64,8 +67,14 @@ def barrier(args: Args) -> int:
     words[STRIDE * args.party] = 1
     for other in range(args.parties):
         while not words[STRIDE * other]:
-            pass
+            relax(args)
     return time.monotonic_ns()
+
+
+def relax(args: Args) -> None:
+    """In every turn of a loop that found nothing to do."""
+    if args.parties > (os.cpu_count() or 1):
+        os.sched_yield()
 
 
 @functools.cache
@@ -90,7 +99,18 @@ def payloads_of(size: int, first: int, count: int) -> list[bytes]:
     return list(map(add, map(WORD.pack, range(first, first + count)), tails(size)[begin:begin + count]))
 
 
-def good(payload: bytes, size: int, i: int) -> bool:
+def blob_of(size: int, first: int, count: int) -> bytes | bytearray:
+    """The same one behind the other."""
+    if size < WORD.size:
+        return b"".join(payloads_of(size, first, count))
+    blob = bytearray(words(count, size).pack(*range(first, first + count)))
+    if size > WORD.size:
+        begin = first & 0xFF
+        blob[size - 1::size] = LASTS[begin:begin + count]
+    return blob
+
+
+def good(payload: bytes | memoryview, size: int, i: int) -> bool:
     """Length, first word and last byte, as in the actors of all languages."""
     if size < WORD.size:
         return len(payload) == size
@@ -118,10 +138,10 @@ def count_bad(blob: bytes, count: int, size: int, first: int) -> int:
     return sum(not good(blob[k * size:(k + 1) * size], size, first + k) for k in range(count))
 
 
-def report(args: Args, messages: int, ns: int, bad: int, samples: list[int]) -> None:
+def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], skipped: int = 0) -> None:
     samples.sort()
     print(json.dumps({
-        "role": args.role, "messages": messages, "ns": ns, "bad": bad,
+        "role": args.role, "messages": messages, "ns": ns, "bad": bad, "skipped": skipped,
         "nivcsw": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
         "p50_ns": samples[len(samples) // 2] if samples else 0,
         "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))
