@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from load import Watch, wait_until_quiet
+
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
 ABSENT = 3
@@ -199,13 +201,17 @@ def patient_measure(peer: Peer, measure: str, size: int, count: int) -> Sample:
         return measure_once(peer, measure, size, count)
 
 
-def quiet_measure(peer: Peer, reference: Peer, measure: str, size: int, count: int, tries: int = 3) -> tuple[Sample, bool]:
-    """Measure between two probes; repeat when they differ. The flag says whether the machine was quiet in the end."""
+def quiet_measure(peer: Peer, reference: Peer, measure: str, size: int, count: int, tries: int = 3,
+                  patience: float = 0.0) -> tuple[Sample, bool]:
+    """Measure between two probes; repeat when they differ, or when others used the machine meanwhile. The flag says whether it was
+    quiet in the end. patience: seconds to wait for quiet before each try."""
     sample = Sample(0.0)
     for _ in range(tries):
+        wait_until_quiet(patience)
+        watch = Watch()
         before = probe(reference)
         sample = patient_measure(peer, measure, size, count)
         after = probe(reference)
-        if max(before, after) <= PROBE_TOLERANCE * min(before, after):
+        if watch.quiet() and max(before, after) <= PROBE_TOLERANCE * min(before, after):
             return sample, True
     return sample, False

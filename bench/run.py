@@ -71,7 +71,7 @@ def calibrate_all(jobs: list[tuple[Peer, str, int]], seconds: float, rows: dict[
 
 
 def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict[Key, Row], pingpong: Peer, seed: int,
-           times: int) -> None:
+           times: int, patience: float) -> None:
     order = random.Random(seed)
     for number in range(times):
         order.shuffle(jobs)
@@ -79,7 +79,7 @@ def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict
             key = (peer.name, measure, size)
             if key not in counts:
                 continue
-            sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key])
+            sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key], patience=patience)
             rows[key].values.append(sample.value)
             rows[key].p99.append(sample.p99_ns)
             rows[key].skipped.append(sample.skipped)
@@ -96,6 +96,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", action="append", type=int, default=[], help="payload bytes (repeatable)")
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.25, help="length of one measurement")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for a quiet machine before each measurement")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench")
     return parser.parse_args()
@@ -122,7 +123,7 @@ def main() -> int:
     print(f"seed {args.seed}, {len(os.sched_getaffinity(0))} CPUs, {times} repetitions of {seconds} s", file=sys.stderr)
     try:
         counts = calibrate_all(jobs, seconds, rows)
-        repeat(jobs, counts, rows, pingpong, args.seed, times)
+        repeat(jobs, counts, rows, pingpong, args.seed, times, args.patience)
     except Failed as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1
