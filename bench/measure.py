@@ -203,8 +203,8 @@ def patient_measure(peer: Peer, measure: str, size: int, count: int) -> Sample:
 
 def quiet_measure(peer: Peer, reference: Peer, measure: str, size: int, count: int, tries: int = 3,
                   patience: float = 0.0) -> tuple[Sample, bool]:
-    """Measure between two probes; repeat when they differ, or when others used the machine meanwhile. The flag says whether it was
-    quiet in the end. patience: seconds to wait for quiet before each try."""
+    """Measure between two probes; repeat when they differ, or when others used the machine meanwhile. The flag says whether it
+    was quiet in the end. patience: seconds to wait for quiet before each try."""
     sample = Sample(0.0)
     for _ in range(tries):
         wait_until_quiet(patience)

@@ -299,8 +299,9 @@ def test_sent_by_another_process(engine: dmxp.Engine, channel: dmxp.Channel, nam
     assert (message.payload, message.sender_pid, message.sender_runtime) == (b"spawned", other.pid, 19)
 
 
-def test_packed(channel: dmxp.Channel) -> None:
+def test_packed(segment: dmxp.Segment) -> None:
     """Payloads out of one buffer, into one blob."""
+    channel = segment.create_channel(7, 8)
     assert channel.send_packed(b"abcdef", 3) == 0
     assert channel.send_packed(bytearray(b"xyz"), [1, 0, 2]) == 2
     batch = channel.receive_batch()
