@@ -113,8 +113,8 @@ def main() -> int:
         peers = [p for p in peers if p.name in set(args.peer) | REFERENCES]
     else:
         peers = [p for p in peers if p.profile in {args.profile, "reference"}]
-        shown_rows = {p.name for p in peers}
-        targets = [target for target in targets if target["row"] in shown_rows]
+    shown_rows = {p.name for p in peers}
+    targets = [target for target in targets if target["row"] in shown_rows]
     sizes = args.size or ([64] if args.quick else SIZES[args.profile])
     times, seconds = (1, 0.02) if args.quick else (args.repetitions, args.seconds)
     pingpong = next(p for p in peers if p.name == "pingpong")

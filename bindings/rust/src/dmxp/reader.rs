@@ -359,10 +359,11 @@ impl Channel {
 
     /// Whether the slot of position `at` changes while it is looked at a few times more.
     fn changes_soon(&self, at: u64, sequence: u64) -> bool {
-        let word = self.slots.at(at).u64(SLOT_SEQUENCE_OFFSET);
+        let slot = self.slots.at(at);
         (0..LOOKS_BEFORE_EMPTY).any(|_| {
             std::hint::spin_loop();
-            word.load_relaxed() != sequence
+            slot.prefetch(SECOND_LINE);
+            slot.u64(SLOT_SEQUENCE_OFFSET).load_relaxed() != sequence
         })
     }
 }
