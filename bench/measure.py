@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
 ABSENT = 3
 LIMIT_S = 30
+LAPS = 8  # how often a segment of a given room is filled at least
 PROBE_ROUNDS = 20_000  # some 5 ms
 PROBE_TOLERANCE = 1.2
 ROUNDTRIP = "roundtrip"
@@ -187,7 +188,7 @@ def calibrate(peer: Peer, measure: str, size: int, seconds: float) -> int:
     for _ in range(2):
         count = max(int(rate * seconds / 10), peer.batch, 100)
         rate = count * 1e9 / max(patient_measure(peer, measure, size, count).longest_ns, 1)
-    return max(int(rate * seconds), peer.batch, 200)
+    return max(int(rate * seconds), peer.batch, 200, LAPS * peer.room // size)
 
 
 def patient_measure(peer: Peer, measure: str, size: int, count: int) -> Sample:

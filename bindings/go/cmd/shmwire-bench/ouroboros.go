@@ -118,7 +118,14 @@ func writeLog(a *arguments, writer *ouroboros.Writer, credits []shm.U64) {
 			}
 		}
 		fill(payload, i)
-		_, err := writer.Write(payload)
+		if _, err := writer.Write(payload); err != nil {
+			fail(err)
+		}
+	}
+}
+
+func failUnlessEmpty(err error) {
+	if !errors.Is(err, shmwire.ErrEmpty) {
 		fail(err)
 	}
 }
@@ -128,18 +135,17 @@ func writeLog(a *arguments, writer *ouroboros.Writer, credits []shm.U64) {
 func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence uint64, whole, good bool) {
 	if !a.views() {
 		var entry ouroboros.Entry
-		err := reader.NextInto(buffer, &entry)
-		if errors.Is(err, shmwire.ErrEmpty) {
+		if err := reader.NextInto(buffer, &entry); err != nil {
+			failUnlessEmpty(err)
 			return 0, false, false
 		}
-		fail(err)
 		return entry.Sequence, true, len(entry.Payload) == a.size && check(entry.Payload, entry.Sequence-1)
 	}
 	view, err := reader.View()
-	if errors.Is(err, shmwire.ErrEmpty) {
+	if err != nil {
+		failUnlessEmpty(err)
 		return 0, false, false
 	}
-	fail(err)
 	good = len(view.Payload) == a.size && check(view.Payload, view.Sequence-1)
 	err = view.Check()
 	if err != nil && !errors.Is(err, shmwire.ErrLapped) {

@@ -87,7 +87,13 @@ fn read_one(args: &Args, reader: &mut Reader, views: bool, payload: &mut [u8]) -
             _ => return Ok(None),
         };
         let last = args.size.saturating_sub(1);
-        view.read_at(0, &mut payload[..args.size.min(8)])?;
+        if args.size >= 8 {
+            let mut word = [0; 8]; // of known size: no loop
+            view.read_at(0, &mut word)?;
+            payload[..8].copy_from_slice(&word);
+        } else {
+            view.read_at(0, payload)?;
+        }
         view.read_at(last, &mut payload[last..])?;
         if view.check() != Answer::Done(()) {
             return Ok(None);
