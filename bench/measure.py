@@ -5,21 +5,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from load import Watch, wait_until_quiet
 
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
 ABSENT = 3
 LIMIT_S = 30
+LAPS = 8  # how often a segment of a given room is filled at least
 PROBE_ROUNDS = 20_000  # some 5 ms
 PROBE_TOLERANCE = 1.2
-MEASURE_ROLES = {"throughput": ["read", "write"], "many": ["read", "read", "write", "write"], "roundtrip": ["pong", "ping"],
-                 "alone": ["write"]}
+ROUNDTRIP = "roundtrip"
+_FLOW = re.compile(r"(\d+)x(\d+)")
 
 
 class Absent(Exception):
@@ -34,13 +40,36 @@ class Hung(Failed):
     """An actor gave no result in time."""
 
 
+def flow(measure: str) -> tuple[int, int]:
+    """Writers and readers of a measure WxR."""
+    found = _FLOW.fullmatch(measure)
+    if found is None:
+        raise ValueError(f"no measure: {measure}")
+    return int(found[1]), int(found[2])
+
+
+def roles(measure: str) -> list[str]:
+    """One for each party; those who read come first."""
+    if measure == ROUNDTRIP:
+        return ["pong", "ping"]
+    writers, readers = flow(measure)
+    return ["read"] * readers + ["write"] * writers
+
+
 @dataclass(frozen=True)
 class Peer:
+    """A row of peers.toml."""
+
     name: str
     command: tuple[str, ...]
     measures: tuple[str, ...]
-    rate: float
+    rate: float  #: messages per second to start the calibration from
+    profile: str = "reference"
     batch: int = 1
+    each: bool = False  #: every reader gets every message, not each message one reader
+    room: int = 0  #: bytes of the segment; 0: as the peer likes
+    least_size: int = 0  #: payload bytes below which there is no row
+    once: bool = False  #: the payload makes no difference: one size is enough
     ours: bool = False
 
 
@@ -50,6 +79,9 @@ class Sample:
 
     value: float
     p99_ns: int = 0
+    skipped: int = 0
+    messages: int = 0
+    longest_ns: int = 0
     actors: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -57,20 +89,22 @@ def cpus() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def actor(peer: Peer, role: str, prefix: str, count: int, size: int, parties: int, party: int, cpu: int) -> subprocess.Popen[str]:
-    argv = [*peer.command, role, "--seg", prefix, "--count", str(count), "--size", str(size), "--batch", str(peer.batch),
-            "--cpu", str(cpu), "--barrier", f"{prefix}.barrier", "--parties", str(parties), "--party", str(party)]
+def actor(peer: Peer, role: str, prefix: str, count: int, size: int, party: int, parties: list[str]) -> subprocess.Popen[str]:
+    """Start one. Parties go round the CPUs, so each CPU gets readers and writers where there are more of both than CPUs."""
+    available = cpus()
+    options = {"seg": prefix, "count": count, "size": size, "batch": peer.batch, "cpu": available[party % len(available)],
+               "barrier": f"{prefix}.barrier", "parties": len(parties), "party": party,
+               "readers": sum(other in {"read", "pong"} for other in parties), "room": peer.room}
+    argv = [*peer.command, role, *(str(word) for name, value in options.items() for word in (f"--{name}", value))]
     try:
         return subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     except FileNotFoundError as error:
         raise Absent(str(error)) from error
 
 
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    try:
-        out, err = process.communicate(timeout=LIMIT_S)
-    except subprocess.TimeoutExpired as error:
-        raise Hung(f"no result within {LIMIT_S} s") from error
+def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The result line of an actor that has ended."""
+    out, err = process.communicate()
     if process.returncode == ABSENT:
         raise Absent(out.strip())
     if process.returncode != 0:
@@ -81,17 +115,41 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
+def finish(processes: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
+    """The results of all, or the first failure: one that fails leaves the others waiting. Sleeps meanwhile."""
+    results: list[dict[str, Any]] = [{} for _ in processes]
+    waiting = {os.pidfd_open(process.pid): number for number, process in enumerate(processes)}
+    limit = time.monotonic() + LIMIT_S
+    try:
+        while waiting:
+            ready, _, _ = select.select(list(waiting), [], [], max(0.0, limit - time.monotonic()))
+            if not ready:
+                raise Hung(f"no result within {LIMIT_S} s")
+            for pidfd in ready:
+                number = waiting.pop(pidfd)
+                os.close(pidfd)
+                results[number] = result_of(processes[number])
+        return results
+    finally:
+        for pidfd in waiting:
+            os.close(pidfd)
+
+
 def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> list[dict[str, Any]]:
-    """Make the segment, then run all roles at once. Kills what it started when one of them fails."""
-    roles = MEASURE_ROLES[measure]
-    finish(actor(peer, "make", prefix, count, size, 1, 0, cpus()[0]))
-    Path(f"{prefix}.barrier").write_bytes(bytes(4096))
-    available = cpus()
+    """Make the segment, then run all roles at once: count messages for each writer. Kills what it started when one fails."""
+    parties = roles(measure)
+    writers, readers = (1, 1) if measure == ROUNDTRIP else flow(measure)
+    taken = count * writers if peer.each else count * writers // max(readers, 1)
+    counts = {"read": taken, "write": count, "ping": count, "pong": count}
     running: list[subprocess.Popen[str]] = []
     try:
-        for number, role in enumerate(roles):
-            running.append(actor(peer, role, prefix, count, size, len(roles), number, available[number % len(available)]))
-        return [finish(process) for process in running]
+        running.append(actor(peer, "make", prefix, count, size, 0, parties))
+        finish(running)
+        running.clear()
+        Path(f"{prefix}.barrier").write_bytes(bytes(4096))
+        for party, role in enumerate(parties):
+            running.append(actor(peer, role, prefix, counts[role], size, party, parties))
+        return finish(running)
     finally:
         for process in running:
             if process.poll() is None:
@@ -99,52 +157,62 @@ def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> 
                 process.wait()
 
 
+def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:
+    """Messages per second: of all together, or, where each reader gets every message, of the slowest."""
+    if peer.each:
+        return min(int(r["messages"]) * 1e9 / max(int(r["ns"]), 1) for r in takers)
+    return sum(int(r["messages"]) for r in takers) * 1e9 / max(1, *(int(r["ns"]) for r in takers))
+
+
 def measure_once(peer: Peer, measure: str, size: int, count: int) -> Sample:
     """One measurement of count messages for each writer, in shared memory names of its own, removed afterwards."""
-    count -= count % peer.batch
+    count = max(count - count % peer.batch, peer.batch)
     with tempfile.TemporaryDirectory(prefix="shmw-bench-", dir=SHM) as room:
-        results = run_actors(peer, measure, size, max(count, peer.batch), f"{room}/s")
-    if measure == "roundtrip":
+        results = run_actors(peer, measure, size, count, f"{room}/s")
+    longest = max(int(r["ns"]) for r in results)
+    if measure == ROUNDTRIP:
         ping = next(r for r in results if r["role"] == "ping")
-        return Sample(float(ping["p50_ns"]), int(ping["p99_ns"]), results)
+        return Sample(float(ping["p50_ns"]), int(ping["p99_ns"]), 0, count, longest, results)
     takers = [r for r in results if r["role"] == "read"] or results
-    total = sum(int(r["messages"]) for r in takers)
-    longest = max(int(r["ns"]) for r in takers)
-    return Sample(total * 1e9 / max(longest, 1), 0, results)
+    skipped = sum(int(r.get("skipped", 0)) for r in takers)
+    return Sample(rate_of(peer, takers), 0, skipped, sum(int(r["messages"]) for r in takers), longest, results)
 
 
 def probe(reference: Peer) -> float:
-    return measure_once(reference, "roundtrip", 8, PROBE_ROUNDS).value
+    return measure_once(reference, ROUNDTRIP, 8, PROBE_ROUNDS).value
 
 
 def calibrate(peer: Peer, measure: str, size: int, seconds: float) -> int:
-    """How many messages take about `seconds`, found from two short runs."""
-    rate = peer.rate / (10 if measure == "roundtrip" else 1)
+    """How many messages of each writer take about `seconds`, found from two short runs."""
+    rate = peer.rate / (10 if measure == ROUNDTRIP else 1)
     for _ in range(2):
         count = max(int(rate * seconds / 10), peer.batch, 100)
-        sample = patient_measure(peer, measure, size, count)
-        rate = 1e9 / sample.value if measure == "roundtrip" else sample.value / (2 if measure == "many" else 1)
-    return max(int(rate * seconds), peer.batch, 200)
+        rate = count * 1e9 / max(patient_measure(peer, measure, size, count).longest_ns, 1)
+    return max(int(rate * seconds), peer.batch, 200, LAPS * peer.room // size)
 
 
 def patient_measure(peer: Peer, measure: str, size: int, count: int) -> Sample:
     """measure_once, given a second chance if the peer is not ours: pyzmq hangs now and then while it connects."""
     try:
         return measure_once(peer, measure, size, count)
-    except Hung as why:
+    except Failed as why:
         if peer.ours:
             raise Failed(f"{peer.name}, {measure}, {size} bytes: {why}") from why
-        print(f"{peer.name} hung, again", file=sys.stderr)
+        print(f"{peer.name}, {measure}, {size} bytes: {why}; again", file=sys.stderr)
         return measure_once(peer, measure, size, count)
 
 
-def quiet_measure(peer: Peer, reference: Peer, measure: str, size: int, count: int, tries: int = 3) -> tuple[Sample, bool]:
-    """Measure between two probes; repeat when they differ. The flag says whether the machine was quiet in the end."""
+def quiet_measure(peer: Peer, reference: Peer, measure: str, size: int, count: int, tries: int = 3,
+                  patience: float = 0.0) -> tuple[Sample, bool]:
+    """Measure between two probes; repeat when they differ, or when others used the machine meanwhile. The flag says whether it
+    was quiet in the end. patience: seconds to wait for quiet before each try."""
     sample = Sample(0.0)
     for _ in range(tries):
+        wait_until_quiet(patience)
+        watch = Watch()
         before = probe(reference)
         sample = patient_measure(peer, measure, size, count)
         after = probe(reference)
-        if max(before, after) <= PROBE_TOLERANCE * min(before, after):
+        if watch.quiet() and max(before, after) <= PROBE_TOLERANCE * min(before, after):
             return sample, True
     return sample, False

@@ -27,10 +27,9 @@ def write(args: actor.Args, channel: dmxp.Channel) -> None:
 
 
 def write_batch(args: actor.Args, channel: dmxp.Channel) -> None:
-    metas: list[dmxp.MetaFields] = [{"timestamp_ns": 1}] * args.batch
     for first in range(0, args.count, args.batch):
-        batch = [actor.payload_of(args.size, first + k) for k in range(args.batch)]
-        while channel.send_batch(batch, metas) is None:
+        blob = actor.blob_of(args.size, first, args.batch)
+        while channel.send_packed(blob, args.size) is None:
             pass
 
 
@@ -47,9 +46,10 @@ def read_batch(args: actor.Args, channel: dmxp.Channel) -> int:
     bad = 0
     i = 0
     while i < args.count:
-        for payload in channel.receive_batch(min(args.batch, args.count - i)).payloads():
-            bad += not actor.good(payload, args.size, i)
-            i += 1
+        batch = channel.receive_batch(min(args.batch, args.count - i))
+        if count := len(batch):
+            bad += actor.count_bad(batch.blob, count, args.size, i)
+            i += count
     return bad
 
 

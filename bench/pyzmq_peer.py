@@ -14,6 +14,7 @@ except ImportError as why:
     actor.absent(why)
 
 WAIT_S = 5.0
+DONE = 8  # bytes behind a party's word in the barrier file
 
 
 def bind(args: actor.Args, socket: zmq.Socket[bytes]) -> None:
@@ -59,6 +60,18 @@ def one_way(args: actor.Args, socket: zmq.Socket[bytes]) -> int:
     return bad
 
 
+def await_other(args: actor.Args) -> None:
+    """Until the other side is done too, by a byte behind its word in the barrier file. A PULL socket that is at its high-water
+    mark when the other side closes loses what it has not read yet (libzmq 4.3), linger or not, and would wait for it for ever."""
+    path = Path(args.barrier)
+    with path.open("r+b") as file:
+        file.seek(actor.STRIDE * args.party + DONE)
+        file.write(b"\1")
+    others = [actor.STRIDE * other + DONE for other in range(args.parties) if other != args.party]
+    while not all(path.read_bytes()[at] for at in others):
+        time.sleep(0.001)
+
+
 def main() -> None:
     args = actor.parse()
     if args.role == "make":
@@ -71,6 +84,7 @@ def main() -> None:
     began = actor.barrier(args)
     bad, samples = exchange(args, socket) if args.role in {"ping", "pong"} else (one_way(args, socket), [])
     ns = time.monotonic_ns() - began
+    await_other(args)
     socket.close()
     context.term()
     actor.report(args, args.count, ns, bad, samples)

@@ -11,9 +11,11 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
+from measure import ROUNDTRIP, flow
+
 INCONCLUSIVE_SPREAD = 1.5
 BAR_HEIGHT = 16
-LABEL_WIDTH = 150
+LABEL_WIDTH = 210
 CHART_WIDTH = 520
 
 
@@ -26,8 +28,11 @@ class Row:
     size: int
     values: list[float] = field(default_factory=list)
     p99: list[int] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    messages: list[int] = field(default_factory=list)
     noisy: int = 0
     absent: str = ""
+    ours: bool = False
 
     @property
     def value(self) -> float:
@@ -44,21 +49,21 @@ def ratio(row: Row, base: Row) -> tuple[float, float, float] | None:
 
 
 def reference_of(measure: str) -> str:
-    return "pingpong" if measure == "roundtrip" else "ff"
+    return "pingpong" if measure == ROUNDTRIP else "ff"
 
 
 def base_row(rows: dict[Key, Row], row: Row) -> Row | None:
-    if row.measure == "roundtrip":
+    if row.measure == ROUNDTRIP:
         return next((r for r in rows.values() if r.peer == "pingpong"), None)
-    return rows.get(("ff", "throughput", row.size))
+    return rows.get(("ff", "1x1", row.size))
 
 
 def text_value(row: Row) -> str:
     if row.absent:
         return f"absent ({row.absent})"
-    if row.measure == "roundtrip":
+    if row.measure == ROUNDTRIP:
         return f"{row.value:,.0f} ns"
-    return f"{row.value / 1e6:,.2f} M/s"
+    return f"{row.value / 1e6:,.3f} M/s {row.value * row.size / 1e6:>9,.0f} MB/s"
 
 
 def text_ratio(found: tuple[float, float, float] | None) -> str:
@@ -69,36 +74,78 @@ def text_ratio(found: tuple[float, float, float] | None) -> str:
     return f"{middle:7.3f}  [{least:.3f} … {most:.3f}]{mark}"
 
 
+def title(measure: str, size: int) -> str:
+    """What a measure is, in words."""
+    if measure == ROUNDTRIP:
+        return f"round trip, {size} bytes (median; ratio to pingpong)"
+    writers, readers = flow(measure)
+    who = f"{writers} writer{'s' * (writers != 1)}, {readers or 'no'} reader{'s' * (readers != 1)}"
+    return f"throughput {measure}, {size} bytes ({who}; ratio to ff)"
+
+
+def order(measure: str) -> tuple[bool, str]:
+    """Round trips come last."""
+    return measure == ROUNDTRIP, measure
+
+
+def notes(row: Row) -> str:
+    """What else there is to say of a row."""
+    found = []
+    if row.p99 and row.measure == ROUNDTRIP:
+        found.append(f"p99 {median(row.p99):,.0f} ns")
+    if sum(row.skipped):
+        found.append(f"skipped {100 * sum(row.skipped) / (sum(row.skipped) + sum(row.messages)):.3g} %")
+    if row.noisy:
+        found.append(f"({row.noisy} noisy)")
+    return "  " + ", ".join(found) if found else ""
+
+
 def table(rows: dict[Key, Row]) -> str:
     lines = []
-    for measure in ("throughput", "many", "roundtrip", "alone"):
-        sizes = sorted({key[2] for key in rows if key[1] == measure})
-        for size in sizes:
-            unit = "round trip, median" if measure == "roundtrip" else "messages a second"
-            lines.append(f"\n{measure}, {size} bytes ({unit}; ratio to {reference_of(measure)})")
+    for measure in sorted({key[1] for key in rows}, key=order):
+        for size in sorted({key[2] for key in rows if key[1] == measure}):
+            lines.append("\n" + title(measure, size))
             for row in (r for k, r in rows.items() if k[1] == measure and k[2] == size):
                 base = base_row(rows, row)
-                lines.append(f"  {row.peer:<16} {text_value(row):>16}  {text_ratio(ratio(row, base) if base else None)}"
-                             + (f"  p99 {median(row.p99):,.0f} ns" if row.p99 and row.measure == "roundtrip" else "")
-                             + (f"  ({row.noisy} noisy)" if row.noisy else ""))
+                compared = text_ratio(ratio(row, base) if base else None)
+                lines.append(f"  {row.peer:<26} {text_value(row):>27}  {compared}{notes(row)}")
     return "\n".join(lines)
+
+
+def target_name(target: dict[str, Any]) -> str:
+    what = f"{target['row']} / {target['against']}" if "against" in target else f"{target['row']}, skipped"
+    measure, other = target["measure"], target.get("against_measure")
+    return f"{what}, {measure}{' / ' + other if other else ''}, {target['size']} bytes"
+
+
+def skipped_line(row: Row | None, target: dict[str, Any]) -> str:
+    """A target for what a reader misses, all repetitions together."""
+    if row is None or not row.values:
+        return f"  {target_name(target):<60} not measured (wanted <= {target['most_skipped']})"
+    missed = sum(row.skipped)
+    verdict = "met" if missed <= target["most_skipped"] else "missed"
+    counted = f"{missed:,} of {missed + sum(row.messages):,}"
+    return f"  {target_name(target):<60} {counted}  wanted <= {target['most_skipped']}: {verdict}"
 
 
 def target_lines(rows: dict[Key, Row], targets: Iterable[dict[str, Any]]) -> list[str]:
     lines = []
     for target in targets:
         row = rows.get((target["row"], target["measure"], target["size"]))
+        if "most_skipped" in target:
+            lines.append(skipped_line(row, target))
+            continue
         base = rows.get((target["against"], target.get("against_measure", target["measure"]), target["size"]))
         if target["against"] == "pingpong":
             base = next((r for r in rows.values() if r.peer == "pingpong"), None)
         found = ratio(row, base) if row and base else None
         wanted = f">= {target['least']}" if "least" in target else f"<= {target['most']}"
-        name = f"{target['row']} / {target['against']}, {target['measure']}, {target['size']} bytes"
+        name = target_name(target)
         if found is None:
-            lines.append(f"  {name:<56} not measured (wanted {wanted})")
+            lines.append(f"  {name:<60} not measured (wanted {wanted})")
             continue
         met = found[0] >= target["least"] if "least" in target else found[0] <= target["most"]
-        lines.append(f"  {name:<56} {text_ratio(found)}  wanted {wanted}: {'met' if met else 'missed'}")
+        lines.append(f"  {name:<60} {text_ratio(found)}  wanted {wanted}: {'met' if met else 'missed'}")
     return lines
 
 
@@ -109,8 +156,9 @@ def write_jsonl(path: Path, rows: dict[Key, Row], about: dict[str, Any]) -> None
         found = ratio(row, base) if base else None
         lines.append(json.dumps({
             "kind": "row", "peer": row.peer, "measure": row.measure, "size": row.size,
-            "unit": "ns" if row.measure == "roundtrip" else "1/s", "median": row.value, "values": row.values, "p99_ns": row.p99,
-            "noisy": row.noisy, "absent": row.absent, "reference": reference_of(row.measure),
+            "unit": "ns" if row.measure == ROUNDTRIP else "1/s", "median": row.value, "values": row.values, "p99_ns": row.p99,
+            "bytes_per_s": None if row.measure == ROUNDTRIP else row.value * row.size, "skipped": row.skipped,
+            "messages": row.messages, "noisy": row.noisy, "absent": row.absent, "reference": reference_of(row.measure),
             "ratio": found[0] if found else None, "ratio_range": found[1:] if found else None}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -122,7 +170,7 @@ def bars(title: str, rows: list[Row], y: int) -> tuple[list[str], int]:
     for row in rows:
         y += BAR_HEIGHT + 4
         width = max(1.0, row.value / top * CHART_WIDTH)
-        colour = "#3b6ea5" if row.peer.split("-")[0] in {"c", "go", "rust", "native", "python"} else "#b8b8b8"
+        colour = "#3b6ea5" if row.ours else "#b8b8b8"
         out.append(f'<text x="{LABEL_WIDTH - 6}" y="{y}" text-anchor="end">{escape(row.peer)}</text>')
         out.append(f'<rect x="{LABEL_WIDTH}" y="{y - 12}" width="{width:.1f}" height="{BAR_HEIGHT}" fill="{colour}"/>')
         out.append(f'<text x="{LABEL_WIDTH + width + 6:.1f}" y="{y}">{escape(text_value(row))}</text>')
@@ -132,13 +180,13 @@ def bars(title: str, rows: list[Row], y: int) -> tuple[list[str], int]:
 def write_svg(path: Path, rows: dict[Key, Row]) -> None:
     y = 2 * BAR_HEIGHT
     body: list[str] = []
-    for measure in ("throughput", "many", "roundtrip"):
+    for measure in sorted({key[1] for key in rows}, key=order):
         for size in sorted({key[2] for key in rows if key[1] == measure}):
             group = [r for k, r in rows.items() if k[1] == measure and k[2] == size and r.values]
             if group:
-                lines, y = bars(f"{measure}, {size} bytes", group, y)
+                lines, y = bars(title(measure, size), group, y)
                 body += lines
-    width = LABEL_WIDTH + CHART_WIDTH + 140
+    width = LABEL_WIDTH + CHART_WIDTH + 220
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" font-family="sans-serif" font-size="12">'
             f'<rect width="{width}" height="{y}" fill="white"/>')
     path.write_text("\n".join([head, *body, "</svg>", ""]), encoding="utf-8")

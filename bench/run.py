@@ -3,7 +3,7 @@
 
     ./dev bench                      sizes 8, 64, 256, 960; 7 repetitions; some ten minutes
     ./dev bench --quick              one size, one short repetition: does it run, nothing more
-    ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 960, 4096
+    ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 1024, 4096, 65536; some forty minutes
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """
 
@@ -16,7 +16,10 @@ import random
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,13 +28,23 @@ from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = {"ff", "pingpong"}
-SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 960, 4096]}
+SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 1024, 4096, 65536]}
+
+
+def members(family: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a family: each of its languages with each of its kinds."""
+    common = {key: value for key, value in family.items() if key not in {"languages", "kinds"}}
+    for language, kind in product(family["languages"], family["kinds"]):
+        if language["name"] in kind.get("only", [language["name"]]):
+            own = {key: value for key, value in (language | kind).items() if key not in {"suffix", "peer", "prefix", "only"}}
+            command = [*language["command"], language.get("prefix", "") + kind["peer"]]
+            yield common | own | {"name": f"{family['name']}-{language['name']}{kind['suffix']}", "command": command}
 
 
 def load_peers(path: Path) -> tuple[list[Peer], list[dict[str, object]]]:
     raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    peers = [Peer(p["name"], tuple(p["command"]), tuple(p["measures"]), float(p["rate"]), p.get("batch", 1), p.get("ours", False))
-             for p in raw["peer"]]
+    rows = raw["peer"] + [row for family in raw.get("family", []) for row in members(family)]
+    peers = [Peer(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}) for row in rows]
     return peers, raw.get("target", [])
 
 
@@ -40,9 +53,8 @@ def plan(peers: list[Peer], sizes: list[int]) -> list[tuple[Peer, str, int]]:
     for size in sizes:
         for peer in peers:
             for measure in peer.measures:
-                if peer.name == "pingpong" and size != sizes[0]:
-                    continue  # one cache line, whatever the payload
-                jobs.append((peer, measure, size))
+                if size >= peer.least_size and (size == sizes[0] or not peer.once):
+                    jobs.append((peer, measure, size))
     return jobs
 
 
@@ -50,7 +62,7 @@ def calibrate_all(jobs: list[tuple[Peer, str, int]], seconds: float, rows: dict[
     counts: dict[Key, int] = {}
     for peer, measure, size in jobs:
         key = (peer.name, measure, size)
-        rows[key] = Row(*key)
+        rows[key] = Row(*key, ours=peer.ours)
         try:
             counts[key] = calibrate(peer, measure, size, seconds)
         except Absent as why:
@@ -59,7 +71,7 @@ def calibrate_all(jobs: list[tuple[Peer, str, int]], seconds: float, rows: dict[
 
 
 def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict[Key, Row], pingpong: Peer, seed: int,
-           times: int) -> None:
+           times: int, patience: float) -> None:
     order = random.Random(seed)
     for number in range(times):
         order.shuffle(jobs)
@@ -67,9 +79,11 @@ def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict
             key = (peer.name, measure, size)
             if key not in counts:
                 continue
-            sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key])
+            sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key], patience=patience)
             rows[key].values.append(sample.value)
             rows[key].p99.append(sample.p99_ns)
+            rows[key].skipped.append(sample.skipped)
+            rows[key].messages.append(sample.messages)
             rows[key].noisy += not quiet
         print(f"repetition {number + 1} of {times} done", file=sys.stderr)
 
@@ -82,6 +96,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--size", action="append", type=int, default=[], help="payload bytes (repeatable)")
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.25, help="length of one measurement")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds to wait for a quiet machine before each measurement")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench")
     return parser.parse_args()
@@ -97,9 +112,9 @@ def main() -> int:
             return 2
         peers = [p for p in peers if p.name in set(args.peer) | REFERENCES]
     else:
-        peers = [p for p in peers if not p.ours or p.name.startswith("ouroboros-") == (args.profile == "ouroboros")]
-        shown_rows = {p.name for p in peers}
-        targets = [target for target in targets if target["row"] in shown_rows]
+        peers = [p for p in peers if p.profile in {args.profile, "reference"}]
+    shown_rows = {p.name for p in peers}
+    targets = [target for target in targets if target["row"] in shown_rows]
     sizes = args.size or ([64] if args.quick else SIZES[args.profile])
     times, seconds = (1, 0.02) if args.quick else (args.repetitions, args.seconds)
     pingpong = next(p for p in peers if p.name == "pingpong")
@@ -108,7 +123,7 @@ def main() -> int:
     print(f"seed {args.seed}, {len(os.sched_getaffinity(0))} CPUs, {times} repetitions of {seconds} s", file=sys.stderr)
     try:
         counts = calibrate_all(jobs, seconds, rows)
-        repeat(jobs, counts, rows, pingpong, args.seed, times)
+        repeat(jobs, counts, rows, pingpong, args.seed, times, args.patience)
     except Failed as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1

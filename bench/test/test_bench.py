@@ -25,38 +25,99 @@ PEERS = {peer.name: peer for peer in bench_run.load_peers(BENCH / "peers.toml")[
 def test_every_peer_measures_what_it_claims(name: str) -> None:
     peer = PEERS[name]
     for kind in peer.measures:
-        sample = measure.patient_measure(peer, kind, 64, 8 * peer.batch * 25)
+        sample = measure.patient_measure(peer, kind, max(64, peer.least_size), 8 * peer.batch * 25)
         assert sample.value > 0
         assert all(actor["bad"] == 0 for actor in sample.actors)
+        assert [actor["role"] for actor in sample.actors] == measure.roles(kind)
+        if peer.profile != "ouroboros" or "free" not in peer.command[-1]:
+            assert sample.skipped == 0
 
 
 def test_small_and_large_payloads() -> None:
     for size in (8, 960):
         for name in ("c", "go", "rust", "native"):
-            assert measure.measure_once(PEERS[name], "throughput", size, 200).value > 0
+            assert measure.measure_once(PEERS[name], "1x1", size, 200).value > 0
+    for size in (1, 7, 8, 9, 65536):
+        for language in ("c", "go", "rust", "native", "python"):
+            for kind in ("", "-view", "-free"):
+                peer = PEERS[f"ouroboros-{language}{kind}"]
+                assert measure.measure_once(peer, "1x1", size, 300).value > 0, peer.name
+
+
+def test_batches_of_any_size() -> None:
+    for size in (4, 8, 9, 100):
+        for name in ("native-batch32", "ouroboros-native-batch32"):
+            assert measure.measure_once(PEERS[name], "1x1", size, 640).value > 0
+
+
+def test_every_reader_gets_every_message() -> None:
+    sample = measure.measure_once(PEERS["ouroboros-c"], "1x4", 64, 1000)
+    assert [actor["messages"] for actor in sample.actors] == [1000] * 5
+    shared = measure.measure_once(PEERS["c"], "2x1", 64, 1000)
+    assert [actor["messages"] for actor in shared.actors] == [2000, 1000, 1000]
+
+
+def test_measures_are_writers_by_readers() -> None:
+    assert measure.roles("2x3") == ["read"] * 3 + ["write"] * 2
+    assert measure.roles("1x0") == ["write"]
+    with pytest.raises(ValueError, match="sideways"):
+        measure.roles("sideways")
+
+
+def test_the_slowest_reader_counts_where_each_gets_all() -> None:
+    takers = [{"messages": 10, "ns": 5}, {"messages": 10, "ns": 10}]
+    assert measure.rate_of(measure.Peer("all", (), (), 1.0, each=True), takers) == 1e9
+    assert measure.rate_of(measure.Peer("one", (), (), 1.0), takers) == 2e9
+
+
+def test_families_are_products() -> None:
+    family = {"name": "f", "profile": "p", "languages": [{"name": "a", "command": ["x"], "rate": 1.0},
+                                                         {"name": "b", "command": ["y"], "prefix": "q-", "rate": 2.0}],
+              "kinds": [{"suffix": "", "peer": "k", "measures": ["1x1"]},
+                        {"suffix": "-s", "peer": "l", "measures": ["1x2"], "only": ["b"], "batch": 3}]}
+    rows = list(bench_run.members(family))
+    assert [row["name"] for row in rows] == ["f-a", "f-b", "f-b-s"]
+    assert [row["command"] for row in rows] == [["x", "k"], ["y", "q-k"], ["y", "q-l"]]
+    assert rows[2] == {"name": "f-b-s", "profile": "p", "command": ["y", "q-l"], "measures": ["1x2"], "batch": 3, "rate": 2.0}
+
+
+def test_targets_name_rows() -> None:
+    for target in bench_run.load_peers(BENCH / "peers.toml")[1]:
+        row = PEERS[target["row"]]
+        assert target["measure"] in row.measures
+        if "against" in target:
+            assert target.get("against_measure", target["measure"]) in PEERS[target["against"]].measures
 
 
 def liar(tmp_path: Path, line: str, code: int = 0) -> measure.Peer:
     path = tmp_path / "peer.py"
     path.write_text("import sys\nif sys.argv[2] == 'make':\n    sys.exit(0)\n" f"print({line!r})\nsys.exit({code})\n")
-    return measure.Peer("liar", (sys.executable, str(path), "x"), ("throughput",), 1e6)
+    return measure.Peer("liar", (sys.executable, str(path), "x"), ("1x1",), 1e6)
 
 
 def test_wrong_content_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(measure.Failed, match="wrong content"):
-        measure.measure_once(liar(tmp_path, '{"role":"read","messages":1,"ns":1,"bad":3}'), "throughput", 64, 10)
+        measure.measure_once(liar(tmp_path, '{"role":"read","messages":1,"ns":1,"bad":3}'), "1x1", 64, 10)
+
+
+def test_a_crash_ends_the_wait_for_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "peer.py"
+    path.write_text("import sys, time\nif sys.argv[2] == 'read':\n    time.sleep(60)\nsys.exit(7 * (sys.argv[2] == 'write'))\n")
+    peer = measure.Peer("half", (sys.executable, str(path), "x"), ("1x1",), 1e6)
+    with pytest.raises(measure.Failed, match="exit 7"):
+        measure.measure_once(peer, "1x1", 64, 10)
 
 
 def test_a_crash_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(measure.Failed, match="exit 7"):
-        measure.measure_once(liar(tmp_path, "", 7), "throughput", 64, 10)
+        measure.measure_once(liar(tmp_path, "", 7), "1x1", 64, 10)
 
 
 def test_absent_peers_say_so(tmp_path: Path) -> None:
     with pytest.raises(measure.Absent, match="no licence"):
-        measure.measure_once(liar(tmp_path, "absent: no licence", 3), "throughput", 64, 10)
+        measure.measure_once(liar(tmp_path, "absent: no licence", 3), "1x1", 64, 10)
     with pytest.raises(measure.Absent):
-        measure.measure_once(measure.Peer("none", ("./not-there",), ("throughput",), 1.0), "throughput", 64, 10)
+        measure.measure_once(measure.Peer("none", ("./not-there",), ("1x1",), 1.0), "1x1", 64, 10)
 
 
 def test_nothing_is_left_behind() -> None:
@@ -65,7 +126,7 @@ def test_nothing_is_left_behind() -> None:
     assert [path for path in set(measure.SHM.iterdir()) - before if path.name.startswith("shmw-bench-")] == []
 
 
-def row(peer: str, values: list[float], kind: str = "throughput") -> report.Row:
+def row(peer: str, values: list[float], kind: str = "1x1") -> report.Row:
     return report.Row(peer, kind, 64, values, [0] * len(values))
 
 
@@ -80,11 +141,22 @@ def test_wide_spread_is_inconclusive() -> None:
 
 
 def test_targets_are_met_missed_or_not_measured() -> None:
-    rows = {("c", "throughput", 64): row("c", [10.0]), ("ff", "throughput", 64): row("ff", [40.0])}
-    target = {"row": "c", "against": "ff", "measure": "throughput", "size": 64}
+    rows = {("c", "1x1", 64): row("c", [10.0]), ("ff", "1x1", 64): row("ff", [40.0])}
+    target = {"row": "c", "against": "ff", "measure": "1x1", "size": 64}
     lines = report.target_lines(rows, [{**target, "least": 0.25}, {**target, "least": 0.3}, {**target, "row": "x", "least": 1}])
     assert [line.rsplit(" ", 1)[1] for line in lines[:2]] == ["met", "missed"]
     assert "not measured" in lines[2]
+
+
+def test_what_readers_miss_has_targets() -> None:
+    lossy = row("c", [10.0, 10.0])
+    lossy.skipped, lossy.messages = [0, 2], [100, 98]
+    target = {"row": "c", "measure": "1x1", "size": 64}
+    lines = report.target_lines({("c", "1x1", 64): lossy}, [{**target, "most_skipped": 2}, {**target, "most_skipped": 1}])
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["met", "missed"]
+    assert "2 of 200" in lines[0]
+    assert "skipped 1 %" in report.notes(lossy)
+    assert "not measured" in report.target_lines({}, [{**target, "most_skipped": 1}])[0]
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +167,8 @@ def bench(*args: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_writes_its_three_forms(tmp_path: Path) -> None:
     done = bench("--quick", "--peer", "c", "--out", str(tmp_path), "--seed", "1")
     assert done.returncode == 0, done.stderr
-    assert "throughput, 64 bytes" in done.stdout
+    assert "throughput 1x1, 64 bytes" in done.stdout
+    assert "MB/s" in done.stdout
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert {line["peer"] for line in lines[1:]} == {"c", "ff", "pingpong"}
     assert all(line["median"] > 0 for line in lines[1:])

@@ -28,7 +28,7 @@ _Noreturn void bench_fail(const char *what)
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH "
-                    "--parties M --party P\n");
+                    "--parties M --party P --readers R --room BYTES\n");
     exit(2);
 }
 
@@ -46,7 +46,7 @@ struct bench_args bench_parse(int argc, char **argv)
     if (argc < 3)
         usage();
     struct bench_args args = {.peer = argv[1], .role = parse_role(argv[2]), .seg = "", .barrier = "",
-                              .count = 1, .size = 64, .batch = 1, .cpu = -1, .parties = 1};
+                              .count = 1, .size = 64, .batch = 1, .cpu = -1, .parties = 1, .readers = 1};
     for (int i = 3; i + 1 < argc; i += 2) {
         const char *name = argv[i];
         const char *value = argv[i + 1];
@@ -67,6 +67,10 @@ struct bench_args bench_parse(int argc, char **argv)
             args.parties = (uint32_t)number;
         else if (strcmp(name, "--party") == 0)
             args.party = (uint32_t)number;
+        else if (strcmp(name, "--readers") == 0)
+            args.readers = (uint32_t)number;
+        else if (strcmp(name, "--room") == 0)
+            args.room = number;
         else
             usage();
     }
@@ -148,9 +152,10 @@ int bench_report(const struct bench_args *args, const struct bench_result *resul
 {
     struct rusage usage_now;
     getrusage(RUSAGE_SELF, &usage_now);
-    printf("{\"role\":\"%s\",\"messages\":%llu,\"ns\":%llu,\"bad\":%llu,\"nivcsw\":%ld,\"p50_ns\":%llu,\"p99_ns\":%llu}\n",
+    printf("{\"role\":\"%s\",\"messages\":%llu,\"ns\":%llu,\"bad\":%llu,\"skipped\":%llu,\"nivcsw\":%ld,\"p50_ns\":%llu,"
+           "\"p99_ns\":%llu}\n",
            role_names[args->role], (unsigned long long)result->messages, (unsigned long long)result->ns,
-           (unsigned long long)result->bad, usage_now.ru_nivcsw, (unsigned long long)result->p50_ns,
-           (unsigned long long)result->p99_ns);
+           (unsigned long long)result->bad, (unsigned long long)result->skipped, usage_now.ru_nivcsw,
+           (unsigned long long)result->p50_ns, (unsigned long long)result->p99_ns);
     return 0;
 }

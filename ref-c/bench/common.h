@@ -23,7 +23,9 @@ struct bench_args {
     size_t batch;    /* messages per call */
     int cpu;         /* -1 = do not pin */
     uint32_t parties;
-    uint32_t party;  /* which of the parties this is, from 0 */
+    uint32_t party;  /* which of the parties this is, from 0: the readers come first */
+    uint32_t readers;
+    uint64_t room;   /* bytes of the segment where the peer can choose; 0 = as it likes */
     bool crowded;    /* more actors than CPUs: yield instead of spinning */
 };
 
@@ -31,6 +33,7 @@ struct bench_result {
     uint64_t messages;
     uint64_t ns;
     uint64_t bad;
+    uint64_t skipped; /* messages overwritten before this reader came to them */
     uint64_t p50_ns;
     uint64_t p99_ns;
 };

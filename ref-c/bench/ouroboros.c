@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * Benchmark actor of the C implementation, profile ouroboros. Peers: "credit" and "credit-view" (the writer waits for the
- * reader's cursor, which PATH.credit carries, so that nothing is lost), "free" and "free-view" (the writer never waits; what
- * the reader missed is in its count of messages). Views are checked before the reader goes on, copies are what next delivers.
- * Ping writes PATH, pong PATH.back. */
-#include <stdatomic.h>
+ * slowest reader, so that nothing is lost), "free" and "free-view" (the writer never waits; what a reader missed it counts as
+ * skipped). Views are checked before the reader goes on, copies are what next delivers. Ping writes PATH, pong PATH.back. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common.h"
+#include "credit.h"
 #include "shmwire/ouroboros.h"
 
-enum { CHUNKS = 4, IN_FLIGHT = 256, LINE = 64 };
-
-/* The reader's cursor, on a line of its own. */
-struct credit {
-    _Alignas(LINE) _Atomic(uint64_t) taken; /* messages */
-    _Alignas(LINE) unsigned char unused[LINE];
-};
+enum { CHUNKS = 4, LINE = 64 };
 
 struct place {
     char path[512];
     char back[520];
-    char credit[520];
     bool lossless;
     bool views;
 };
@@ -41,14 +33,13 @@ static struct place place_of(const struct bench_args *args)
     struct place place = {.lossless = strncmp(args->peer, "credit", 6) == 0, .views = strstr(args->peer, "-view") != NULL};
     snprintf(place.path, sizeof place.path, "%s", args->seg);
     snprintf(place.back, sizeof place.back, "%s.back", place.path);
-    snprintf(place.credit, sizeof place.credit, "%s.credit", place.path);
     return place;
 }
 
 /* Entries in flight stay within one lap, and a chunk is left over: the writer with credit overwrites nothing unread. */
 static uint64_t chunk_target(const struct bench_args *args)
 {
-    return (args->size + 8) * (uint64_t)IN_FLIGHT / (CHUNKS - 2);
+    return args->room > 0 ? args->room / CHUNKS : (args->size + 8) * (uint64_t)BENCH_IN_FLIGHT / (CHUNKS - 2);
 }
 
 static int make(const struct bench_args *args, const struct place *place)
@@ -59,7 +50,7 @@ static int make(const struct bench_args *args, const struct place *place)
     shmw_ouroboros_close_writer(writer);
     check(shmw_ouroboros_create(place->back, &options, &writer), "create");
     shmw_ouroboros_close_writer(writer);
-    bench_map(place->credit, sizeof(struct credit), true);
+    bench_credit_map(args, true);
     return 0;
 }
 
@@ -79,15 +70,13 @@ static shmw_ouroboros_reader *become_reader(const char *path)
 
 /* Throughput ------------------------------------------------------------------------------------------------------- */
 
-static void write_all(const struct bench_args *args, shmw_ouroboros_writer *writer, struct credit *credit, unsigned char *payload)
+static void write_all(const struct bench_args *args, shmw_ouroboros_writer *writer, const struct bench_credit *credit,
+                      unsigned char *payload)
 {
     uint64_t taken = 0;
     for (uint64_t i = 0; i < args->count; i++) {
-        while (credit != NULL && i - taken >= IN_FLIGHT) {
-            taken = atomic_load_explicit(&credit->taken, memory_order_acquire);
-            if (i - taken >= IN_FLIGHT)
-                bench_relax(args);
-        }
+        if (credit != NULL)
+            bench_credit_wait(credit, args, i, &taken);
         bench_fill(payload, args->size, i);
         check(shmw_ouroboros_write(writer, payload, args->size, NULL), "write");
     }
@@ -107,9 +96,9 @@ static int read_one(const struct bench_args *args, shmw_ouroboros_reader *reader
     return view ? shmw_ouroboros_view_check(reader, &entry) : SHMW_OK;
 }
 
-/* To the last message that the writer writes; what was overtaken on the way is not counted. */
+/* To the last message that the writer writes. A view that was overwritten while it was looked at counts as skipped. */
 static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reader, const struct place *place,
-                     struct credit *credit, unsigned char *payload, struct bench_result *result)
+                     struct bench_credit *credit, unsigned char *payload, struct bench_result *result)
 {
     uint64_t sequence = 0;
     result->messages = 0;
@@ -121,13 +110,14 @@ static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reade
             result->messages++;
         }
         /* Published every eighth of the window, and before waiting, so that the line is not fought for. */
-        if (credit != NULL && (code != SHMW_OK || sequence % (IN_FLIGHT / 8) == 0))
-            atomic_store_explicit(&credit->taken, sequence, memory_order_release);
+        if (credit != NULL && (code != SHMW_OK || sequence % (BENCH_IN_FLIGHT / 8) == 0))
+            bench_credit_give(credit, args, sequence);
         if (code == SHMW_EMPTY)
             bench_relax(args);
     }
-    if (place->lossless && result->messages != args->count)
-        result->bad += args->count - result->messages;
+    result->skipped = args->count - result->messages;
+    if (place->lossless)
+        result->bad += result->skipped;
 }
 
 /* Round trips ------------------------------------------------------------------------------------------------------ */
@@ -169,7 +159,7 @@ int main(int argc, char **argv)
     const bool answers = args.role == BENCH_PONG;
     shmw_ouroboros_writer *writer = writes ? become_writer(answers ? place.back : place.path) : NULL;
     shmw_ouroboros_reader *reader = reads ? become_reader(args.role == BENCH_PING ? place.back : place.path) : NULL;
-    struct credit *credit = place.lossless ? bench_map(place.credit, sizeof(struct credit), false) : NULL;
+    struct bench_credit *credit = place.lossless ? bench_credit_map(&args, false) : NULL;
     unsigned char *payload = calloc(1, args.size + LINE);
     if (payload == NULL)
         bench_fail("calloc");

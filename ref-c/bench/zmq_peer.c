@@ -4,6 +4,7 @@
  * it binds to a free port of the loopback interface and leaves the address in the file SEG.address.
  */
 #define _DEFAULT_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@
 
 #include "common.h"
 
-enum { ADDRESS_SIZE = 256, WAIT_STEP_US = 1000, WAIT_STEPS = 5000 };
+/* STRIDE: of the barrier file; DONE: bytes behind a party's word there. */
+enum { ADDRESS_SIZE = 256, WAIT_STEP_US = 1000, WAIT_STEPS = 5000, STRIDE = 64, DONE = 8 };
 
 static void check(bool good, const char *what)
 {
@@ -83,6 +85,21 @@ static void run(const struct bench_args *args, void *socket, unsigned char *payl
     free(samples);
 }
 
+/* Until the other side is done too, by a byte behind its word in the barrier file. A PULL socket that is at its high-water mark
+ * when the other side closes loses what it has not read yet (libzmq 4.3), linger or not, and would wait for it for ever. */
+static void await_other(const struct bench_args *args)
+{
+    const char one = 1;
+    char seen = 0;
+    const uint32_t other = 1 - args->party;
+    const int fd = open(args->barrier, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || pwrite(fd, &one, 1, (off_t)(STRIDE * args->party + DONE)) != 1)
+        bench_fail(args->barrier);
+    while (pread(fd, &seen, 1, (off_t)(STRIDE * other + DONE)) == 1 && seen == 0)
+        usleep(WAIT_STEP_US);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct bench_args args = bench_parse(argc, argv);
@@ -104,6 +121,7 @@ int main(int argc, char **argv)
     uint64_t began = bench_barrier(&args);
     run(&args, socket, payload, &result);
     result.ns = bench_now_ns() - began;
+    await_other(&args);
     zmq_close(socket);
     zmq_ctx_term(context);
     free(payload);

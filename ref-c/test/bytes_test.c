@@ -45,26 +45,33 @@ static void overlaps(void)
     CHECK(!shmw_overlap(20, 30, 10, 20));
 }
 
-/* Every length around the word size, from and to unaligned private memory: exactly len bytes, neither less nor more. */
-static void shared_copies_are_exact(void)
+/* Every length around the sizes of words, at every place where shared bytes may begin, from and to unaligned private memory:
+ * exactly len bytes, neither less nor more. */
+static void copies_are_exact_at(size_t at)
 {
-    _Alignas(8) unsigned char shared[64];
-    unsigned char source[64];
-    unsigned char private[64];
+    _Alignas(64) unsigned char shared[128];
+    unsigned char source[128];
+    unsigned char private[128];
     for (size_t i = 0; i < sizeof(source); i++)
         source[i] = (unsigned char)(31 * i + 7);
-    for (size_t len = 0; len <= 40; len++) {
+    for (size_t len = 0; len <= 72; len++) {
         memset(shared, 0xee, sizeof(shared));
-        shmw_copy_to_shared(shared, source + 3, len);
-        CHECK_BYTES(shared, source + 3, len);
-        for (size_t i = len; i < sizeof(shared); i++)
-            CHECK_U64(shared[i], 0xee);
+        shmw_copy_to_shared(shared + at, source + 3, len);
+        CHECK_BYTES(shared + at, source + 3, len);
+        for (size_t i = 0; i < sizeof(shared); i++)
+            CHECK(shared[i] == 0xee || (i >= at && i < at + len));
         memset(private, 0xdd, sizeof(private));
-        shmw_copy_from_shared(private + 5, shared, len);
+        shmw_copy_from_shared(private + 5, shared + at, len);
         CHECK_BYTES(private + 5, source + 3, len);
-        for (size_t i = len + 5; i < sizeof(private); i++)
-            CHECK_U64(private[i], 0xdd);
+        for (size_t i = 0; i < sizeof(private); i++)
+            CHECK(private[i] == 0xdd || (i >= 5 && i < 5 + len));
     }
+}
+
+static void shared_copies_are_exact(void)
+{
+    for (size_t at = 0; at <= 32; at += 4)
+        copies_are_exact_at(at);
 }
 
 RUN_TESTS(TEST(ends_saturate), TEST(alignment_saturates), TEST(powers_of_two), TEST(overlaps), TEST(shared_copies_are_exact))

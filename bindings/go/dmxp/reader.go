@@ -32,8 +32,10 @@ func (c *Channel) TryReceiveInto(buffer []byte, message *Message) error {
 func (c *Channel) take(buffer []byte, message *Message) error {
 	head := c.entry.head
 	h := head.Load()
+	var lost shm.StandBack
 	for {
 		slot := c.slot(h)
+		shm.PrefetchToRead(&slot[0])
 		// A2: pairs with R2; sequence before meta and payload.
 		if s := slot.sequence().Load(); s != h+1 {
 			if err := c.notPublished(h, s); err != nil {
@@ -55,6 +57,7 @@ func (c *Channel) take(buffer []byte, message *Message) error {
 		}
 		// R5: pairs with A5; the tail behind this position before head [dmxp.consume.claim]
 		if !head.CompareAndSwap(h, h+1) {
+			lost.Pause()
 			h = head.Load()
 			continue
 		}
@@ -102,6 +105,7 @@ func (c *Channel) arrivesSoon(position uint64) bool {
 func (c *Channel) changesSoon(h, s uint64) bool {
 	for look := 0; look < looksBeforeEmpty; look++ {
 		shm.Pause()
+		shm.PrefetchToRead(&c.slot(h)[0])
 		if c.slot(h).sequence().Load() != s {
 			return true
 		}
@@ -245,6 +249,7 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 	if len(messages) == 0 {
 		return 0, shmwire.Errorf(shmwire.ErrInvalidArgument, "room for no messages")
 	}
+	var lost shm.StandBack
 	for {
 		h := c.entry.head.Load()
 		count := c.run(h, buffer, messages)
@@ -260,6 +265,7 @@ func (c *Channel) ReceiveBatch(buffer []byte, messages []Message) (int, error) {
 		}
 		// R5: pairs with A5 [dmxp.consume.claim], for each of the run
 		if !c.entry.head.CompareAndSwap(h, h+uint64(count)) {
+			lost.Pause()
 			continue
 		}
 		for i := 0; i < count; i++ {

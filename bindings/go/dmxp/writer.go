@@ -26,6 +26,7 @@ func (c *Channel) TrySend(data []byte, meta *Meta) (uint64, error) {
 	}
 	c.fill(position, data, meta, stamp(meta))
 	c.wake(1)
+	shm.PrefetchToWrite(&c.slot(position + 2)[0]) // the one after our next: it has time to come
 	return position, nil
 }
 
@@ -119,6 +120,7 @@ func stamp(meta *Meta) uint64 {
 // [dmxp.produce.claim, .batch-claim, .full].
 func (c *Channel) claim(count uint64) (uint64, error) {
 	tail := c.entry.tail
+	var lost shm.StandBack
 retry:
 	if c.closedToProducers() {
 		return 0, shmwire.ErrClosed
@@ -139,6 +141,7 @@ retry:
 		return 0, c.impossible(p+i, s, c.closedToProducers())
 	}
 	if !tail.CompareAndSwap(p, p+count) {
+		lost.Pause()
 		goto retry
 	}
 	shm.Fence() // F6: claim before the first store to the slot; pairs with the fence of a look [dmxp.produce.fence]
@@ -160,11 +163,25 @@ func (c *Channel) impossible(position, sequence uint64, closed bool) error {
 	return shmwire.Errorf(shmwire.ErrCorrupt, "channel %d: sequence %d at position %d", c.id, sequence, position)
 }
 
-// fill writes meta and payload to a claimed slot and publishes it.
+// secondLine is where the cache line behind that of a slot's sequence begins: most of an ordinary payload is there.
+const secondLine = 64
+
+// fill writes payload and meta to a claimed slot and publishes it: the payload as far as it lies beyond the slot's first
+// line, then the rest. Consumers poll the first line: once our first store has taken it from them, publishing should be
+// no further away than a few stores to the same line.
 func (c *Channel) fill(position uint64, data []byte, meta *Meta, clock uint64) {
 	slot := c.slot(position)
+	area, first := slot[c.place.offset:c.place.offset+c.place.capacity], 0
+	if c.place.offset < secondLine {
+		first = int(secondLine - c.place.offset)
+	}
+	if len(data) > first {
+		copy(area[first:], data[first:])
+		copy(area, data[:first])
+	} else {
+		copy(area, data)
+	}
 	c.putMeta(slot, position, uint32(len(data)), meta, clock)
-	copy(slot[c.place.offset:c.place.offset+c.place.capacity], data)
 	slot.sequence().StoreRelease(position + 1) // R2, as in publish; here without another call
 }
 

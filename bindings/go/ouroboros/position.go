@@ -2,7 +2,10 @@
 
 package ouroboros
 
-import "shmwire"
+import (
+	"shmwire"
+	"shmwire/internal/shm"
+)
 
 // place puts a reader where its strategy says. ErrEmpty, and nothing has changed, while no row is committed
 // [ouroboros.read.start].
@@ -91,6 +94,8 @@ func (r *Reader) noEntry(header uint32) error {
 	case !r.holds(r.chunk, r.token):
 		return r.lapped()
 	case header&entryCommitted == 0:
+		// What comes next mostly reaches into the line behind: when we look again, both are on their way together.
+		shm.PrefetchToRead(&r.window.Bytes(r.cursor, entryHeaderSize)[0])
 		return shmwire.ErrEmpty // [ouroboros.read.empty]
 	case header&maxLength == lengthWrap:
 		return r.wrap()

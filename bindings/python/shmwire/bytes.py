@@ -8,10 +8,12 @@ Plain accesses carry no ordering; shmwire.atomic has the words that do.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from .errors import BadGeometryError, Closed, PermissionError
+from .errors import BadGeometryError, Closed, InvalidArgumentError, PermissionError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -26,6 +28,28 @@ def contiguous(data: ReadableBuffer) -> bytes | memoryview:
         return data
     view = memoryview(data)
     return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+
+
+def packed(size: int, lengths: int | Sequence[int]) -> tuple[int, int]:
+    """How long each part of a blob of `size` bytes is, 0 where that differs, and how many there are.
+
+    InvalidArgumentError for lengths that do not add up to the size.
+    """
+    if isinstance(lengths, int):
+        if lengths < 1 or size % lengths:
+            raise InvalidArgumentError(f"parts of {lengths} bytes, {size} bytes in all")
+        return lengths, size // lengths
+    if sum(lengths) != size or min(lengths, default=0) < 0:
+        raise InvalidArgumentError(f"parts of {sum(lengths)} bytes, {size} bytes in all")
+    return 0, len(lengths)
+
+
+def parts_of(blob: ReadableBuffer, lengths: int | Sequence[int]) -> list[memoryview]:
+    """The parts of a blob, without a copy where it lies together."""
+    view = memoryview(contiguous(blob))
+    each, count = packed(len(view), lengths)
+    ends = accumulate([each] * count if isinstance(lengths, int) else lengths, initial=0)
+    return [view[begin:end] for begin, end in pairwise(ends)]
 
 
 class Window:

@@ -168,3 +168,24 @@ def test_engines_meet(name: str, engine: ouroboros.Engine) -> None:
         finish(process)
         assert last == 6000
         assert reader.total_entries_read + reader.total_skipped == 6000
+
+
+def test_packed(name: str, engine: ouroboros.Engine) -> None:
+    """Payloads out of one buffer, into one blob."""
+    with ouroboros.create(name, 4, 64, engine=engine) as log, ouroboros.Reader(name, engine=engine) as reader:
+        assert log.write_packed(b"abcdef", 3) == range(1, 3)
+        assert log.write_packed(bytearray(b"xyz"), [1, 2]) == range(3, 5)
+        found = reader.read_packed()
+        assert (found.blob, found.offsets, found.sequences, found.skipped) == (b"abcdefxyz", [0, 3, 6, 7, 9], [1, 2, 3, 4], 0)
+        assert found.payloads() == [b"abc", b"def", b"x", b"yz"]
+        assert len(found) == 4
+        for blob, lengths in ((b"abcd", 3), (b"abcd", 0), (b"abcd", [1, 2]), (b"abcd", [0, 4]), (b"abcd", [5, -1])):
+            with pytest.raises(shmwire.InvalidArgumentError):
+                log.write_packed(blob, lengths)
+        with pytest.raises(shmwire.TooLargeError):
+            log.write_packed(bytes(3 + log.max_payload + 1), [3, log.max_payload + 1])
+        assert log.write_packed(b"", []) == range(5, 5)
+        assert len(reader.read_packed()) == 0
+        log.write_packed(bytes(60 * 20), 60)
+        late = reader.read_packed(2)
+        assert late.skipped == late.sequences[0] - 5 > 0

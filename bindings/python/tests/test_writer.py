@@ -297,3 +297,21 @@ def test_sent_by_another_process(engine: dmxp.Engine, channel: dmxp.Channel, nam
     message = channel.try_receive()
     assert message is not None
     assert (message.payload, message.sender_pid, message.sender_runtime) == (b"spawned", other.pid, 19)
+
+
+def test_packed(segment: dmxp.Segment) -> None:
+    """Payloads out of one buffer, into one blob."""
+    channel = segment.create_channel(7, 8)
+    assert channel.send_packed(b"abcdef", 3) == 0
+    assert channel.send_packed(bytearray(b"xyz"), [1, 0, 2]) == 2
+    batch = channel.receive_batch()
+    assert batch.blob == b"abcdefxyz"
+    assert batch.offsets == [0, 3, 6, 7, 7, 9]
+    assert batch.payloads() == [b"abc", b"def", b"x", b"", b"yz"]
+    assert channel.receive_batch().blob == b""
+    for blob, lengths in ((b"abcd", 3), (b"abcd", 0), (b"abcd", [1, 2]), (b"abcd", [5, -1]), (b"", []), (b"", 1)):
+        with pytest.raises(shmwire.InvalidArgumentError):
+            channel.send_packed(blob, lengths)
+    with pytest.raises(shmwire.TooLargeError):
+        channel.send_packed(bytes(1025 + 3), [3, 1025])
+    assert channel.try_receive() is None

@@ -9,20 +9,17 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-#[cfg(any(feature = "bench", feature = "driver"))]
-use std::path::Path;
 use std::sync::Arc;
-#[cfg(any(feature = "bench", feature = "driver"))]
-use std::time::Duration;
 
 use crate::atomic::{Byte, Position, Unit, Word16, Word32, Word64};
 use crate::error::{Error, Result};
 use crate::map::Map;
-#[cfg(any(feature = "bench", feature = "driver"))]
-use crate::wait::Deadline;
 
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
+/// Bytes of a cache line.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 64;
 
 /// `N` bytes of a mapping, aligned to 8, for as long as `'a`.
 #[derive(Clone, Copy)]
@@ -72,6 +69,19 @@ impl<'a, const N: u64> Area<'a, N> {
         let _ = self.field(offset, 8);
     }
 
+    /// The same for a line that will be written: nobody else has it then.
+    #[inline]
+    pub(crate) fn prefetch_to_write(self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as in prefetch. Where the processor does not know the instruction, it does nothing.
+        unsafe {
+            let line = self.field(offset, 8);
+            std::arch::asm!("prefetchw [{line}]", line = in(reg) line, options(nostack, preserves_flags));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.prefetch(offset);
+    }
+
     /// Copy out bytes that someone may be changing: word by word with relaxed loads, which is no data race. The caller
     /// finds out afterwards whether what it got is whole.
     pub(crate) fn copy_racing(self, offset: u64, to: &mut [u8]) {
@@ -91,8 +101,46 @@ pub(crate) struct Whole {
     map: Arc<Map>,
 }
 
-/// Bytes that a copy between `Whole` and a slice moves at a time.
+/// Bytes that a copy between `Whole` and a slice moves at a time, at its ends and where nothing better is known.
 const SHORT: usize = 4;
+/// The same in between, on processors that have registers of this size anyway: of 1 KiB a quarter as many stores wait for their
+/// lines, so all lines are on their way at once.
+#[cfg(target_arch = "x86_64")]
+const LONG: usize = 16;
+
+/// Move blocks of 16 bytes. The compiler does not look inside, so to it this is no access that could race with others; to the
+/// processor it is a run of ordinary moves, each of them within a line.
+///
+/// # Safety
+/// There is a block at least, and both sides are valid for `blocks` x 16 bytes and do not overlap.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn move_blocks(to: *mut u8, from: *const u8, blocks: usize) {
+    debug_assert!(blocks > 0);
+    // SAFETY: the caller's promise; the loop touches what it names and no other memory.
+    unsafe {
+        std::arch::asm!(
+            "2:",
+            "movups {block}, [{from}]",
+            "movups [{to}], {block}",
+            "add {from}, 16",
+            "add {to}, 16",
+            "dec {left}",
+            "jnz 2b",
+            from = inout(reg) from => _,
+            to = inout(reg) to => _,
+            left = inout(reg) blocks => _,
+            block = out(xmm_reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// How many bytes to move before an address is a multiple of 16.
+#[cfg(target_arch = "x86_64")]
+fn bytes_to_block(at: *const u8) -> usize {
+    (at as usize).wrapping_neg() % LONG
+}
 
 impl Whole {
     pub(crate) fn new(map: Map) -> Whole {
@@ -131,16 +179,47 @@ impl Whole {
         unsafe { Word32::new(self.field(offset, 4, 4)) }
     }
 
+    /// Have the cache line behind that of the bytes at `offset` fetched. A hint, at any offset.
+    #[inline]
+    pub(crate) fn prefetch_behind(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: prefetching reads nothing as far as the program can tell, at any address.
+        unsafe {
+            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+            _mm_prefetch::<_MM_HINT_T0>(self.map.as_ptr().wrapping_add(offset as usize + LINE).cast::<i8>());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+
     /// Where `size` bytes at `offset` stand, for those who look on their own account.
     #[inline]
     pub(crate) fn as_ptr(&self, offset: u64, size: u64) -> *const u8 {
         self.field(offset, size, 1)
     }
 
-    /// Copy out bytes that someone may be changing, from a multiple of 4 on: words of 4 bytes with relaxed loads, which is no
-    /// data race. The caller finds out afterwards whether what it got is whole.
+    /// Copy out bytes that someone may be changing, from a multiple of 4 on, which is no data race. The caller finds out afterwards
+    /// whether what it got is whole.
     #[inline]
     pub(crate) fn copy_out_racing(&self, offset: u64, to: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if to.len() >= 2 * LONG {
+            let from = self.field(offset, to.len() as u64, SHORT as u64);
+            let before = bytes_to_block(from);
+            let blocks = (to.len() - before) / LONG;
+            let after = before + blocks * LONG;
+            self.copy_out_words(offset, &mut to[..before]);
+            // SAFETY: field has found all of to.len() bytes to be inside; `to` is no part of a mapping.
+            unsafe { move_blocks(to.as_mut_ptr().add(before), from.add(before), blocks) };
+            self.copy_out_words(offset + after as u64, &mut to[after..]);
+            return;
+        }
+        self.copy_out_words(offset, to);
+    }
+
+    /// Words of 4 bytes with relaxed loads.
+    #[inline]
+    fn copy_out_words(&self, offset: u64, to: &mut [u8]) {
         let from = self.field(offset, to.len() as u64, SHORT as u64);
         // SAFETY: field has found to.len() bytes to be inside, from a multiple of 4 on.
         unsafe { take_words::<Word32<'_>>(from, to) };
@@ -156,6 +235,24 @@ impl Whole {
     /// may be storing there.
     #[inline]
     pub(crate) fn copy_in_racing(&self, offset: u64, from: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if from.len() >= 2 * LONG {
+            let to = self.field(offset, from.len() as u64, SHORT as u64);
+            let before = bytes_to_block(to);
+            let blocks = (from.len() - before) / LONG;
+            let after = before + blocks * LONG;
+            self.copy_in_words(offset, &from[..before]);
+            // SAFETY: as in copy_out_racing.
+            unsafe { move_blocks(to.add(before), from.as_ptr().add(before), blocks) };
+            self.copy_in_words(offset + after as u64, &from[after..]);
+            return;
+        }
+        self.copy_in_words(offset, from);
+    }
+
+    /// Words of 4 bytes with relaxed stores.
+    #[inline]
+    fn copy_in_words(&self, offset: u64, from: &[u8]) {
         let to = self.field(offset, from.len() as u64, SHORT as u64);
         // SAFETY: field has found from.len() bytes to be inside, from a multiple of 4 on.
         unsafe { put_words::<Word32<'_>>(to, from) };
@@ -398,58 +495,6 @@ impl CursorMemory {
 unsafe impl Send for CursorMemory {}
 // SAFETY: likewise.
 unsafe impl Sync for CursorMemory {}
-
-/// Numbers in a file of their own, from some processes to others: with them a benchmark's, or the suite's, writers stay behind
-/// their readers. Number n is at 64 n, so that each has a cache line.
-#[cfg(any(feature = "bench", feature = "driver"))]
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct SharedCount(Whole);
-
-#[cfg(any(feature = "bench", feature = "driver"))]
-impl SharedCount {
-    const SIZE: u64 = 64;
-
-    /// Make the file with one number, 0.
-    pub fn create(path: impl AsRef<Path>) -> Result<SharedCount> {
-        Map::create(path.as_ref(), Self::SIZE, Self::SIZE, 0o600).map(|map| SharedCount(Whole::new(map)))
-    }
-
-    /// Map the file that is there.
-    pub fn open(path: impl AsRef<Path>) -> Result<SharedCount> {
-        let deadline = Deadline::after(Duration::ZERO);
-        Map::open(path.as_ref(), false, WORD as u64, deadline).map(|map| SharedCount(Whole::new(map)))
-    }
-
-    /// How many numbers there are.
-    pub fn count(&self) -> u64 {
-        (self.0.len() + Self::SIZE - WORD as u64) / Self::SIZE
-    }
-
-    /// The first number; what was loaded or stored before it was is seen.
-    #[inline]
-    pub fn load(&self) -> u64 {
-        self.load_at(0)
-    }
-
-    /// Number n, which is below the count.
-    #[inline]
-    pub fn load_at(&self, n: u64) -> u64 {
-        self.0.u64(n * Self::SIZE).load_acquire()
-    }
-
-    /// Publish the first number.
-    #[inline]
-    pub fn store(&self, number: u64) {
-        self.store_at(0, number);
-    }
-
-    /// Publish number n, which is below the count.
-    #[inline]
-    pub fn store_at(&self, n: u64, number: u64) {
-        self.0.u64(n * Self::SIZE).store_release(number);
-    }
-}
 
 /// The bytes of a cell that this participant has won, for copying.
 pub(crate) struct Turn<'a, const N: u64> {

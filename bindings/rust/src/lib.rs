@@ -43,6 +43,8 @@ compile_error!("shmwire needs Linux, 64-bit pointers and 64-bit atomics");
 mod atomic;
 #[allow(unsafe_code)]
 mod bytes;
+#[cfg(any(feature = "bench", feature = "driver"))]
+mod counts;
 mod error;
 mod error_table;
 #[allow(unsafe_code)]
@@ -63,7 +65,7 @@ pub struct Readme;
 
 #[cfg(any(feature = "bench", feature = "driver"))]
 #[doc(hidden)]
-pub use bytes::SharedCount;
+pub use counts::SharedCounts;
 pub use error::{Answer, Error, Result};
 pub use error_table::Code;
 #[cfg(feature = "driver")]

@@ -28,6 +28,13 @@ static bool head_moved(const shmw_dmxp_channel *channel, uint64_t *position)
     return moved;
 }
 
+/* Another consumer took what we were about to take: where to go on. */
+static uint64_t head_after_loss(const shmw_dmxp_channel *channel, unsigned *turns)
+{
+    shmw_stand_back(turns);
+    return shmw_load_relaxed(&channel->entry->head);
+}
+
 /* Does the slot change while we look a few times more? */
 static bool changes_soon(const struct shmw_dmxp_wire_slot *slot, uint64_t sequence)
 {
@@ -76,6 +83,7 @@ int shmw_dmxp_try_receive(shmw_dmxp_channel *channel, void *buffer, size_t size,
     const int rc = check_consumer(channel, buffer, size);
     if (rc != SHMW_OK)
         return rc;
+    unsigned turns = SHMW_STAND_BACK_FIRST;
     uint64_t head = shmw_load_relaxed(&channel->entry->head);
     for (;;) {
         struct shmw_dmxp_wire_slot *slot = shmw_dmxp_slot(channel, head);
@@ -97,8 +105,10 @@ int shmw_dmxp_try_receive(shmw_dmxp_channel *channel, void *buffer, size_t size,
             return shmw_dmxp_too_small(channel, head, &seen, message); /* [dmxp.consume.too-small] */
         }
         /* R5: pairs with A5; the tail behind this position for those who compare the cursors */
-        if (!shmw_cas_release(&channel->entry->head, &head, head + 1))
+        if (!shmw_cas_release(&channel->entry->head, &head, head + 1)) {
+            head = head_after_loss(channel, &turns);
             continue;
+        }
         if (possible && !tombstone)
             copy_out(channel, slot, head, &seen, buffer, message);
         release(channel, slot, head);
@@ -166,6 +176,7 @@ int shmw_dmxp_try_receive_batch(shmw_dmxp_channel *channel, void *buffer, size_t
     if (rc != SHMW_OK)
         return rc;
     const size_t most = (size_t)shmw_min_u64(max, channel->capacity);
+    unsigned turns = SHMW_STAND_BACK_FIRST;
     uint64_t head = shmw_load_relaxed(&channel->entry->head);
     for (;;) {
         const size_t run = measure_run(channel, head, size, messages, most);
@@ -176,6 +187,7 @@ int shmw_dmxp_try_receive_batch(shmw_dmxp_channel *channel, void *buffer, size_t
             *count = run;
             return SHMW_OK;
         }
+        head = head_after_loss(channel, &turns);
     }
     /* Nothing plain in front: empty, a tombstone, too large for the buffer, or broken. The single call knows what to do. */
     rc = shmw_dmxp_try_receive(channel, buffer, size, &messages[0]);

@@ -47,6 +47,7 @@ static inline int claim_run(const shmw_dmxp_channel *channel, uint64_t count, ui
 {
     if (shmw_dmxp_removed_for_producers(channel))
         return SHMW_CLOSED;
+    unsigned turns = SHMW_STAND_BACK_FIRST;
     uint64_t position = shmw_load_relaxed(&channel->entry->tail);
     for (;;) {
         const enum run run = look_at_run(channel, position, count);
@@ -55,6 +56,8 @@ static inline int claim_run(const shmw_dmxp_channel *channel, uint64_t count, ui
         if (run == RUN_FREE) {
             if (shmw_cas_relaxed(&channel->entry->tail, &position, position + count))
                 break;
+            shmw_stand_back(&turns);
+            position = shmw_load_relaxed(&channel->entry->tail);
         } else {
             const uint64_t now = shmw_load_relaxed(&channel->entry->tail);
             if (now == position) /* nobody moved: no rule leads here [dmxp.consume.impossible] */
@@ -91,6 +94,18 @@ static inline void fill_meta(const shmw_dmxp_channel *channel, uint64_t position
     shmw_field_store(&slot->sender_runtime, runtime_of(channel, meta));
     shmw_field_store(&slot->flags, flags);
     shmw_field_store(&slot->payload_len, (uint32_t)length);
+}
+
+/* The payload, as far as it lies beyond the slot's first line, before the rest. Consumers poll the first line: once our first store
+ * has taken it from them, publishing should be no further away than a few stores to the same line. */
+static inline void fill_payload(const shmw_dmxp_channel *channel, uint64_t position, const void *data, size_t length)
+{
+    const unsigned char *from = data;
+    unsigned char *to = shmw_dmxp_payload(shmw_dmxp_slot(channel, position), channel->area);
+    const size_t in_first = channel->area.offset < SHMW_CACHE_LINE ? SHMW_CACHE_LINE - channel->area.offset : 0;
+    if (length > in_first)
+        shmw_copy_to_shared(to + in_first, from + in_first, length - in_first);
+    shmw_copy_to_shared(to, from, length < in_first ? length : in_first);
 }
 
 static inline uint64_t time_of(const struct shmw_dmxp_meta *meta)
@@ -133,11 +148,11 @@ int shmw_dmxp_try_send(shmw_dmxp_channel *channel, const void *data, size_t leng
         rc = claim_run(channel, 1, &claimed);
     if (rc != SHMW_OK)
         return rc;
+    fill_payload(channel, claimed, data, length);
     fill_meta(channel, claimed, length, meta, flags_of(meta), time_of(meta));
-    shmw_copy_to_shared(shmw_dmxp_payload(shmw_dmxp_slot(channel, claimed), channel->area), data, length);
     publish(channel, claimed);
     announce(channel, 1);
-    shmw_prefetch_to_write(shmw_dmxp_slot(channel, claimed + 1)); /* our next one, if nobody comes in between */
+    shmw_prefetch_to_write(shmw_dmxp_slot(channel, claimed + 2)); /* the one after our next: it has time to come */
     if (position != NULL)
         *position = claimed;
     return SHMW_OK;
@@ -180,8 +195,8 @@ int shmw_dmxp_try_send_batch(shmw_dmxp_channel *channel, const struct shmw_dmxp_
         const bool own_time = item->meta != NULL && item->meta->timestamp_ns != 0;
         if (!own_time && now == 0)
             now = shmw_wall_clock();
+        fill_payload(channel, first + i, item->data, item->length);
         fill_meta(channel, first + i, item->length, item->meta, flags_of(item->meta), own_time ? item->meta->timestamp_ns : now);
-        shmw_copy_to_shared(shmw_dmxp_payload(shmw_dmxp_slot(channel, first + i), channel->area), item->data, item->length);
         publish(channel, first + i); /* one by one, in order [dmxp.produce.batch-order] */
     }
     announce(channel, count);

@@ -106,7 +106,7 @@ static inline void append(shmw_ouroboros_writer *writer, const void *data, uint3
         clear_rows(writer, end);
     struct shmw_ouroboros_wire_entry *entry = shmw_ouroboros_entry_at(segment, cursor);
     shmw_store_release(&entry->header, length); /* not committed: what follows is not to be read yet */
-    shmw_copy_to_shared_4(entry + 1, data, length - SHMW_OUROBOROS_ENTRY_HEADER_SIZE);
+    shmw_copy_to_shared(entry + 1, data, length - SHMW_OUROBOROS_ENTRY_HEADER_SIZE);
     if (header_fits) /* bytes of the lap before are no entry behind ours [ouroboros.write.next-header] */
         shmw_store_relaxed(&shmw_ouroboros_entry_at(segment, next)->header, SHMW_OUROBOROS_LENGTH_NONE);
     /* R3: pairs with A3; payload and next header before the header [ouroboros.write.commit] */

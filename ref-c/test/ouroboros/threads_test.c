@@ -72,7 +72,7 @@ static int take_view(struct actor *self)
         return rc;
     const bool fits = entry.length <= sizeof(payload);
     if (fits)
-        shmw_copy_from_shared_4(payload, entry.data, entry.length);
+        shmw_copy_from_shared(payload, entry.data, entry.length);
     if (shmw_ouroboros_view_check(self->reader, &entry) == SHMW_OK) {
         CHECK(fits);
         note(self, &entry, payload);

@@ -21,9 +21,9 @@ const (
 // arguments are those of the actor protocol.
 type arguments struct {
 	peer, role, segment, barrier string
-	count                        uint64
+	count, room, skipped         uint64
 	size, batch, cpu             int
-	parties, party               int
+	parties, party, readers      int
 	crowded                      bool
 }
 
@@ -94,7 +94,7 @@ func check(payload []byte, i uint64) bool {
 }
 
 func (a *arguments) report(ns, bad uint64, samples []uint64) {
-	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "nivcsw": 0, "p50_ns": 0, "p99_ns": 0}
+	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "skipped": a.skipped, "nivcsw": 0, "p50_ns": 0, "p99_ns": 0}
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		result["nivcsw"] = usage.Nivcsw

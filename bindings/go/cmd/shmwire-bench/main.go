@@ -41,7 +41,9 @@ func parse() *arguments {
 	flags.IntVar(&a.batch, "batch", 1, "messages per call")
 	flags.IntVar(&a.cpu, "cpu", -1, "CPU to pin to")
 	flags.IntVar(&a.parties, "parties", 1, "actors at the barrier")
-	flags.IntVar(&a.party, "party", 0, "which of them this is")
+	flags.IntVar(&a.party, "party", 0, "which of them this is; the readers come first")
+	flags.IntVar(&a.readers, "readers", 1, "how many of them read")
+	flags.Uint64Var(&a.room, "room", 0, "bytes of the segment where the peer can choose, 0 as it likes")
 	fail(flags.Parse(os.Args[3:]))
 	a.crowded = a.parties > runtime.NumCPU()
 	return a

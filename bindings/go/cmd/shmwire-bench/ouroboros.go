@@ -10,19 +10,28 @@ import (
 	"shmwire/ouroboros"
 )
 
-// Profile ouroboros. With credit the writer waits for the reader's count, which PATH.credit carries, so that nothing is
-// lost; free, it never waits, and what the reader missed is not in its count. Ping writes PATH, pong PATH.back.
+// Profile ouroboros. With credit the writer waits for the slowest reader's count, which PATH.credit carries, so that
+// nothing is lost; free, it never waits, and what a reader missed it counts as skipped. Ping writes PATH, pong PATH.back.
 
 const (
 	logChunks  = 4
 	inFlight   = 256
-	creditSize = 128 // bytes, of which the first word is the count of messages taken
+	creditSize = 128 // bytes for each reader, of which the first word is the count of messages taken
 )
 
 var logPeers = map[string]bool{"credit": true, "credit-view": true, "free": true, "free-view": true}
 
 func (a *arguments) back() string   { return a.segment + ".back" }
 func (a *arguments) credit() string { return a.segment + ".credit" }
+
+// creditRoom is for all readers; a file of no bytes cannot be mapped.
+func (a *arguments) creditRoom() uint64 {
+	if a.readers == 0 {
+		return creditSize
+	}
+	return creditSize * uint64(a.readers)
+}
+
 func (a *arguments) lossless() bool { return a.peer == "credit" || a.peer == "credit-view" }
 func (a *arguments) views() bool    { return a.peer == "credit-view" || a.peer == "free-view" }
 
@@ -30,12 +39,15 @@ func (a *arguments) views() bool    { return a.peer == "credit-view" || a.peer =
 // nothing unread.
 func makeLogs(a *arguments) {
 	target := (uint64(a.size) + 8) * inFlight / (logChunks - 2)
+	if a.room > 0 {
+		target = a.room / logChunks
+	}
 	for _, name := range []string{a.segment, a.back()} {
 		writer, err := ouroboros.Create(name, ouroboros.WithChunkCount(logChunks), ouroboros.WithChunkTarget(target))
 		fail(err)
 		fail(writer.Close())
 	}
-	credit, err := shm.Create(a.credit(), creditSize, creditSize, 0o600)
+	credit, err := shm.Create(a.credit(), a.creditRoom(), a.creditRoom(), 0o600)
 	fail(err)
 	fail(credit.Close())
 }
@@ -60,7 +72,7 @@ func runLog(a *arguments) {
 		reader, err = ouroboros.Open(in)
 		fail(err)
 	}
-	mapping, err := shm.Open(a.credit(), false, creditSize)
+	mapping, err := shm.Open(a.credit(), false, a.creditRoom())
 	fail(err)
 	began, err := a.wait()
 	fail(err)
@@ -68,27 +80,52 @@ func runLog(a *arguments) {
 	var samples []uint64
 	switch a.role {
 	case "write":
-		writeLog(a, writer, mapping.Atomic64(0))
+		writeLog(a, writer, credits(a, mapping))
 	case "read":
-		bad = readLog(a, reader, mapping.Atomic64(0))
+		bad = readLog(a, reader, mapping.Atomic64(creditSize*uint64(a.party)))
 	default:
 		bad, samples = exchangeLogs(a, writer, reader)
 	}
 	a.report(monotonic()-began, bad, samples)
 }
 
-func writeLog(a *arguments, writer *ouroboros.Writer, credit shm.U64) {
+func credits(a *arguments, mapping *shm.Mapping) []shm.U64 {
+	words := make([]shm.U64, a.readers)
+	for r := range words {
+		words[r] = mapping.Atomic64(creditSize * uint64(r))
+	}
+	return words
+}
+
+// least is the count of the slowest reader, or otherwise if that is less.
+func least(credits []shm.U64, otherwise uint64) uint64 {
+	for _, credit := range credits {
+		if taken := credit.Load(); taken < otherwise {
+			otherwise = taken
+		}
+	}
+	return otherwise
+}
+
+func writeLog(a *arguments, writer *ouroboros.Writer, credits []shm.U64) {
 	payload := make([]byte, a.size)
 	taken, lossless := uint64(0), a.lossless()
 	for i := uint64(0); i < a.count; i++ {
 		for lossless && i-taken >= inFlight {
-			taken = credit.Load()
+			taken = least(credits, i)
 			if i-taken >= inFlight {
 				a.relax()
 			}
 		}
 		fill(payload, i)
-		_, err := writer.Write(payload)
+		if _, err := writer.Write(payload); err != nil {
+			fail(err)
+		}
+	}
+}
+
+func failUnlessEmpty(err error) {
+	if !errors.Is(err, shmwire.ErrEmpty) {
 		fail(err)
 	}
 }
@@ -98,18 +135,17 @@ func writeLog(a *arguments, writer *ouroboros.Writer, credit shm.U64) {
 func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence uint64, whole, good bool) {
 	if !a.views() {
 		var entry ouroboros.Entry
-		err := reader.NextInto(buffer, &entry)
-		if errors.Is(err, shmwire.ErrEmpty) {
+		if err := reader.NextInto(buffer, &entry); err != nil {
+			failUnlessEmpty(err)
 			return 0, false, false
 		}
-		fail(err)
 		return entry.Sequence, true, len(entry.Payload) == a.size && check(entry.Payload, entry.Sequence-1)
 	}
 	view, err := reader.View()
-	if errors.Is(err, shmwire.ErrEmpty) {
+	if err != nil {
+		failUnlessEmpty(err)
 		return 0, false, false
 	}
-	fail(err)
 	good = len(view.Payload) == a.size && check(view.Payload, view.Sequence-1)
 	err = view.Check()
 	if err != nil && !errors.Is(err, shmwire.ErrLapped) {
@@ -118,7 +154,8 @@ func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence ui
 	return view.Sequence, err == nil, good
 }
 
-// readLog reads to the last message that the writer writes; what was overtaken on the way is not counted.
+// readLog reads to the last message that the writer writes. A view that was overwritten while it was looked at counts as
+// skipped.
 func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64) {
 	buffer := make([]byte, a.size)
 	last, messages, lossless := uint64(0), uint64(0), a.lossless()
@@ -141,8 +178,9 @@ func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64
 			a.relax()
 		}
 	}
+	a.skipped = a.count - messages
 	if lossless {
-		bad += a.count - messages
+		bad += a.skipped
 	}
 	a.count = messages
 	return bad

@@ -17,3 +17,9 @@ func storeRelaxed32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
 
 // Pause does nothing here; on amd64 it tells the processor that the caller spins.
 func Pause() {}
+
+// PrefetchToRead does nothing here; on amd64 it is a hint to the processor.
+func PrefetchToRead(*byte) {}
+
+// PrefetchToWrite likewise.
+func PrefetchToWrite(*byte) {}

@@ -21,3 +21,15 @@ func storeRelaxed32(p *uint32, v uint32) { *p = v }
 
 // Pause tells the processor that the caller spins: it then takes fewer looks at the line, and the writer has it sooner.
 func Pause()
+
+// PrefetchToRead has the line behind that of at fetched: a message of ordinary size lies in two lines, and the first one
+// is looked at anyway. A hint, at any address: what is wanted next arrives side by side, not one after the other.
+//
+//go:noescape
+func PrefetchToRead(at *byte)
+
+// PrefetchToWrite does so for the two lines of what will be written soon. The first one is only fetched: consumers poll
+// it, so the right to write to it would be lost again before it was of use.
+//
+//go:noescape
+func PrefetchToWrite(at *byte)

@@ -20,6 +20,21 @@ TEXT ·storeRelease32(SB), NOSPLIT, $0-12
 	MOVL BX, 0(AX)
 	RET
 
+// func PrefetchToRead(at *byte)
+TEXT ·PrefetchToRead(SB), NOSPLIT, $0-8
+	MOVQ at+0(FP), AX
+	PREFETCHT0 64(AX)
+	RET
+
+// func PrefetchToWrite(at *byte)
+//
+// The assembler does not know PREFETCHW 64(AX); on processors without it, it does nothing.
+TEXT ·PrefetchToWrite(SB), NOSPLIT, $0-8
+	MOVQ at+0(FP), AX
+	PREFETCHT0 (AX)
+	BYTE $0x0F; BYTE $0x0D; BYTE $0x48; BYTE $0x40
+	RET
+
 // func Pause()
 TEXT ·Pause(SB), NOSPLIT, $0-0
 	PAUSE

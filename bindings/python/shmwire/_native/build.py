@@ -73,7 +73,7 @@ struct shmwpy_head { uint32_t length; uint32_t offset; ...; };
 uint64_t shmwpy_dmxp_send(shmw_dmxp_channel *channel, const void *data, size_t length, uint64_t timeout_ns, uint64_t message_id,
                           uint64_t timestamp_ns, uint32_t message_type, uint32_t sender_pid, uint16_t sender_runtime,
                           uint16_t flags);
-uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
+uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t each, size_t count,
                                 const char *packed, size_t packed_size);
 uint64_t shmwpy_dmxp_receive(shmw_dmxp_channel *channel, char *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns);
 uint64_t shmwpy_dmxp_peek(shmw_dmxp_channel *channel, uint64_t *position, char *buffer, size_t size);
@@ -113,8 +113,8 @@ int shmw_ouroboros_seek(shmw_ouroboros_reader *reader, enum shmw_ouroboros_start
 int shmw_ouroboros_reader_info(const shmw_ouroboros_reader *reader, struct shmw_ouroboros_reader_info *info);
 int shmw_ouroboros_validate(const shmw_ouroboros_reader *reader, const char **finding, uint32_t *chunk);
 
-int shmwpy_ouroboros_write_batch(shmw_ouroboros_writer *writer, const char *blob, const size_t *lengths, size_t count,
-                                 size_t *written);
+int shmwpy_ouroboros_write_batch(shmw_ouroboros_writer *writer, const char *blob, const size_t *lengths, size_t each,
+                                 size_t count, size_t *written);
 int shmwpy_ouroboros_inspect_reader(const shmw_ouroboros_reader *reader, uint64_t *words);
 int shmwpy_ouroboros_inspect_writer(const shmw_ouroboros_writer *writer, uint64_t *words);
 int shmwpy_ouroboros_holds(const shmw_ouroboros_reader *reader, uint32_t chunk, uint64_t token);

@@ -78,9 +78,10 @@ _Static_assert(sizeof(struct shmw_dmxp_meta) == 32 && offsetof(struct shmw_dmxp_
                    offsetof(struct shmw_dmxp_meta, flags) == 26,
                "_META of native.py");
 
-/* The payloads lie one behind the other in blob; packed is empty, or one struct shmw_dmxp_meta per item. */
-static uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t count,
-                                       const char *packed, size_t packed_size)
+/* The payloads lie one behind the other in blob, each as long as lengths says, or, where that is NULL, `each` bytes; packed is empty,
+ * or one struct shmw_dmxp_meta per item. */
+static uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *blob, const size_t *lengths, size_t each,
+                                       size_t count, const char *packed, size_t packed_size)
 {
     /* The data of a bytes object is aligned to 8 bytes wherever CPython runs; elsewhere this would be refused. */
     const struct shmw_dmxp_meta *metas = packed_size > 0 ? (const struct shmw_dmxp_meta *)(const void *)packed : NULL;
@@ -98,9 +99,9 @@ static uint64_t shmwpy_dmxp_send_batch(shmw_dmxp_channel *channel, const char *b
     size_t offset = 0;
     for (size_t i = 0; i < count; i++) {
         items[i].data = blob + offset;
-        items[i].length = lengths[i];
+        items[i].length = lengths != NULL ? lengths[i] : each;
         items[i].meta = metas != NULL ? &metas[i] : NULL;
-        offset += lengths[i];
+        offset += items[i].length;
     }
     uint64_t position;
     const int rc = shmw_dmxp_try_send_batch(channel, items, count, &position);

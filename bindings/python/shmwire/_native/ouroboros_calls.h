@@ -14,15 +14,17 @@ _Static_assert(sizeof(struct shmw_ouroboros_entry) == 48 && offsetof(struct shmw
                    offsetof(struct shmw_ouroboros_entry, offset) == 32 && offsetof(struct shmw_ouroboros_entry, data) == 40,
                "ENTRY of native.py");
 
-/* Append count payloads that lie one behind the other in blob. *written gets how many were; all of them with SHMW_OK. */
-static int shmwpy_ouroboros_write_batch(shmw_ouroboros_writer *writer, const char *blob, const size_t *lengths, size_t count,
-                                        size_t *written)
+/* Append count payloads that lie one behind the other in blob, each as long as lengths says, or, where that is NULL, `each` bytes.
+ * *written gets how many were; all of them with SHMW_OK. */
+static int shmwpy_ouroboros_write_batch(shmw_ouroboros_writer *writer, const char *blob, const size_t *lengths, size_t each,
+                                        size_t count, size_t *written)
 {
     for (*written = 0; *written < count; (*written)++) {
-        const int rc = shmw_ouroboros_write(writer, blob, lengths[*written], NULL);
+        const size_t length = lengths != NULL ? lengths[*written] : each;
+        const int rc = shmw_ouroboros_write(writer, blob, length, NULL);
         if (rc != SHMW_OK)
             return rc;
-        blob += lengths[*written];
+        blob += length;
     }
     return writer != NULL ? SHMW_OK : SHMW_INVALID_ARGUMENT;
 }

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from ..bytes import parts_of
 from ..errors import Timeout
 from ..wait import DEFAULT_SPIN
 from . import layout
@@ -102,6 +103,13 @@ class Channel(ABC):
         One claim and one wake for all; every length is checked first. `metas`, when given, has one entry per item.
         [dmxp.produce.batch-claim, dmxp.produce.batch-order]
         """
+
+    def send_packed(self, blob: ReadableBuffer, lengths: int | Sequence[int]) -> int | None:
+        """send_batch for payloads that lie one behind the other in one buffer, with no object for each.
+
+        lengths: of each payload, or one number that is the length of all. They add up to the buffer's.
+        """
+        return self.send_batch(parts_of(blob, lengths))
 
     @abstractmethod
     def claim(self) -> Claim:

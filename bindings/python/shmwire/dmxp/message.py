@@ -177,6 +177,16 @@ class MessageBatch(Sequence[Message]):
     def __iter__(self) -> Iterator[Message]:
         return map(Message, self.payloads(), repeat(self._heads), range(0, len(self._heads), BATCH_HEAD.size))
 
+    @property
+    def blob(self) -> bytes:
+        """All payloads, one behind the other."""
+        return self._blob
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where each payload begins in the blob, and where the last one ends."""
+        return self._starts
+
     def payloads(self) -> list[bytes]:
         """The payloads alone, in order."""
         blob = self._blob

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
-from ..bytes import contiguous
+from ..bytes import contiguous, packed
 from ..errors import Closed, Full, InvalidArgumentError, OutOfOrderError, Timeout, TooLargeError, TooSmallError
 from ..refc import CData, check, ffi, lib, refuse
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
@@ -152,10 +152,23 @@ class NativeChannel(Channel):
             payloads = [bytes(contiguous(item)) for item in items]
         lengths = list(map(len, payloads))
         given = b"" if metas is None else packed_metas(metas)
-        word = lib.shmwpy_dmxp_send_batch(self._handle, b"".join(payloads), lengths, len(lengths), given, len(given))
+        word = lib.shmwpy_dmxp_send_batch(self._handle, b"".join(payloads), lengths, 0, len(lengths), given, len(given))
         if word < FAILED:
             return word
         self._not_sent(word, max(lengths))
+        return None
+
+    def send_packed(self, blob: ReadableBuffer, lengths: int | Sequence[int]) -> int | None:
+        whole = contiguous(blob)
+        each, count = packed(len(whole), lengths)
+        if not 1 <= count <= self.capacity:
+            raise InvalidArgumentError(f"a batch of {count}, 1 to {self.capacity} allowed")
+        raw = whole if isinstance(whole, bytes) else ffi.from_buffer(whole)
+        given = ffi.NULL if isinstance(lengths, int) else list(lengths)
+        word = lib.shmwpy_dmxp_send_batch(self._handle, raw, given, each, count, b"", 0)
+        if word < FAILED:
+            return word
+        self._not_sent(word, each if isinstance(lengths, int) else max(lengths))
         return None
 
     def claim(self) -> NativeClaim:

@@ -20,7 +20,7 @@ from ..engine import ENGINES, Engine, default_engine, is_native
 from ..errors import InvalidArgumentError
 from . import layout
 from .api import DEFAULT_BATCH, STARTS, Reader, Start, Writer
-from .entry import ChunkInfo, Entry, Header, RowInfo, View, WriterInfo
+from .entry import ChunkInfo, Entry, Header, PackedEntries, RowInfo, View, WriterInfo
 from .errors import (
     BufferTooSmallError,
     CorruptLogError,
@@ -41,8 +41,8 @@ __all__ = [
     "DEFAULT_BATCH", "DEFAULT_CHUNK_COUNT", "DEFAULT_CHUNK_TARGET", "DEFAULT_MODE", "ENGINES", "STARTS", "BufferTooSmallError",
     "ChunkInfo", "CorruptLogError", "Engine", "Entry", "Header", "InvalidChunkCountError", "InvalidLogNameError",
     "InvalidMagicError", "LogNotFoundError", "LogPermissionError", "LogSystemError", "NoDataAvailableError", "NotPublishedError",
-    "Reader", "ReaderError", "RowInfo", "Start", "UnsupportedVersionError", "View", "Writer", "WriterInfo", "create",
-    "default_engine", "open", "resume",
+    "PackedEntries", "Reader", "ReaderError", "RowInfo", "Start", "UnsupportedVersionError", "View", "Writer", "WriterInfo",
+    "create", "default_engine", "open", "resume",
 ]
 
 

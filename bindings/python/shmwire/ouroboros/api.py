@@ -6,13 +6,15 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
+from ..bytes import parts_of
 from ..closing import Closing
 from ..engine import Engine, is_native
 from ..errors import InvalidArgumentError, ShmwireException
 from ..wait import Deadline, poll, to_ns
-from .entry import ChunkInfo, Entry, Header, RowInfo, View, WriterInfo
+from .entry import ChunkInfo, Entry, Header, PackedEntries, RowInfo, View, WriterInfo
 from .errors import NoDataAvailableError, of_reader
 
 if TYPE_CHECKING:
@@ -110,6 +112,13 @@ class Reader(Closing):
         with self._lock:
             return self._next_batch(limit, max_bytes)
 
+    def read_packed(self, limit: int = DEFAULT_BATCH, *, max_bytes: int | None = None) -> PackedEntries:
+        """read_batch for those who want no object for each entry: one blob, and where what is in it."""
+        if limit < 1 or (max_bytes is not None and max_bytes < 0):
+            raise InvalidArgumentError(f"a batch of {limit} entries, {max_bytes} bytes")
+        with self._lock:
+            return self._next_packed(limit, max_bytes)
+
     def read_all(self) -> list[bytes]:
         """The payloads of all entries that are there.
 
@@ -200,6 +209,12 @@ class Reader(Closing):
     def _next_batch(self, limit: int, max_bytes: int | None) -> list[Entry]:
         raise NotImplementedError
 
+    def _next_packed(self, limit: int, max_bytes: int | None) -> PackedEntries:
+        entries = self._next_batch(limit, max_bytes)
+        payloads = [entry.data for entry in entries]
+        return PackedEntries(b"".join(payloads), list(accumulate(map(len, payloads), initial=0)),
+                             [entry.sequence_number for entry in entries], sum(entry.skipped for entry in entries))
+
     def _next_payloads(self, limit: int) -> list[bytes]:
         return [entry.data for entry in self._next_batch(limit, None)]
 
@@ -253,6 +268,14 @@ class Writer(Closing):
         with self._lock:
             return self._write_batch(payloads)
 
+    def write_packed(self, blob: ReadableBuffer, lengths: int | Sequence[int]) -> range:
+        """write_batch for payloads that lie one behind the other in one buffer, with no object for each.
+
+        lengths: of each payload, or one number that is the length of all. They add up to the buffer's.
+        """
+        with self._lock:
+            return self._write_packed(blob, lengths)
+
     def info(self) -> WriterInfo:
         """What the writer knows of its log."""
         return WriterInfo(self.size, self.chunk_count, self.chunk_target_size, self.max_payload, self.entries_written)
@@ -282,6 +305,9 @@ class Writer(Closing):
 
     def _write_batch(self, payloads: Sequence[ReadableBuffer]) -> range:
         raise NotImplementedError
+
+    def _write_packed(self, blob: ReadableBuffer, lengths: int | Sequence[int]) -> range:
+        return self._write_batch(parts_of(blob, lengths))
 
     def _close(self) -> None:
         raise NotImplementedError

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from ..errors import Lapped
@@ -47,6 +48,23 @@ class Keeper(Protocol):
 
     def holds(self, chunk: ChunkInfo) -> bool:
         """Is the row of the chunk still the one that the entry was read under?"""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedEntries:
+    """Entries that were read together: one blob of payloads, with no object for each."""
+
+    blob: bytes  #: all payloads, one behind the other
+    offsets: list[int]  #: where each payload begins in the blob, and where the last one ends
+    sequences: list[int]  #: of each entry
+    skipped: int  #: sequences overwritten unread, before these entries and between them
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def payloads(self) -> list[bytes]:
+        """The payloads, in order."""
+        return [self.blob[begin:end] for begin, end in pairwise(self.offsets)]
 
 
 @dataclass(slots=True)

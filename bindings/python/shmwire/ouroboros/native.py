@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from ..bytes import contiguous
+from ..bytes import contiguous, packed
 from ..errors import Empty, InvalidArgumentError, TooLargeError, TooSmallError
 from ..refc import CData, failure, ffi, keeper, lib, locator, refuse
 from ..wait import to_ns
 from .api import Reader, Start, Writer
-from .entry import ChunkInfo, Entry, Header, RowInfo, View
+from .entry import ChunkInfo, Entry, Header, PackedEntries, RowInfo, View
 from .errors import of_reader
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: struct shmw_ouroboros_entry: sequence, skipped, token, chunk, length, offset, data.
 ENTRY: Final = Struct("<QQQIIQQ")
+#: The same in words of 8 bytes: how many, and which one is the offset. The first is the sequence, the second the skipped.
+_HEAD_WORDS: Final = ENTRY.size // 8
+_OFFSET_WORD: Final = 4
 FIRST_BUFFER: Final = 1 << 16
 _STARTS: Final = {"auto": lib.SHMW_OUROBOROS_AUTO, "latest": lib.SHMW_OUROBOROS_LATEST, "oldest": lib.SHMW_OUROBOROS_OLDEST}
 _EMPTY: Final = Empty.code
@@ -137,6 +140,16 @@ class NativeReader(Reader):
         return [Entry(data[offset:offset + length], sequence, skipped, ChunkInfo(chunk, token), self)
                 for sequence, skipped, token, chunk, length, offset, _ in heads]
 
+    def _next_packed(self, limit: int, max_bytes: int | None) -> PackedEntries:
+        count = self._fill(limit, max_bytes)
+        if count == 0:
+            return PackedEntries(b"", [0], [], 0)
+        words = memoryview(self._heads)[:count * ENTRY.size].cast("B").cast("Q")
+        offsets = words[_OFFSET_WORD::_HEAD_WORDS].tolist()
+        offsets.append(offsets[-1] + self._entries[count - 1].length)
+        sequences, skipped = words[::_HEAD_WORDS].tolist(), sum(words[1::_HEAD_WORDS].tolist())
+        return PackedEntries(self._bytes[:offsets[-1]], offsets, sequences, skipped)
+
     def _next_payloads(self, limit: int) -> list[bytes]:
         count, data = self._fill(limit, None), self._bytes
         heads = ENTRY.iter_unpack(self._heads[:count * ENTRY.size])
@@ -227,10 +240,26 @@ class NativeWriter(Writer):
             raise InvalidArgumentError("an entry of 0 bytes")  # [ouroboros.write.empty]
         if lengths and max(lengths) > self.max_payload:
             raise TooLargeError(f"{max(lengths)} bytes, {self.max_payload} at most")  # [ouroboros.write.too-large]
-        code = lib.shmwpy_ouroboros_write_batch(self._handle, b"".join(held), lengths, len(held), self._written)
+        code = lib.shmwpy_ouroboros_write_batch(self._handle, b"".join(held), lengths, 0, len(held), self._written)
         if code != 0:
             refuse(code, self._handle)
         return range(first, first + len(held))
+
+    def _write_packed(self, blob: ReadableBuffer, lengths: int | Sequence[int]) -> range:
+        whole = contiguous(blob)
+        each, count = packed(len(whole), lengths)
+        longest = each if isinstance(lengths, int) else max(lengths, default=0)
+        if not isinstance(lengths, int) and 0 in lengths:
+            raise InvalidArgumentError("an entry of 0 bytes")  # [ouroboros.write.empty]
+        if longest > self.max_payload:
+            raise TooLargeError(f"{longest} bytes, {self.max_payload} at most")  # [ouroboros.write.too-large]
+        first = int(self._look().entries_written) + 1
+        raw = whole if isinstance(whole, bytes) else ffi.from_buffer(whole)
+        given = ffi.NULL if isinstance(lengths, int) else list(lengths)
+        code = lib.shmwpy_ouroboros_write_batch(self._handle, raw, given, each, count, self._written)
+        if code != 0:
+            refuse(code, self._handle)
+        return range(first, first + count)
 
     @property
     def entries_written(self) -> int:

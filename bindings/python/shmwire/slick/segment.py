@@ -194,9 +194,9 @@ class Ring:
         next_index = index_of(reserved)
         told = self.generation == "1.4"
         candidate = published if told else next_index - count_of(reserved)
-        if max(0, next_index - self.size) <= candidate < next_index and self.data_index(candidate) == candidate:
-            if told or self.slot_size(candidate) == count_of(reserved):  # a reservation may be of several items: a batch
-                return candidate
+        named = max(0, next_index - self.size) <= candidate < next_index and self.data_index(candidate) == candidate
+        if named and (told or self.slot_size(candidate) == count_of(reserved)):  # a reservation may be a batch: several items
+            return candidate
         return self.highest(next_index)
 
     def highest(self, next_index: int) -> int | None:

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 pub const USAGE: &str = "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH \
-                         --parties M --party P";
+                         --parties M --party P --readers R --room BYTES";
 /// Bytes between the words of two parties in the barrier file.
 const BARRIER_STRIDE: u64 = 64;
 
@@ -37,7 +37,11 @@ pub struct Args {
     pub batch: usize,
     pub cpu: Option<usize>,
     pub parties: u64,
+    /// Which of them this is; the readers come first.
     pub party: u64,
+    pub readers: u64,
+    /// Bytes of the segment where the peer can choose; 0 as it likes.
+    pub room: u64,
     /// More actors than CPUs: give way instead of spinning.
     pub crowded: bool,
 }
@@ -48,8 +52,9 @@ impl Args {
         let word = words.next()?;
         let role = ROLES.iter().find(|(name, _)| *name == word)?.1;
         let (seg, barrier) = (String::new(), String::new());
-        let mut args =
-            Args { peer, role, seg, barrier, count: 1, size: 64, batch: 1, cpu: None, parties: 1, party: 0, crowded: false };
+        let (count, size, batch, cpu, parties, party) = (1, 64, 1, None, 1, 0);
+        let (readers, room, crowded) = (1, 0, false);
+        let mut args = Args { peer, role, seg, barrier, count, size, batch, cpu, parties, party, readers, room, crowded };
         while let Some(name) = words.next() {
             let value = words.next()?;
             match name.as_str() {
@@ -61,6 +66,8 @@ impl Args {
                 "--cpu" => args.cpu = value.parse().ok(),
                 "--parties" => args.parties = value.parse().ok()?,
                 "--party" => args.party = value.parse().ok()?,
+                "--readers" => args.readers = value.parse().ok()?,
+                "--room" => args.room = value.parse().ok()?,
                 _ => return None,
             }
         }
@@ -129,6 +136,8 @@ pub fn check(payload: &[u8], expected: u64) -> (u64, bool) {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub bad: u64,
+    /// Messages overwritten before this reader came to them.
+    pub skipped: u64,
     /// Round trips, nanoseconds.
     pub samples: Vec<u64>,
 }
@@ -141,9 +150,10 @@ pub fn report(args: &Args, began: Instant, tally: &mut Tally) {
     let percentiles = if count == 0 { (0, 0) } else { (tally.samples[count / 2], tally.samples[count - 1 - count / 100]) };
     let role = ROLES.iter().find(|(_, role)| *role == args.role).map_or("", |(name, _)| name);
     println!(
-        "{{\"role\":\"{role}\",\"messages\":{},\"ns\":{ns},\"bad\":{},\"nivcsw\":{},\"p50_ns\":{},\"p99_ns\":{}}}",
+        "{{\"role\":\"{role}\",\"messages\":{},\"ns\":{ns},\"bad\":{},\"skipped\":{},\"nivcsw\":{},\"p50_ns\":{},\"p99_ns\":{}}}",
         args.count,
         tally.bad,
+        tally.skipped,
         involuntary_switches(),
         percentiles.0,
         percentiles.1

@@ -49,6 +49,9 @@ pub use recover::Recovery;
 pub use segment::{ChannelInfo, Segment, SegmentInfo};
 pub use writer::Item;
 
+/// Where the cache line behind that of a slot's sequence begins: most of an ordinary payload is there.
+const SECOND_LINE: u64 = 64;
+
 /// Where payloads stand in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayloadLayout {

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use super::layout::*;
-use super::{Channel, Message, PayloadLayout, Place};
+use super::{Channel, Message, PayloadLayout, Place, SECOND_LINE};
 use crate::atomic::{fence_acquire, Position};
 use crate::bytes::Area;
 use crate::error::{Answer, Error, Result};
-use crate::wait::{futex_wait, futex_wake, Deadline, Wait};
+use crate::wait::{futex_wait, futex_wake, Deadline, StandBack, Wait};
 
 /// How often to look at an empty slot again before the answer is Empty: about 60 ns, which is what a call and a message in flight
 /// cost each other anyway.
@@ -17,9 +17,6 @@ const LOOKS_BEFORE_EMPTY: u32 = 4;
 /// Pauses before a batch is left short, some 250 ns: threefold throughput while the consumer keeps pace. Who cannot wait that
 /// long receives messages singly.
 const PAUSES_IN_BATCH: u32 = 16;
-
-/// Where the cache line behind that of the sequence begins: most of an ordinary payload is there.
-const SECOND_LINE: u64 = 64;
 
 /// What stands in a published slot, from fields that were loaded once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +41,7 @@ impl Channel {
         self.check_writable()?;
         let head = self.entry().u64(CHANNEL_HEAD_OFFSET);
         let mut at = head.load_relaxed();
+        let mut lost = StandBack::new();
         loop {
             let slot = self.slots.at(at);
             slot.prefetch(SECOND_LINE);
@@ -72,8 +70,9 @@ impl Channel {
             // R5: pairs with A5; the tail behind this position before the head, for those who compare the cursors
             let position = match head.win_release(at) {
                 Ok(position) => position,
-                Err(now) => {
-                    at = now;
+                Err(_) => {
+                    lost.pause();
+                    at = head.load_relaxed();
                     continue;
                 }
             };
@@ -199,6 +198,7 @@ impl Channel {
         self.check_writable()?;
         let head = self.entry().u64(CHANNEL_HEAD_OFFSET);
         let mut first = head.load_relaxed();
+        let mut lost = StandBack::new();
         loop {
             let count = self.scan(first, buffer.len(), messages);
             if count == 0 {
@@ -210,7 +210,10 @@ impl Channel {
             }
             // R5: pairs with A5, as in try_receive
             match head.win_run_release(first, count as u64) {
-                Err(now) => first = now,
+                Err(_) => {
+                    lost.pause();
+                    first = head.load_relaxed();
+                }
                 Ok(run) => {
                     run.zip(messages).for_each(|(position, message)| self.fetch(position, message, buffer));
                     return Ok(Answer::Done(count));
@@ -356,10 +359,11 @@ impl Channel {
 
     /// Whether the slot of position `at` changes while it is looked at a few times more.
     fn changes_soon(&self, at: u64, sequence: u64) -> bool {
-        let word = self.slots.at(at).u64(SLOT_SEQUENCE_OFFSET);
+        let slot = self.slots.at(at);
         (0..LOOKS_BEFORE_EMPTY).any(|_| {
             std::hint::spin_loop();
-            word.load_relaxed() != sequence
+            slot.prefetch(SECOND_LINE);
+            slot.u64(SLOT_SEQUENCE_OFFSET).load_relaxed() != sequence
         })
     }
 }

@@ -230,6 +230,8 @@ impl Reader {
             return self.lapped();
         }
         if header & ENTRY_COMMITTED == 0 {
+            // What comes next mostly reaches into the line behind: when we look again, both are on their way together.
+            self.segment.bytes.prefetch_behind(self.place.cursor);
             return Ok(Look::Empty); // [ouroboros.read.empty]
         }
         if header & MAX_LENGTH == LENGTH_WRAP {

@@ -64,6 +64,7 @@ impl View {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for a range beyond the payload.
+    #[inline]
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
         let fits = offset <= self.entry.length && to.len() <= self.entry.length - offset;
         if !fits {

@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 use shmwire::slick::{Producer, Queue, Reader, MAX_ELEMENTS};
-use shmwire::{Answer, Error, SharedCount};
+use shmwire::{Answer, Error, SharedCounts};
 
 use super::super::follow::{ReadPort, LARGEST_BATCH};
 use super::super::live::{Ending, Letter, Line};
 use super::super::wire::{Failure, Request};
 
 /// The file by which writers stay behind readers.
-fn credit<'a>(plan: &Request<'a>) -> Result<Option<(SharedCount, Request<'a>)>, Failure> {
+fn credit<'a>(plan: &Request<'a>) -> Result<Option<(SharedCounts, Request<'a>)>, Failure> {
     if !plan.has("credit") {
         return Ok(None);
     }
     let credit = plan.object("credit")?;
-    Ok(Some((SharedCount::open(shmwire::path(credit.text("path")?)?)?, credit)))
+    Ok(Some((SharedCounts::open_credit(shmwire::path(credit.text("path")?)?)?, credit)))
 }
 
 /// How far a writer may go.
 struct Window {
-    counts: SharedCount,
+    counts: SharedCounts,
     size: u64,
     /// Where the slowest reader was when it was looked for last.
     slowest: u64,
@@ -32,7 +32,7 @@ impl Window {
     /// Whether an item may end there.
     fn allows(&mut self, end: u64) -> bool {
         if end > self.slowest.saturating_add(self.size) {
-            self.slowest = (0..self.counts.count()).map(|n| self.counts.load_at(n)).min().unwrap_or(u64::MAX);
+            self.slowest = self.counts.least(self.counts.count(), u64::MAX);
         }
         end <= self.slowest.saturating_add(self.size)
     }
@@ -129,13 +129,13 @@ impl Line for WritePort {
 
 /// Where a reader says how far it is, until it has ended.
 struct Told {
-    counts: SharedCount,
+    counts: SharedCounts,
     slot: u64,
 }
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.counts.store_at(self.slot, u64::MAX);
+        self.counts.store(self.slot, u64::MAX);
     }
 }
 
@@ -168,7 +168,7 @@ impl Line for TellingPort {
         let answer = self.port.receive(letters, wait)?;
         if let (Answer::Done(count), Some(told)) = (answer, &self.told) {
             if let Some(last) = letters[..count].last() {
-                told.counts.store_at(told.slot, last.position + u64::from(last.kind));
+                told.counts.store(told.slot, last.position + u64::from(last.kind));
             }
         }
         Ok(answer)
