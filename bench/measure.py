@@ -167,7 +167,7 @@ def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:
 def measure_once(peer: Peer, measure: str, size: int, count: int) -> Sample:
     """One measurement of count messages for each writer, in shared memory names of its own, removed afterwards."""
     count = max(count - count % peer.batch, peer.batch)
-    with tempfile.TemporaryDirectory(prefix="shmw-bench-", dir=SHM) as room:
+    with tempfile.TemporaryDirectory(prefix=f"shmw-bench-{os.getpid()}-", dir=SHM) as room:
         results = run_actors(peer, measure, size, count, f"{room}/s")
     longest = max(int(r["ns"]) for r in results)
     if measure == ROUNDTRIP:

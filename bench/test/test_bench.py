@@ -123,7 +123,7 @@ def test_absent_peers_say_so(tmp_path: Path) -> None:
 def test_nothing_is_left_behind() -> None:
     before = set(measure.SHM.iterdir())
     measure.measure_once(PEERS["c"], "roundtrip", 64, 100)
-    assert [path for path in set(measure.SHM.iterdir()) - before if path.name.startswith("shmw-bench-")] == []
+    assert [path for path in set(measure.SHM.iterdir()) - before if path.name.startswith(f"shmw-bench-{os.getpid()}-")] == []
 
 
 def row(peer: str, values: list[float], kind: str = "1x1") -> report.Row:

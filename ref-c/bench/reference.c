@@ -210,10 +210,19 @@ static void pipe_all(int fd, unsigned char *bytes, size_t size, bool out)
     }
 }
 
+/* Opened before the barrier: what a writer that is done has written is lost unless its reader has the pipe open by then. */
+static int pipes[2];
+
+static void pipe_attach(const struct bench_args *args)
+{
+    for (int which = 0; which < 2; which++)
+        pipes[which] = pipe_open(args, which);
+}
+
 static void pipe_run(const struct bench_args *args, unsigned char *payload, struct bench_result *result)
 {
-    int forth = pipe_open(args, 0);
-    int back = pipe_open(args, 1);
+    const int forth = pipes[0];
+    const int back = pipes[1];
     uint64_t *samples = new_samples(args->count);
     bool first = args->role == BENCH_WRITE || args->role == BENCH_PING;
     bool both = args->role == BENCH_PING || args->role == BENCH_PONG;
@@ -263,6 +272,8 @@ int main(int argc, char **argv)
     bench_pin(&args);
     bool mapped = strcmp(args.peer, "pipe") != 0;
     unsigned char *map = mapped ? bench_map(args.seg, ring_bytes(&args), false) : NULL;
+    if (!mapped)
+        pipe_attach(&args);
     unsigned char *payload = calloc(1, args.size + LINE);
     if (payload == NULL)
         bench_fail("calloc");
