@@ -82,8 +82,10 @@ def reserves_over(ring: Any) -> None:
     def write(self: Any, data: bytes) -> None:
         index = self.reserve(len(data) // self.ring.width)
         ring.fcntl.flock(self.ring.fd, ring.fcntl.LOCK_UN)
-        time.sleep(0.001 * (index % 7))
         self.put(index, data)
+        for _ in range(30 if index % 64 == 0 else 0):  # now and then it takes its time, while the others go round and round
+            time.sleep(0.0001)
+            self.put(index, data)
         self.publish(index, len(data) // self.ring.width)
 
     ring.Producer.write = write
