@@ -422,8 +422,10 @@ class Reader:
 
     def last(self, room: int | None) -> dict[str, Any] | None:
         queue, r = self.queue, self.queue.next
-        said = queue.word("last_published") if queue.generation == "1.4" else r - (queue.word("reserved") & MOST)
-        found = said if r - queue.size <= said < r and said >= 0 and queue.slot(said)[0] == said else None
+        told, count = queue.generation == "1.4", queue.word("reserved") & MOST
+        said = queue.word("last_published") if told else r - count
+        named = max(0, r - queue.size) <= said < r and queue.slot(said)[0] == said
+        found = said if named and (told or queue.slot(said)[1] == count) else None  # a reservation may be a batch
         if found is None:
             found = next((j for j in range(r - 1, max(0, r - queue.size) - 1, -1) if queue.slot(j)[0] == j), None)
         if found is None:
