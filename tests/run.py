@@ -5,7 +5,8 @@
     ./dev test c go            only stages whose name begins with one of these words
     ./dev test --list          name the stages
 
-A stage is one command. It is quiet unless it fails; its output is in build/logs/test-STAGE.log.
+A stage is one command. It is quiet unless it fails; its output is in build/logs/test-STAGE.log. Two lanes of stages run side by
+side: the suite with its mutants, which mostly waits, and everything else. What was left in shared memory is looked for last.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +28,9 @@ CARGO_FLAGS = ["--all-targets", "--all-features"]
 # Lints that clippy 1.63 still has among the defaults and later ones do not: the first is wrong about threads, the second a taste.
 CLIPPY_SINCE_MOVED = ["-A", "clippy::needless_collect", "-A", "clippy::format_push_string"]
 TAIL_LINES = 60
-STAGE_LIMIT_S = 900
+STAGE_LIMIT_S = 1200
+LAST = 2  # a lane of its own, when the others are done
+PRINTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Stage:
     what: str
     cwd: str = "."
     limit_s: int = STAGE_LIMIT_S
+    lane: int = 0
 
 
 def sanitized(kind: str, tests: str) -> list[str]:
@@ -69,12 +74,12 @@ STAGES = [
     Stage("suite-mypy", [PY, "-m", "mypy", "--strict", "-p", "shmwire_conform"], "mypy --strict, suite", cwd="conformance"),
     Stage("suite-tests", [PY, "-m", "pytest", "-q", "conformance/tests"], "the suite itself, broken drivers included"),
     Stage("bench-tests", [PY, "-m", "pytest", "-q", "bench/test"], "the benchmark measures and verifies (no figure is asserted)"),
-    Stage("conform", ["./dev", "conform"], "five implementations through the suite"),
+    Stage("conform", ["./dev", "conform"], "five implementations through the suite", lane=1),
     Stage("conform-asan", [CONFORM, "run", "--tier", "quick", "--kind", "hostile", "--kind", "torn", "--kind", "golden",
                            "--kind", "captured", "--report", "build/report-asan", "--driver", "conformance/drivers/c-asan.toml"],
           "every fixture under AddressSanitizer and UBSan"),
-    Stage("conform-mutants", ["./dev", "conform", "--mutants"], "planted defects are found"),
-    Stage("shm-clean", [PY, "tests/shm_clean.py", "check"], "nothing was left in shared memory"),
+    Stage("conform-mutants", ["./dev", "conform", "--mutants"], "planted defects are found", lane=1),
+    Stage("shm-clean", [PY, "tests/shm_clean.py", "check"], "nothing was left in shared memory", lane=LAST),
 ]
 
 
@@ -100,13 +105,33 @@ def run(stage: Stage) -> bool:
         except OSError as error:
             code = -1
             out.write(f"\n{error}\n")
-    word = "ok  " if code == 0 else "FAIL"
-    print(f"{word} {stage.name:<16} {time.monotonic() - began:6.1f} s  {stage.what}", flush=True)
-    if code != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        print("\n".join(f"     | {line}" for line in lines[-TAIL_LINES:]))
-        print(f"     whole output: {log.relative_to(ROOT)}", flush=True)
+    report(stage, code, time.monotonic() - began, log)
     return code == 0
+
+
+def report(stage: Stage, code: int, seconds: float, log: Path) -> None:
+    with PRINTING:
+        print(f"{'ok  ' if code == 0 else 'FAIL'} {stage.name:<16} {seconds:6.1f} s  {stage.what}", flush=True)
+        if code != 0:
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            print("\n".join(f"     | {line}" for line in lines[-TAIL_LINES:]))
+            print(f"     whole output: {log.relative_to(ROOT)}", flush=True)
+
+
+def run_lane(stages: list[Stage], failed: list[str]) -> None:
+    failed += [stage.name for stage in stages if not run(stage)]
+
+
+def run_all(chosen: list[Stage]) -> list[str]:
+    """The names of the stages that failed, in the order of the list."""
+    failed: list[str] = []
+    lanes = [threading.Thread(target=run_lane, args=([s for s in chosen if s.lane == lane], failed)) for lane in (0, 1)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    run_lane([stage for stage in chosen if stage.lane == LAST], failed)
+    return [stage.name for stage in chosen if stage.name in failed]
 
 
 def main() -> int:
@@ -121,7 +146,7 @@ def main() -> int:
         return 2
     LOGS.mkdir(parents=True, exist_ok=True)
     subprocess.run([PY, str(ROOT / "tests/shm_clean.py"), "mark"], check=True)
-    failed = [stage.name for stage in chosen if not run(stage)]
+    failed = run_all(chosen)
     for name in failed:
         print(f"failed: {name}")
     print(f"{len(chosen) - len(failed)} passed, {len(failed)} failed")
