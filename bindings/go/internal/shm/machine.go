@@ -20,3 +20,6 @@ func PrefetchToRead(*byte) {}
 
 // PrefetchToWrite likewise.
 func PrefetchToWrite(*byte) {}
+
+// PrefetchAhead likewise.
+func PrefetchAhead(*byte, uint64) {}
