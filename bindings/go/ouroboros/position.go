@@ -63,13 +63,15 @@ func (r *Reader) look() (uint64, error) {
 }
 
 // nextChunkReached says whether there may be anything to adopt. It is one load, of a line that changes as seldom as our
-// own row's.
+// own row's. It notes whether the reader is behind.
 func (r *Reader) nextChunkReached() bool {
+	r.behind = false
 	if r.chunk+1 >= r.chunkCount {
 		return false
 	}
 	token := r.rowToken(r.chunk + 1).Load() // A2: pairs with R2; adopt loads the row properly
-	return token > r.token && token <= r.next-1
+	r.behind = token > r.next-1
+	return token > r.token && !r.behind
 }
 
 // adopt takes over the rows of the chunks that the cursor is in by now, without moving.

@@ -24,6 +24,7 @@ type Reader struct {
 	start        Start
 	chunk        uint32
 	placed       bool // is there a current chunk?
+	behind       bool // the writer is in a later chunk: what comes next here has long been written
 	spin         time.Duration
 }
 
@@ -200,10 +201,18 @@ func (s *segment) wasWhole(chunk uint32, token uint64) bool {
 	return s.holds(chunk, token)
 }
 
-// deliver is step 9.
+// entriesAhead is how far a reader that is behind reads ahead, if the entries to come are like the one at hand.
+const entriesAhead = 4
+
+// deliver is step 9. A reader that is behind reads ahead, or it never catches up: lines come from far away, and one at a
+// time it would wait for each. One that is not leaves them alone: the writer is about to write there.
 func (r *Reader) deliver(payload []byte, entry *Entry) {
 	*entry = Entry{Payload: payload, Sequence: r.next, Skipped: r.skipped, Token: r.token, Chunk: r.chunk}
-	r.cursor = after(r.cursor, uint64(len(payload))+entryHeaderSize)
+	next := after(r.cursor, uint64(len(payload))+entryHeaderSize)
+	if r.behind {
+		shm.PrefetchAhead(&r.window.Bytes(0, 1)[0], next+entriesAhead*(next-r.cursor))
+	}
+	r.cursor = next
 	r.next++
 	r.skipped = 0
 	r.totalRead++

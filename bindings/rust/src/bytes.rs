@@ -18,8 +18,7 @@ use crate::map::Map;
 /// Bytes that copies move as one word.
 const WORD: usize = 8;
 /// Bytes of a cache line.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
+pub(crate) const LINE: u64 = 64;
 
 /// `N` bytes of a mapping, aligned to 8, for as long as `'a`.
 #[derive(Clone, Copy)]
@@ -179,14 +178,14 @@ impl Whole {
         unsafe { Word32::new(self.field(offset, 4, 4)) }
     }
 
-    /// Have the cache line behind that of the bytes at `offset` fetched. A hint, at any offset.
+    /// Have the cache line of the byte at `offset` fetched. A hint, at any offset.
     #[inline]
-    pub(crate) fn prefetch_behind(&self, offset: u64) {
+    pub(crate) fn prefetch(&self, offset: u64) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: prefetching reads nothing as far as the program can tell, at any address.
         unsafe {
             use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-            _mm_prefetch::<_MM_HINT_T0>(self.map.as_ptr().wrapping_add(offset as usize + LINE).cast::<i8>());
+            _mm_prefetch::<_MM_HINT_T0>(self.map.as_ptr().wrapping_add(offset as usize).cast::<i8>());
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = offset;

@@ -56,6 +56,7 @@ struct shmw_ouroboros_reader {
     enum shmw_ouroboros_start start;
     uint32_t chunk;
     bool placed; /* is there a current chunk? */
+    bool behind; /* the writer is in a later chunk: what comes next here has long been written */
 };
 
 static inline struct shmw_ouroboros_wire_header *shmw_ouroboros_header(const struct shmw_ouroboros_segment *segment)

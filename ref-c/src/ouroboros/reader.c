@@ -10,6 +10,9 @@
 /* Times to follow a writer that overtakes us before the answer is "nothing now"; each one costs a look at all rows. */
 #define ROUNDS 64
 
+/* How far a reader that is behind reads ahead, if the entries to come are like this one. */
+#define ENTRIES_AHEAD 4
+
 /* Inside this file SHMW_LAPPED says: the reader stands elsewhere now, look again. */
 
 /* Rows ------------------------------------------------------------------------------------------------------------- */
@@ -84,14 +87,16 @@ static int adopt(shmw_ouroboros_reader *reader)
     return SHMW_OK;
 }
 
-/* Is there anything to adopt? One load, of a line that changes as seldom as our own row's. */
-static inline bool next_chunk_reached(const shmw_ouroboros_reader *reader)
+/* Is there anything to adopt? One load, of a line that changes as seldom as our own row's. Notes whether we are behind. */
+static inline bool next_chunk_reached(shmw_ouroboros_reader *reader)
 {
+    reader->behind = false;
     if (reader->chunk + 1 >= reader->segment.chunk_count)
         return false;
     /* A2: pairs with R2; adopt loads the row properly */
     const uint64_t token = shmw_load_acquire(&shmw_ouroboros_row(&reader->segment, reader->chunk + 1)->token);
-    return token > reader->token && token <= reader->next - 1;
+    reader->behind = token > reader->next - 1;
+    return token > reader->token && !reader->behind;
 }
 
 /* Starting --------------------------------------------------------------------------------------------------------- */
@@ -222,10 +227,14 @@ static inline void describe(const shmw_ouroboros_reader *reader, uint32_t length
     };
 }
 
-/* Step 9. */
+/* Step 9. A reader that is behind reads ahead, or it never catches up: lines come from far away, and one at a time it would wait for
+ * each. One that is not leaves them alone: the writer is about to write there. */
 static inline void pass(shmw_ouroboros_reader *reader, uint32_t payload)
 {
-    reader->cursor = shmw_ouroboros_after(reader->cursor, payload + SHMW_OUROBOROS_ENTRY_HEADER_SIZE);
+    const uint64_t next = shmw_ouroboros_after(reader->cursor, payload + SHMW_OUROBOROS_ENTRY_HEADER_SIZE);
+    if (reader->behind)
+        shmw_prefetch_ahead(reader->segment.map.base, next + ENTRIES_AHEAD * (next - reader->cursor));
+    reader->cursor = next;
     reader->next++;
     reader->skipped = 0;
     reader->total_read++;

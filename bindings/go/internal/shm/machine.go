@@ -23,3 +23,6 @@ func PrefetchToRead(*byte) {}
 
 // PrefetchToWrite likewise.
 func PrefetchToWrite(*byte) {}
+
+// PrefetchAhead likewise.
+func PrefetchAhead(*byte, uint64) {}

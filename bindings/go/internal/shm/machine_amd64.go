@@ -28,6 +28,11 @@ func Pause()
 //go:noescape
 func PrefetchToRead(at *byte)
 
+// PrefetchAhead does so for the line at an offset that will be read soon, if what comes is like what came. Any offset.
+//
+//go:noescape
+func PrefetchAhead(base *byte, offset uint64)
+
 // PrefetchToWrite does so for the two lines of what will be written soon. The first one is only fetched: consumers poll
 // it, so the right to write to it would be lost again before it was of use.
 //

@@ -26,6 +26,13 @@ TEXT ·PrefetchToRead(SB), NOSPLIT, $0-8
 	PREFETCHT0 64(AX)
 	RET
 
+// func PrefetchAhead(base *byte, offset uint64)
+TEXT ·PrefetchAhead(SB), NOSPLIT, $0-16
+	MOVQ base+0(FP), AX
+	ADDQ offset+8(FP), AX
+	PREFETCHT0 (AX)
+	RET
+
 // func PrefetchToWrite(at *byte)
 //
 // The assembler does not know PREFETCHW 64(AX); on processors without it, it does nothing.

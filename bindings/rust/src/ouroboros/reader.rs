@@ -7,6 +7,7 @@ use super::segment::{after, corrupt, HeaderInfo, Row, RowInfo, Segment};
 use super::view::View;
 use super::{Entry, Start};
 use crate::atomic::fence_acquire;
+use crate::bytes::LINE;
 use crate::error::{Answer, Error, Result};
 use crate::wait::{poll, Wait};
 
@@ -27,6 +28,9 @@ pub struct ReaderInfo {
     /// Expected next; 0 before a chunk was found.
     pub next_sequence: u64,
 }
+
+/// How far a reader that is behind reads ahead, if the entries to come are like the one at hand.
+const ENTRIES_AHEAD: u64 = 4;
 
 /// Where a reader stands: in a chunk with its row as it was loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +72,8 @@ pub struct Reader {
     place: Place,
     /// Whether there is a place.
     placed: bool,
+    /// The writer is in a later chunk: what comes next here has long been written.
+    behind: bool,
     start: Start,
     /// Since the entry delivered last.
     skipped: u64,
@@ -95,7 +101,8 @@ impl Segment {
 impl Reader {
     pub(super) fn new(segment: Segment, start: Start) -> Reader {
         let place = Place::default();
-        let mut reader = Reader { segment, place, placed: false, start, skipped: 0, total_read: 0, total_skipped: 0 };
+        let (skipped, total_read, total_skipped) = (0, 0, 0);
+        let mut reader = Reader { segment, place, placed: false, behind: false, start, skipped, total_read, total_skipped };
         // Now if it can be; otherwise the first call for an entry says why not.
         let _ = reader.find_place();
         reader
@@ -175,15 +182,17 @@ impl Reader {
         self.enter(0, zero)
     }
 
-    /// Whether there is anything to adopt: one load, of a line that changes as seldom as our own row's.
+    /// Whether there is anything to adopt: one load, of a line that changes as seldom as our own row's. Notes whether we are behind.
     #[inline]
-    fn next_chunk_reached(&self) -> bool {
+    fn next_chunk_reached(&mut self) -> bool {
+        self.behind = false;
         let next = self.place.chunk + 1;
         if next >= self.segment.chunk_count {
             return false;
         }
         let token = self.segment.token(next).load_acquire(); // A2: pairs with R2; adopt loads the row properly
-        token > self.place.token && token <= self.place.passed()
+        self.behind = token > self.place.passed();
+        token > self.place.token && !self.behind
     }
 
     /// Adopt the rows of the chunks that the cursor is in by now, without moving (step 2).
@@ -231,7 +240,7 @@ impl Reader {
         }
         if header & ENTRY_COMMITTED == 0 {
             // What comes next mostly reaches into the line behind: when we look again, both are on their way together.
-            self.segment.bytes.prefetch_behind(self.place.cursor);
+            self.segment.bytes.prefetch(self.place.cursor + LINE);
             return Ok(Look::Empty); // [ouroboros.read.empty]
         }
         if header & MAX_LENGTH == LENGTH_WRAP {
@@ -262,13 +271,19 @@ impl Reader {
         Ok(Answer::Empty)
     }
 
-    /// Describe the entry at the cursor, and go behind it if it was delivered (step 9).
+    /// Describe the entry at the cursor, and go behind it if it was delivered (step 9). A reader that is behind reads ahead, or it
+    /// never catches up: lines come from far away, and one at a time it would wait for each. One that is not leaves them
+    /// alone: the writer is about to write there.
     #[inline]
     fn pass(&mut self, length: usize, delivered: bool) -> Entry {
         let Place { chunk, token, next: sequence, .. } = self.place;
         let entry = Entry { sequence, skipped: self.skipped, token, chunk, length, offset: 0 };
         if delivered {
-            self.place.cursor = after(self.place.cursor, ENTRY_HEADER_SIZE + length as u64);
+            let next = after(self.place.cursor, ENTRY_HEADER_SIZE + length as u64);
+            if self.behind {
+                self.segment.bytes.prefetch(next + ENTRIES_AHEAD * (next - self.place.cursor));
+            }
+            self.place.cursor = next;
             self.place.next = self.place.next.wrapping_add(1);
             self.skipped = 0;
             self.total_read += 1;
