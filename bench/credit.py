@@ -10,8 +10,7 @@ from pathlib import Path
 import actor
 
 IN_FLIGHT = 256
-ZONE = 128  # bytes for each reader: for each writer a word, the count of its messages that the reader has taken
-WORDS = ZONE // 8
+ZONE = 128  # bytes for each reader, of which the first word is the count
 
 
 def make(args: actor.Args) -> None:
@@ -25,21 +24,18 @@ class Credit:
         with Path(f"{args.seg}.credit").open("r+b") as file:
             mapping = mmap.mmap(file.fileno(), 0)
         # Words of 8 bytes, which CPython loads and stores as one.
-        counts = memoryview(mapping).cast("Q")
-        writers = args.parties - args.readers
-        self._given = counts[WORDS * args.party:][:writers]  # if this is a reader
-        self._taken = counts[max(args.party - args.readers, 0)::WORDS][:args.readers]  # if this is a writer
-        self._window = IN_FLIGHT // max(writers, 1)
+        self._counts = memoryview(mapping).cast("Q")[::ZONE // 8]
+        self._own = args.party
+        self._readers = args.readers
         self._seen = 0
         self._args = args
 
-    def give(self, *taken: int) -> None:
-        """This reader has taken so many messages of each writer."""
-        for writer, count in enumerate(taken):
-            self._given[writer] = count
+    def give(self, taken: int) -> None:
+        """This reader has taken so many messages."""
+        self._counts[self._own] = taken
 
     def wait(self, end: int) -> None:
-        """Until writing up to, and not including, message `end` leaves no reader further behind than it may be."""
-        while end - self._seen > self._window:
-            self._seen = min([end, *self._taken])
+        """Until writing up to, and not including, message `end` leaves every reader at most IN_FLIGHT behind."""
+        while end - self._seen > IN_FLIGHT:
+            self._seen = min([end, *self._counts[:self._readers]])
             actor.relax(self._args)

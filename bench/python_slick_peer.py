@@ -29,21 +29,26 @@ def make(args: actor.Args) -> None:
     make_credit(args)
 
 
+# Of several writers each knows its own last index, and is at most one call past the window.
+
+
 def write(args: actor.Args, producer: slick.Producer, credit: Credit | None) -> Tally:
     first = args.party - args.readers << WRITER_BITS
+    end = 0
     for i in range(args.count):
         if credit:
-            credit.wait(i + 1)
-        producer.write(actor.payload_of(args.size, first + i))
+            credit.wait(end + 1)
+        end = producer.write(actor.payload_of(args.size, first + i)) + 1
     return Tally(args.count)
 
 
 def write_batch(args: actor.Args, producer: slick.Producer, credit: Credit | None) -> Tally:
     first = args.party - args.readers << WRITER_BITS
+    end = 0
     for i in range(0, args.count, args.batch):
         if credit:
-            credit.wait(i + args.batch)
-        producer.write_packed(actor.blob_of(args.size, first + i, args.batch), args.size)
+            credit.wait(end + args.batch)
+        end = producer.write_packed(actor.blob_of(args.size, first + i, args.batch), args.size)[-1] + 1
     return Tally(args.count)
 
 
@@ -58,18 +63,25 @@ class Taker:
         self._take = self._batch if args.batch > 1 else self._view if args.peer.endswith("view") else self._copy
         self.tally = Tally(0)
 
-    def _good(self, payload: bytes) -> bool:
-        """May this message come now? Payloads have a word at least."""
-        word = actor.WORD.unpack_from(payload)[0]
+    def _word(self, payload: bytes | memoryview, index: int) -> int:
+        """The first one that a message should have: of one writer its index."""
+        word: int = index if len(self._next) == 1 else actor.WORD.unpack_from(payload)[0]
+        return word
+
+    def _follows(self, word: int) -> bool:
+        """Of several writers each one's messages come in its order, and the order between them is free."""
+        if len(self._next) == 1:
+            return True
         writer, number = word >> WRITER_BITS, word & (1 << WRITER_BITS) - 1
         if writer >= len(self._next) or number < self._next[writer] or (self._credit and number != self._next[writer]):
             return False
         self._next[writer] = number + 1
-        return actor.good(payload, self._args.size, word)
+        return True
 
-    def _count(self, payload: bytes) -> None:
+    def _count(self, payload: bytes, index: int) -> None:
+        word = self._word(payload, index)
         self.tally.messages += 1
-        self.tally.bad += not self._good(payload)
+        self.tally.bad += not (actor.good(payload, self._args.size, word) and self._follows(word))
 
     # Each takes one or more items, and answers the index behind them, or 0 when there is none.
 
@@ -77,7 +89,7 @@ class Taker:
         item = self._reader.next()
         if item is None:
             return 0
-        self._count(item.data)
+        self._count(item.data, item.index)
         return item.index + 1
 
     def _view(self) -> int:
@@ -85,9 +97,11 @@ class Taker:
         view = self._reader.view()
         if view is None:
             return 0
-        seen = bytes(view.data)
+        word = self._word(view.data, view.index)
+        good = actor.good(view.data, self._args.size, word)
         if view.is_valid():
-            self._count(seen)
+            self.tally.messages += 1
+            self.tally.bad += not (good and self._follows(word))
         return view.index + 1
 
     def _batch(self) -> int:
@@ -97,13 +111,12 @@ class Taker:
             return 0
         indices = found.indices()
         first, end = indices[0], indices[-1] + 1
-        if len(self._next) == 1 and end - first == count and first == self._next[0]:
+        if len(self._next) == 1 and end - first == count:
             self.tally.messages += count
             self.tally.bad += actor.count_bad(found.data, count, self._args.size, first)
-            self._next[0] = end
-            return end
-        for payload in found.payloads():
-            self._count(payload)
+        else:
+            for payload, index in zip(found.payloads(), indices, strict=True):
+                self._count(payload, index)
         return end
 
     def read(self) -> Tally:
@@ -112,8 +125,8 @@ class Taker:
         while at < self._args.count:
             end = self._tries()
             at = end or at
-            if self._credit and (not end or at - told >= IN_FLIGHT // 8):
-                self._credit.give(*self._next)
+            if self._credit and at != told and (not end or at - told >= IN_FLIGHT // 8):
+                self._credit.give(at)
                 told = at
             if not end:
                 actor.relax(self._args)

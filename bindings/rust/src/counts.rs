@@ -10,8 +10,7 @@ use crate::error::Result;
 use crate::map::Map;
 use crate::wait::Deadline;
 
-/// Numbers in a file of their own, one for each reader, or one for each reader and writer: with them a writer stays behind the
-/// slowest.
+/// Numbers in a file of their own, one for each reader: with them a writer stays behind the slowest.
 #[derive(Debug)]
 pub struct SharedCounts {
     file: Whole,
@@ -54,25 +53,12 @@ impl SharedCounts {
     /// The least of the first `count` numbers, and `otherwise` if that is less; what was loaded or stored before it was is seen.
     #[inline]
     pub fn least(&self, count: u64, otherwise: u64) -> u64 {
-        self.least_of(count, 0, otherwise)
-    }
-
-    /// The same of the numbers that are so many words behind those.
-    #[inline]
-    pub fn least_of(&self, count: u64, word: u64, otherwise: u64) -> u64 {
-        let at = Self::SIZE * word;
-        (0..count).map(|i| self.file.u64(self.zone * i + at).load_acquire()).fold(otherwise, u64::min)
+        (0..count).map(|i| self.file.u64(self.zone * i).load_acquire()).fold(otherwise, u64::min)
     }
 
     /// Publish a number.
     #[inline]
     pub fn store(&self, index: u64, number: u64) {
-        self.store_of(index, 0, number);
-    }
-
-    /// Publish the one that is so many words behind it.
-    #[inline]
-    pub fn store_of(&self, index: u64, word: u64, number: u64) {
-        self.file.u64(self.zone * index + Self::SIZE * word).store_release(number);
+        self.file.u64(self.zone * index).store_release(number);
     }
 }

@@ -6,12 +6,12 @@ import (
 	"shmwire/internal/shm"
 )
 
-// Credit: formats that overwrite know nothing of their readers. PATH.credit tells the writers how far the readers are, so
-// that nothing is lost. Writer w's word of reader P is at 128 P + 8 w: how many of its messages that reader has taken.
+// Credit: formats that overwrite know nothing of their readers. PATH.credit tells the writers how far each reader is, so that
+// nothing is lost.
 
 const (
 	inFlight   = 256
-	creditSize = 128
+	creditSize = 128 // bytes for each reader, of which the first word is the count of messages that it is behind
 	wordSize   = 8
 )
 
@@ -43,30 +43,29 @@ func mapCredit(a *arguments) *shm.Mapping {
 
 // allowance is what one writer may write.
 type allowance struct {
-	readers []shm.U64 // each reader's word of this writer; none: it never waits
+	readers []shm.U64 // each reader's word; none: it never waits
 	taken   uint64    // by the slowest reader, as far as known
-	window  uint64    // messages that it may be ahead
 }
 
 // allowanceOf is that of a writer with credit.
 func allowanceOf(a *arguments, mapping *shm.Mapping) *allowance {
-	all := &allowance{window: inFlight / uint64(a.writers())}
+	all := &allowance{}
 	for r := 0; r < a.readers; r++ {
-		all.readers = append(all.readers, mapping.Atomic64(creditSize*uint64(r)+wordSize*uint64(a.party-a.readers)))
+		all.readers = append(all.readers, mapping.Atomic64(creditSize*uint64(r)))
 	}
 	return all
 }
 
 // wait returns when message number i may be written.
 func (all *allowance) wait(a *arguments, i uint64) {
-	for len(all.readers) > 0 && i-all.taken >= all.window {
+	for len(all.readers) > 0 && i-all.taken >= inFlight {
 		all.taken = i
 		for _, word := range all.readers {
 			if taken := word.Load(); taken < all.taken {
 				all.taken = taken
 			}
 		}
-		if i-all.taken >= all.window {
+		if i-all.taken >= inFlight {
 			a.relax()
 		}
 	}

@@ -95,28 +95,35 @@ func writeRing(a *arguments, producer *slick.Producer) {
 	a.report(monotonic()-began, 0, nil)
 }
 
+// Of several writers each knows its own last index, and is at most one call past the window.
+
 func writeItem(a *arguments, producer *slick.Producer, all *allowance, first uint64, payload []byte) {
+	end := uint64(0)
 	for i := uint64(0); i < a.count; i++ {
-		all.wait(a, i)
+		all.wait(a, end)
 		fill(payload, first+i)
-		if _, err := producer.Write(payload); err != nil {
+		index, err := producer.Write(payload)
+		if err != nil {
 			fail(err)
 		}
+		end = index + 1
 	}
 }
 
 func writeItems(a *arguments, producer *slick.Producer, all *allowance, first uint64, batch [][]byte) {
+	end, indices := uint64(0), make([]uint64, len(batch))
 	for i := uint64(0); i < a.count; i += uint64(len(batch)) {
 		if left := a.count - i; left < uint64(len(batch)) {
 			batch = batch[:left]
 		}
-		all.wait(a, i+uint64(len(batch))-1)
+		all.wait(a, end+uint64(len(batch))-1)
 		for k := range batch {
 			fill(batch[k], first+i+uint64(k))
 		}
-		if _, err := producer.WriteBatch(batch, nil); err != nil {
+		if _, err := producer.WriteBatch(batch, indices); err != nil {
 			fail(err)
 		}
+		end = indices[len(batch)-1] + 1
 	}
 }
 
@@ -124,50 +131,54 @@ func writeItems(a *arguments, producer *slick.Producer, all *allowance, first ui
 type taker struct {
 	*arguments
 	reader   *slick.Reader
-	next     []uint64  // of each writer, the number of the message expected
-	credit   []shm.U64 // where it tells that; nil without credit
-	at       uint64    // index behind the last item that it came to
-	told     uint64    // the same when it told
+	next     []uint64 // of each writer, if there are several, the number of the message expected
+	credit   shm.U64  // where it tells how far it is
+	lossless bool
+	at       uint64 // index behind the last item that it came to
+	told     uint64 // the same as the writers know it
 	messages uint64
 	bad      uint64
 }
 
 func newTaker(a *arguments, reader *slick.Reader) *taker {
-	t := &taker{arguments: a, reader: reader, next: make([]uint64, a.writers())}
-	if strings.Contains(a.peer, "free") {
-		return t
+	t := &taker{arguments: a, reader: reader, lossless: !strings.Contains(a.peer, "free")}
+	if a.writers() > 1 {
+		t.next = make([]uint64, a.writers())
 	}
-	mapping := mapCredit(a)
-	for w := range t.next {
-		t.credit = append(t.credit, mapping.Atomic64(creditSize*uint64(a.party)+wordSize*uint64(w)))
+	if t.lossless {
+		t.credit = mapCredit(a).Atomic64(creditSize * uint64(a.party))
 	}
 	return t
 }
 
-// expects says whether the message with this word may come now.
-func (t *taker) expects(word uint64) bool {
+// word is the first one that an item should have: of one writer its index.
+func (t *taker) word(payload []byte, index uint64) uint64 {
+	if t.next == nil {
+		return index
+	}
+	return firstWord(payload, index)
+}
+
+// follows: of several writers each one's messages come in its order, and the order between them is free.
+func (t *taker) follows(word uint64) bool {
+	if t.next == nil {
+		return true
+	}
 	w, i := word>>writerBits, word&(1<<writerBits-1)
-	if w >= uint64(len(t.next)) || i < t.next[w] || t.credit != nil && i > t.next[w] {
+	if w >= uint64(len(t.next)) || i < t.next[w] || t.lossless && i > t.next[w] {
 		return false
 	}
 	t.next[w] = i + 1
 	return true
 }
 
-func (t *taker) tally(payload []byte) {
-	word := firstWord(payload, 0)
+func (t *taker) tally(item *slick.Item) {
+	word := t.word(item.Data, item.Index)
+	t.at = item.Index + 1
 	t.messages++
-	if len(payload) != t.size || !check(payload, word) || !t.expects(word) {
+	if len(item.Data) != t.size || !check(item.Data, word) || !t.follows(word) {
 		t.bad++
 	}
-}
-
-// tell is for every eighth of the window, and before waiting, so that the line is not fought for.
-func (t *taker) tell() {
-	for w, word := range t.credit {
-		word.StoreRelease(t.next[w])
-	}
-	t.told = t.at
 }
 
 // readRing reads to the last message that all writers write.
@@ -185,21 +196,21 @@ func readRing(a *arguments, reader *slick.Reader) {
 	take()
 	ns := monotonic() - began
 	a.skipped = a.count - t.messages
-	if t.credit != nil {
+	if t.lossless {
 		t.bad += a.skipped
 	}
 	a.count = t.messages
 	a.report(ns, t.bad, nil)
 }
 
-// goOn tells the writers, if it is time, after a look that came to the items before at, or to none.
+// goOn tells the writers how far it is, every eighth of the window and before waiting, so that the line is not fought for.
 func (t *taker) goOn(err error) {
-	switch {
-	case err == nil && t.at-t.told >= inFlight/8:
-		t.tell()
-	case err != nil && !errors.Is(err, shmwire.ErrLapped):
+	if t.lossless && t.told != t.at && (err != nil || t.at-t.told >= inFlight/8) {
+		t.credit.StoreRelease(t.at)
+		t.told = t.at
+	}
+	if err != nil && !errors.Is(err, shmwire.ErrLapped) {
 		failUnlessEmpty(err)
-		t.tell()
 		t.relax()
 	}
 }
@@ -211,8 +222,7 @@ func (t *taker) copies() func() {
 		for t.at < t.count {
 			err := t.reader.NextInto(buffer, &item)
 			if err == nil {
-				t.at = item.Index + 1
-				t.tally(item.Data)
+				t.tally(&item)
 			}
 			t.goOn(err)
 		}
@@ -225,8 +235,7 @@ func (t *taker) batches() func() {
 		for t.at < t.count {
 			count, err := t.reader.NextBatch(buffer, items)
 			for k := range items[:count] {
-				t.at = items[k].Index + 1
-				t.tally(items[k].Data)
+				t.tally(&items[k])
 			}
 			t.goOn(err)
 		}
@@ -240,7 +249,6 @@ func (t *taker) views() func() {
 		for t.at < t.count {
 			err := t.reader.ViewInto(&view)
 			if err == nil {
-				t.at = view.Index + 1
 				t.look(&view)
 			}
 			t.goOn(err)
@@ -248,10 +256,10 @@ func (t *taker) views() func() {
 	}
 }
 
-// look keeps what is expected next in case that what it sees is torn.
 func (t *taker) look(view *slick.View) {
-	word := firstWord(view.Data, 0)
+	word := t.word(view.Data, view.Index)
 	good := len(view.Data) == t.size && check(view.Data, word)
+	t.at = view.Index + 1
 	if err := view.Check(); err != nil {
 		if !errors.Is(err, shmwire.ErrLapped) {
 			fail(err)
@@ -259,7 +267,7 @@ func (t *taker) look(view *slick.View) {
 		return
 	}
 	t.messages++
-	if !good || !t.expects(word) {
+	if !good || !t.follows(word) {
 		t.bad++
 	}
 }

@@ -156,31 +156,28 @@ pub fn credit_path(args: &Args) -> String {
     format!("{}.credit", args.seg)
 }
 
-/// The credit of one writer. Each reader counts the messages that it has taken, of each writer in a word of its own.
+/// The credit of one writer.
 pub struct Allowance {
     credit: Option<SharedCounts>,
-    word: u64,
-    window: u64,
     taken: u64,
 }
 
 impl Allowance {
     /// Of a writer that never waits.
     pub fn unlimited() -> Allowance {
-        Allowance { credit: None, word: 0, window: 0, taken: 0 }
+        Allowance { credit: None, taken: 0 }
     }
 
     pub fn open(args: &Args) -> shmwire::Result<Allowance> {
-        let credit = Some(SharedCounts::open(credit_path(args), args.readers)?);
-        Ok(Allowance { credit, word: args.party - args.readers, window: IN_FLIGHT / args.writers(), taken: 0 })
+        Ok(Allowance { credit: Some(SharedCounts::open(credit_path(args), args.readers)?), taken: 0 })
     }
 
     /// Return when message `i` may be written.
     #[inline]
     pub fn wait(&mut self, args: &Args, i: u64) {
-        while let (Some(credit), true) = (&self.credit, i - self.taken >= self.window) {
-            self.taken = credit.least_of(args.readers, self.word, i);
-            if i - self.taken >= self.window {
+        while let (Some(credit), true) = (&self.credit, i - self.taken >= IN_FLIGHT) {
+            self.taken = credit.least(args.readers, i);
+            if i - self.taken >= IN_FLIGHT {
                 args.relax();
             }
         }

@@ -69,6 +69,7 @@ fn write(args: &Args, kind: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Of several writers each knows its own last index, and is at most one call past the window.
 fn write_items(
     args: &Args,
     producer: &mut Producer,
@@ -76,10 +77,11 @@ fn write_items(
     first: u64,
     payload: &mut [u8],
 ) -> Result<(), Box<dyn Error>> {
+    let mut end = 0;
     for i in 0..args.count {
-        allowance.wait(args, i);
+        allowance.wait(args, end);
         fill(payload, first + i);
-        producer.write(payload)?.done().ok_or("the item was given up")?;
+        end = producer.write(payload)?.done().ok_or("the item was given up")? + 1;
     }
     Ok(())
 }
@@ -91,12 +93,13 @@ fn write_batches(
     first: u64,
     payloads: &mut [u8],
 ) -> Result<(), Box<dyn Error>> {
+    let mut end = 0;
     for i in (0..args.count).step_by(args.batch) {
         let count = usize::try_from(args.count - i).unwrap_or(usize::MAX).min(args.batch);
         let batch = &mut payloads[..count * args.size];
-        allowance.wait(args, i + count as u64 - 1);
+        allowance.wait(args, end + count as u64 - 1);
         batch.chunks_mut(args.size).zip(first + i..).for_each(|(part, number)| fill(part, number));
-        producer.write_batch(batch, args.size, |_| {})?.done().ok_or("an item was given up")?;
+        producer.write_batch(batch, args.size, |index| end = index + 1)?.done().ok_or("an item was given up")?;
     }
     Ok(())
 }
@@ -104,13 +107,13 @@ fn write_batches(
 /// What a reader has found.
 struct Taken<'a> {
     args: &'a Args,
-    /// Of each writer, the number of the message that is expected.
+    /// Of each writer, if there are several, the number of the message that is expected.
     next: Vec<u64>,
-    /// Where it tells that.
+    /// Where it tells how far it is.
     credit: Option<SharedCounts>,
     /// Index behind the last item that it came to.
     at: u64,
-    /// The same when it told.
+    /// The same as the writers know it.
     told: u64,
     messages: u64,
     bad: u64,
@@ -120,40 +123,43 @@ impl<'a> Taken<'a> {
     fn new(args: &'a Args, kind: &str) -> shmwire::Result<Taken<'a>> {
         let lossless = !kind.starts_with("free");
         let credit = if lossless { Some(SharedCounts::open(credit_path(args), args.readers)?) } else { None };
-        let next = vec![0; args.writers() as usize];
+        let next = if args.writers() > 1 { vec![0; args.writers() as usize] } else { Vec::new() };
         Ok(Taken { args, next, credit, at: 0, told: 0, messages: 0, bad: 0 })
     }
 
-    /// A message that was whole: with its first word, and whether its content agrees with that.
+    /// Of one writer, a message's first word is its index. Of several, each one's messages come in its order, and the order
+    /// between them is free.
     #[inline]
-    fn count(&mut self, word: u64, sound: bool) {
+    fn follows(&mut self, word: u64, index: u64) -> bool {
+        if self.next.is_empty() {
+            return word == index;
+        }
         let number = word & ((1 << WRITER_BITS) - 1);
         let lossless = self.credit.is_some();
-        let good = match self.next.get_mut((word >> WRITER_BITS) as usize) {
+        match self.next.get_mut((word >> WRITER_BITS) as usize) {
             Some(next) if number == *next || (number > *next && !lossless) => {
                 *next = number + 1;
-                sound
+                true
             }
             _ => false,
-        };
+        }
+    }
+
+    /// A message that was whole.
+    #[inline]
+    fn count(&mut self, item: &Item, payload: &[u8]) {
+        let (word, sound) = check(payload, item.index);
+        let good = sound && item.length == self.args.size && self.follows(word, item.index);
         self.messages += 1;
         self.bad += u64::from(!good);
     }
 
-    #[inline]
-    fn count_copy(&mut self, item: &Item, buffer: &[u8]) {
-        self.at = item.index + 1;
-        let payload = item.payload(buffer);
-        let (word, sound) = check(payload, u64::MAX);
-        self.count(word, sound && payload.len() == self.args.size);
-    }
-
-    /// Tell the writers, every eighth of the window and before waiting, so that the line is not fought for.
+    /// Tell the writers how far it is, every eighth of the window and before waiting, so that the line is not fought for.
     #[inline]
     fn go_on<T>(&mut self, answer: &Answer<T>) {
         let waits = matches!(answer, Answer::Empty);
-        if let (Some(credit), true) = (&self.credit, waits || self.at - self.told >= IN_FLIGHT / 8) {
-            (0..).zip(&self.next).for_each(|(writer, &next)| credit.store_of(self.args.party, writer, next));
+        if let (Some(credit), true) = (&self.credit, self.at != self.told && (waits || self.at - self.told >= IN_FLIGHT / 8)) {
+            credit.store(self.args.party, self.at);
             self.told = self.at;
         }
         if waits {
@@ -192,7 +198,8 @@ fn read_items(reader: &mut Reader, taken: &mut Taken<'_>, buffer: &mut [u8]) -> 
     while taken.at < taken.args.count {
         let answer = reader.next(buffer)?;
         if let Answer::Done(item) = &answer {
-            taken.count_copy(item, buffer);
+            taken.at = item.index + 1;
+            taken.count(item, item.payload(buffer));
         }
         taken.go_on(&answer);
     }
@@ -204,7 +211,8 @@ fn read_batches(reader: &mut Reader, taken: &mut Taken<'_>, buffer: &mut [u8]) -
     while taken.at < taken.args.count {
         let answer = reader.next_batch(buffer, &mut items)?;
         if let Answer::Done(count) = answer {
-            items[..count].iter().for_each(|item| taken.count_copy(item, buffer));
+            items[..count].iter().for_each(|item| taken.count(item, item.payload(buffer)));
+            taken.at = items[count - 1].index + 1;
         }
         taken.go_on(&answer);
     }
@@ -221,11 +229,9 @@ fn read_views(reader: &mut Reader, taken: &mut Taken<'_>, buffer: &mut [u8]) -> 
             view.read_at(0, &mut word)?;
             view.read_at(last, &mut buffer[last..])?;
             buffer[..8].copy_from_slice(&word);
-            let (number, sound) = check(buffer, u64::MAX);
-            let item = view.item();
-            taken.at = item.index + 1;
+            taken.at = view.item().index + 1;
             if view.check() == Answer::Done(()) {
-                taken.count(number, sound && item.length == buffer.len());
+                taken.count(&view.item(), buffer);
             }
         }
         taken.go_on(&answer);
