@@ -267,6 +267,8 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 		}
 		shm.Fence() // F5: pairs with F5; the reservation before anything in the elements and slots that it covers
 		if taken != 0 {
+			shm.PrefetchLinesToWrite(q.slotBytes(i))
+			shm.PrefetchLinesToWrite(q.elements(i, n*taken))
 			return i, taken, nil
 		}
 		p.passEnd(i, end, n)

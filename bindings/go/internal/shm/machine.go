@@ -23,3 +23,6 @@ func PrefetchToRead(*byte) {}
 
 // PrefetchToWrite likewise.
 func PrefetchToWrite(*byte) {}
+
+// PrefetchLinesToWrite likewise.
+func PrefetchLinesToWrite([]byte) {}

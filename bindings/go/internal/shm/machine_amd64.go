@@ -33,3 +33,20 @@ func PrefetchToRead(at *byte)
 //
 //go:noescape
 func PrefetchToWrite(at *byte)
+
+// PrefetchLinesToWrite has the lines of the first bytes fetched, to be owned at once instead of shared first: they are asked for
+// side by side, where stores would wait for one after the other. A hint.
+func PrefetchLinesToWrite(bytes []byte) {
+	if n := len(bytes); n > 0 {
+		if n > prefetchLimit {
+			n = prefetchLimit
+		}
+		prefetchLinesToWrite(&bytes[0], uint64(n))
+	}
+}
+
+// prefetchLimit is in bytes: the copy itself asks for what comes behind in time.
+const prefetchLimit = 256
+
+//go:noescape
+func prefetchLinesToWrite(at *byte, n uint64)

@@ -193,6 +193,13 @@ impl Segment {
         self.slots.at(index).u32(SLOT_SIZE_OFFSET)
     }
 
+    /// Have the lines of a reservation fetched that will be stored to first. A hint.
+    #[inline]
+    pub(super) fn prefetch_to_write(&self, index: u64, elements: u64) {
+        self.slots.at(index).prefetch_to_write(SLOT_DATA_INDEX_OFFSET);
+        self.elements.prefetch_to_write(self.elements.at(index), elements as usize * self.element_size as usize);
+    }
+
     /// Elements from that of an index to the end of the ring.
     #[inline]
     pub(super) fn room(&self, index: u64) -> u64 {

@@ -285,6 +285,7 @@ impl Producer {
             }
             fence_release(); // F5: pairs with F5; the reservation before every store to the ring [slick.reserve.fence]
             if !run.padding {
+                self.segment.prefetch_to_write(run.index, run.elements);
                 return Ok(Answer::Done(run));
             }
             self.mark_padding(next, elements, end);
