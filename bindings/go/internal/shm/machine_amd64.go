@@ -45,8 +45,8 @@ func PrefetchLinesToWrite(bytes []byte) {
 	}
 }
 
-// prefetchLimit is in bytes: the copy itself asks for what comes behind in time.
-const prefetchLimit = 256
+// prefetchLimit is in bytes. Measured with items of 1 KiB: more than in C, whose copies go by shorter steps.
+const prefetchLimit = 1024
 
 //go:noescape
 func prefetchLinesToWrite(at *byte, n uint64)
