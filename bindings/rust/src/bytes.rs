@@ -147,7 +147,7 @@ unsafe fn move_blocks(to: *mut u8, from: *const u8, blocks: usize) {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn blocks_of(at: *const u8, length: usize) -> Option<usize> {
-    (length >= 2 * LONG && (at as usize | length) % LONG == 0).then(|| length / LONG)
+    (length >= 2 * LONG && (at as usize | length) % LONG == 0).then_some(length / LONG)
 }
 
 /// How many bytes to move before an address is a multiple of 16.
@@ -394,7 +394,8 @@ fn each_word(size: usize, ahead: usize, length: usize, mut work: impl FnMut(usiz
 /// 2^k elements of one size, side by side, in a mapping that they keep alive. Element i is in place i mod 2^k.
 ///
 /// Copies race with those of other processes and move words by relaxed accesses, which is no data race. All who copy here move
-/// words of one width, the largest of 8, 4, 2 and 1 that divides the element size, so that no two accesses overlap in part.
+/// words of one width, the largest of 8, 4, 2 and 1 that divides the element size, so that no two accesses overlap in part; or
+/// whole blocks, which to the compiler are no accesses.
 pub(crate) struct Elements {
     map: Arc<Map>,
     offset: usize,

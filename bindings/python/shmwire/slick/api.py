@@ -232,7 +232,7 @@ class Producer(_Handle):
     def write_packed(self, blob: ReadableBuffer, length: int) -> list[int]:
         """write_batch for items of `length` bytes each that lie one behind the other in one buffer, with no object for each.
 
-        InvalidArgumentError, and nothing was written, when the buffer's length is no multiple of `length`, or `length` no positive
+        InvalidArgumentError, and nothing was written, when the buffer's length is no multiple of `length`, or that no positive
         multiple of element_size.
         """
         with self._lock:
