@@ -167,6 +167,12 @@ int shmw_slick_wait_next(shmw_slick_reader *reader, void *buffer, size_t size, u
     int rc = shmw_slick_next(reader, buffer, size, item);
     if (rc != SHMW_EMPTY)
         return rc;
+    if (spin_ns > 0 && timeout_ns > 0) {
+        glance(reader); /* before the clock is asked: many a wait is over by then */
+        rc = shmw_slick_next(reader, buffer, size, item);
+        if (rc != SHMW_EMPTY)
+            return rc;
+    }
     const uint64_t deadline = shmw_deadline(timeout_ns);
     const uint64_t spin_until = shmw_min_u64(shmw_deadline(spin_ns), deadline);
     struct shmw_backoff backoff = {0};
