@@ -119,7 +119,7 @@ static inline void shmw_prefetch_to_write(const void *slot)
 /* The lines of [at, at + len), or the first few of them, for a store that comes soon: they are asked for side by side, and to be
  * owned at once instead of shared first. gcc says prefetchw only where a processor is named that has it; on the others of the
  * x86-64 kind it does nothing. */
-#define SHMW_LINES_AHEAD 4
+#define SHMW_LINES_AHEAD 16
 static inline void shmw_prefetch_lines_to_write(const void *at, size_t len)
 {
     const unsigned char *line = at;
