@@ -96,6 +96,12 @@ static inline void shmw_prefetch_to_read(const void *first)
     __builtin_prefetch((const unsigned char *)first + SHMW_CACHE_LINE, 0);
 }
 
+/* The line of `at`, of which a load comes soon. A hint. */
+static inline void shmw_prefetch_line_to_read(const void *at)
+{
+    __builtin_prefetch(at, 0);
+}
+
 /* The two lines of a slot that will be written soon. The first one is only fetched: consumers poll it, so the right to write to
  * it would be lost again before it was of use, and cost a round trip 6 % more. */
 static inline void shmw_prefetch_to_write(const void *slot)
@@ -113,7 +119,7 @@ static inline void shmw_prefetch_to_write(const void *slot)
 /* The lines of [at, at + len), or the first few of them, for a store that comes soon: they are asked for side by side, and to be
  * owned at once instead of shared first. gcc says prefetchw only where a processor is named that has it; on the others of the
  * x86-64 kind it does nothing. */
-#define SHMW_LINES_AHEAD 4
+#define SHMW_LINES_AHEAD 16
 static inline void shmw_prefetch_lines_to_write(const void *at, size_t len)
 {
     const unsigned char *line = at;
