@@ -12,7 +12,8 @@ import resource
 import struct
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from operator import add
 from pathlib import Path
 
@@ -36,6 +37,16 @@ class Args:
     party: int  #: the readers come first
     readers: int
     room: int
+
+
+@dataclass
+class Tally:
+    """What an actor found."""
+
+    messages: int
+    bad: int = 0
+    skipped: int = 0
+    samples: list[int] = field(default_factory=list)
 
 
 def parse() -> Args:
@@ -145,3 +156,35 @@ def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], ski
         "nivcsw": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
         "p50_ns": samples[len(samples) // 2] if samples else 0,
         "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))
+
+
+def exchange(args: Args, write: Callable[[bytes], object], read: Callable[[], bytes | None]) -> Tally:
+    """Send and await messages in turn; ping begins. read answers None while there is none."""
+    tally = Tally(args.count)
+    pings = args.role == "ping"
+    for i in range(args.count):
+        began = time.monotonic_ns()
+        if pings:
+            write(payload_of(args.size, i))
+        while (data := read()) is None:
+            pass
+        if not pings:
+            write(data)
+        else:
+            tally.samples.append(time.monotonic_ns() - began)
+        tally.bad += not good(data, args.size, i)
+    return tally
+
+
+def main(make: Callable[[Args], None], prepare: Callable[[Args], Callable[[], Tally]]) -> None:
+    """Make the segments, or attach, meet the others and run."""
+    args = parse()
+    if args.role == "make":
+        make(args)
+        return
+    pin(args)
+    run = prepare(args)
+    began = barrier(args)
+    tally = run()
+    ns = time.monotonic_ns() - began
+    report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped)

@@ -5,27 +5,16 @@ also with -view (looked at where it lies). Ping writes PATH, pong PATH.back."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import cast
 
 import actor
+from actor import Tally
 from credit import IN_FLIGHT, Credit
 from credit import make as make_credit
 from shmwire import ouroboros
 
 CHUNKS = 4
-
-
-@dataclass
-class Tally:
-    """What an actor found."""
-
-    messages: int
-    bad: int = 0
-    skipped: int = 0
-    samples: list[int] = field(default_factory=list)
 
 
 def engine_of(args: actor.Args) -> ouroboros.Engine:
@@ -110,20 +99,7 @@ def read(args: actor.Args, reader: ouroboros.Reader, credit: Credit | None) -> T
 
 
 def exchange(args: actor.Args, out: ouroboros.Writer, back: ouroboros.Reader) -> Tally:
-    tally = Tally(args.count)
-    pings = args.role == "ping"
-    for i in range(args.count):
-        began = time.monotonic_ns()
-        if pings:
-            out.write(actor.payload_of(args.size, i))
-        while (entry := back.read_next_entry()) is None:
-            pass
-        if not pings:
-            out.write(entry.data)
-        else:
-            tally.samples.append(time.monotonic_ns() - began)
-        tally.bad += not actor.good(entry.data, args.size, i)
-    return tally
+    return actor.exchange(args, out.write, lambda: entry.data if (entry := back.read_next_entry()) else None)
 
 
 def prepare(args: actor.Args) -> Callable[[], Tally]:
@@ -141,18 +117,5 @@ def prepare(args: actor.Args) -> Callable[[], Tally]:
     return lambda: exchange(args, out, source)
 
 
-def main() -> None:
-    args = actor.parse()
-    if args.role == "make":
-        make(args)
-        return
-    actor.pin(args)
-    run = prepare(args)
-    began = actor.barrier(args)
-    tally = run()
-    ns = time.monotonic_ns() - began
-    actor.report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped)
-
-
 if __name__ == "__main__":
-    main()
+    actor.main(make, prepare)

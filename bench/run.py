@@ -4,6 +4,7 @@
     ./dev bench                      sizes 8, 64, 256, 960; 7 repetitions; some ten minutes
     ./dev bench --quick              one size, one short repetition: does it run, nothing more
     ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 1024, 4096, 65536; some forty minutes
+    ./dev bench --profile slick      the rows of that profile; element sizes 8, 64, 256, 1024; some forty minutes
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """
 
@@ -28,7 +29,7 @@ from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = {"ff", "pingpong"}
-SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 1024, 4096, 65536]}
+SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 1024, 4096, 65536], "slick": [8, 64, 256, 1024]}
 
 
 def members(family: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,7 +31,7 @@ def test_every_peer_measures_what_it_claims(name: str) -> None:
         assert sample.value > 0
         assert all(actor["bad"] == 0 for actor in sample.actors)
         assert [actor["role"] for actor in sample.actors] == measure.roles(kind)
-        if peer.profile != "ouroboros" or "free" not in peer.command[-1]:
+        if peer.profile not in {"ouroboros", "slick"} or "free" not in peer.command[-1]:
             assert sample.skipped == 0
 
 
@@ -43,6 +44,29 @@ def test_small_and_large_payloads() -> None:
             for kind in ("", "-view", "-free"):
                 peer = PEERS[f"ouroboros-{language}{kind}"]
                 assert measure.measure_once(peer, "1x1", size, 300).value > 0, peer.name
+
+
+def test_elements_of_any_size() -> None:
+    for size in (1, 7, 8, 9, 1024):
+        for language in ("c", "go", "rust", "native", "python"):
+            for kind in ("", "-13", "-view", "-free", "-batch32"):
+                peer = PEERS[f"slick-{language}{kind}"]
+                assert measure.measure_once(peer, "1x1", size, 320).value > 0, peer.name
+
+
+def test_several_writers_lose_nothing_with_credit() -> None:
+    for language in ("c", "go", "rust", "native", "python"):
+        for kind in ("", "-batch32"):
+            sample = measure.measure_once(PEERS[f"slick-{language}{kind}"], "2x1", 64, 3200)
+            assert [actor["messages"] for actor in sample.actors] == [6400, 3200, 3200]
+            assert sample.skipped == 0
+
+
+def test_rings_of_a_given_room() -> None:
+    for language in ("c", "go", "rust"):
+        peer = replace(PEERS[f"slick-{language}-free"], room=4096)
+        sample = measure.measure_once(peer, "1x1", 64, 100_000)
+        assert sample.messages + sample.skipped == 100_000, peer.name
 
 
 def test_batches_of_any_size() -> None:

@@ -96,10 +96,16 @@ static inline void shmw_prefetch_to_read(const void *first)
     __builtin_prefetch((const unsigned char *)first + SHMW_CACHE_LINE, 0);
 }
 
+/* The line of `at`, of which a load comes soon. A hint. */
+static inline void shmw_prefetch_line_to_read(const void *at)
+{
+    __builtin_prefetch(at, 0);
+}
+
 /* The line at an offset that will be read soon, if what comes is like what came. Any offset: a hint never faults. */
 static inline void shmw_prefetch_ahead(const unsigned char *base, uint64_t offset)
 {
-    __builtin_prefetch((const void *)((uintptr_t)base + offset), 0);
+    shmw_prefetch_line_to_read((const void *)((uintptr_t)base + offset));
 }
 
 /* The two lines of a slot that will be written soon. The first one is only fetched: consumers poll it, so the right to write to
@@ -119,7 +125,7 @@ static inline void shmw_prefetch_to_write(const void *slot)
 /* The lines of [at, at + len), or the first few of them, for a store that comes soon: they are asked for side by side, and to be
  * owned at once instead of shared first. gcc says prefetchw only where a processor is named that has it; on the others of the
  * x86-64 kind it does nothing. */
-#define SHMW_LINES_AHEAD 4
+#define SHMW_LINES_AHEAD 16
 static inline void shmw_prefetch_lines_to_write(const void *at, size_t len)
 {
     const unsigned char *line = at;

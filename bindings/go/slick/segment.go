@@ -323,6 +323,10 @@ func (q *Queue) slot(index uint64) (shm.U64, shm.U32) {
 	return q.window.Atomic64And32(slotTableOffset + slotSize*(index&q.mask) + slotDataIndexOffset)
 }
 
+func (q *Queue) slotBytes(index uint64) []byte {
+	return q.window.Bytes(slotTableOffset+slotSize*(index&q.mask), slotSize)
+}
+
 func (q *Queue) dataIndex(index uint64) shm.U64 {
 	word, _ := q.slot(index)
 	return word

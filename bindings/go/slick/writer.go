@@ -261,6 +261,8 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 				continue
 			}
 		}
+		q.prefetch(i, n)
+		q.prefetch(i+itemsAhead*n, n)
 		// R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed]
 		if !reserved.CompareAndSwap(word, end<<reservedSizeBits|(end-i)) {
 			continue
@@ -271,6 +273,19 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 		}
 		p.passEnd(i, end, n)
 	}
+}
+
+// itemsAhead is how far ahead of its item a producer has lines fetched, since each reservation waits for the stores before it.
+const itemsAhead = 4
+
+// prefetch has the first lines of an item fetched: before its reservation, whose line is fetched meanwhile. A hint, whoever
+// reserves it.
+func (q *Queue) prefetch(index, n uint64) {
+	if room := q.room(index); n > room {
+		n = room
+	}
+	shm.PrefetchLinesToWrite(q.slotBytes(index))
+	shm.PrefetchLinesToWrite(q.elements(index, n))
 }
 
 // fit is how many of up to most items of n elements fit from i on before the end of the ring [slick.reserve.wrap].

@@ -167,6 +167,32 @@ def test_refusals(name: str, engine: slick.Engine, rawqueue: RawQueue) -> None:
     assert producer.info().items_written == 5
 
 
+def test_packed(name: str, engine: slick.Engine) -> None:
+    """Items out of one buffer, over the end of the ring."""
+    with slick.create(name, 4, element_size=2, engine=engine) as queue, queue.producer() as producer, queue.reader() as reader:
+        assert producer.write_packed(b"aabbcc", 2) == [0, 1, 2]
+        assert reader.batch().data == b"aabbcc"
+        assert producer.write_packed(memoryview(bytearray(b"dddd.eeee."))[::1][:8], 4) == [4, 6]
+        found = reader.batch()
+        assert (found.indices(), found.payloads()) == ([4, 6], [b"dddd", b".eee"])
+        assert producer.write_packed(b"", 2) == []
+        before = queue.header()
+        for blob, length in ((b"abc", 2), (b"abcd", 0), (b"abcd", -2), (b"abc", 1), (b"abcdef", 3), (b"", 0)):
+            with pytest.raises(shmwire.InvalidArgumentError):
+                producer.write_packed(blob, length)
+        with pytest.raises(shmwire.TooLargeError):
+            producer.write_packed(bytes(20), 10)
+        assert queue.header() == before
+        with producer.reserve(), pytest.raises(shmwire.BusyError):
+            producer.write_packed(b"aa", 2)
+        indices = producer.write_packed(bytes(200), 2)
+        assert indices == list(range(indices[0], indices[0] + 100))
+        assert producer.info().items_written == 3 + 2 + 1 + 100
+    for blob in (b"aa", b""):
+        with pytest.raises(shmwire.Closed):
+            producer.write_packed(blob, 2)
+
+
 def test_largest_reservation(name: str, engine: slick.Engine, rawqueue: RawQueue) -> None:
     """[slick.reserve.argument]: 65,535 elements and no more fit into the packed word; a batch is cut there."""
     with slick.create(name, 1 << 17, element_size=1, engine=engine) as queue, queue.producer() as producer:

@@ -6,6 +6,8 @@
 
 #include "internal.h"
 
+#define ITEMS_AHEAD 4 /* of the item that is reserved: lines fetched for a later one */
+
 /* A reservation: items of `elements` each, side by side from index on. */
 struct run {
     uint64_t index;
@@ -54,6 +56,18 @@ static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t 
         producer->known = end;
 }
 
+/* The lines of the item at an index are asked for before the reservation, whose line is fetched meanwhile, and those of one that
+ * comes later: every reservation waits for the stores before it. Hints, whoever reserves it. */
+static inline void prefetch_item(const shmw_slick_queue *queue, uint64_t index, uint64_t elements)
+{
+    const size_t length = (size_t)(elements * queue->element_size);
+    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, index), sizeof(struct shmw_slick_wire_slot));
+    shmw_prefetch_lines_to_write(shmw_slick_element(queue, index), length);
+    const uint64_t later = index + ITEMS_AHEAD * elements;
+    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, later), sizeof(struct shmw_slick_wire_slot));
+    shmw_prefetch_lines_to_write(shmw_slick_element(queue, later), length);
+}
+
 /* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: what was reserved is the rest of the ring,
  * up to *end, since not even one fits there [slick.reserve.wrap]. */
 static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, struct run *run, uint64_t *end,
@@ -73,6 +87,7 @@ static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, str
     const int rc = producer->known == next ? SHMW_OK : shmw_slick_settle(producer, reserved, *end, wait);
     if (rc != SHMW_OK)
         return rc;
+    prefetch_item(queue, next, run->elements);
     /* R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed] */
     if (!shmw_cas_release(field, &reserved, *end << SHMW_SLICK_RESERVED_SIZE_BITS | (*end - next)))
         return SHMW_SLICK_AGAIN;
@@ -83,7 +98,6 @@ static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, str
 
 static inline int reserve_run(shmw_slick_producer *producer, uint64_t most, struct run *run)
 {
-    const shmw_slick_queue *queue = producer->queue;
     struct shmw_slick_wait wait = {0};
     uint64_t end = 0;
     for (;;) {
@@ -95,8 +109,6 @@ static inline int reserve_run(shmw_slick_producer *producer, uint64_t most, stru
         else if (rc != SHMW_SLICK_AGAIN)
             return rc;
     }
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, run->index), sizeof(struct shmw_slick_wire_slot));
-    shmw_prefetch_lines_to_write(shmw_slick_element(queue, run->index), (size_t)(run->elements * queue->element_size));
     return SHMW_OK;
 }
 

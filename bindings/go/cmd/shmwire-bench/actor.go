@@ -5,18 +5,18 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sort"
 
 	"golang.org/x/sys/unix"
+
+	"shmwire"
 )
 
-const (
-	barrierStride = 64
-	wordSize      = 8
-)
+const barrierStride = 64
 
 // arguments are those of the actor protocol.
 type arguments struct {
@@ -91,6 +91,39 @@ func firstWord(payload []byte, otherwise uint64) uint64 {
 
 func check(payload []byte, i uint64) bool {
 	return firstWord(payload, i) == i && (len(payload) <= wordSize || payload[len(payload)-1] == byte(i))
+}
+
+func failUnlessEmpty(err error) {
+	if !errors.Is(err, shmwire.ErrEmpty) {
+		fail(err)
+	}
+}
+
+// roundTrips sends and awaits messages in turn; ping begins. read answers ErrEmpty while there is none.
+func roundTrips(a *arguments, write func([]byte) error, read func() ([]byte, error)) (bad uint64, samples []uint64) {
+	payload, pings := make([]byte, a.size), a.role == "ping"
+	samples = make([]uint64, 0, a.count)
+	for i := uint64(0); i < a.count; i++ {
+		began := monotonic()
+		if pings {
+			fill(payload, i)
+			fail(write(payload))
+		}
+		got, err := read()
+		for ; err != nil; got, err = read() {
+			failUnlessEmpty(err)
+			a.relax()
+		}
+		if len(got) != a.size || !check(got, i) {
+			bad++
+		}
+		if !pings {
+			fail(write(got))
+		} else {
+			samples = append(samples, monotonic()-began)
+		}
+	}
+	return bad, samples
 }
 
 func (a *arguments) report(ns, bad uint64, samples []uint64) {

@@ -2,7 +2,7 @@
 
 // Command shmwire-bench is the benchmark actor of the Go implementation; bench/README.md describes the protocol. Peers:
 // "counted" (the channel counts its waiters: no wake while nobody sleeps) and "wake" (a wake per send) of profile dmxp;
-// "credit", "credit-view", "free" and "free-view" of profile ouroboros.
+// "credit", "credit-view", "free" and "free-view" of profile ouroboros; "slick-KIND" of profile slick.
 package main
 
 import (
@@ -211,17 +211,23 @@ func main() {
 	case a.role == "make" && logPeers[a.peer]:
 		makeLogs(a)
 		return
+	case a.role == "make" && isRing(a):
+		makeRings(a)
+		return
 	case a.role == "make":
 		makeSegment(a)
 		return
 	}
 	runtime.LockOSThread()
 	fail(a.pin())
-	if logPeers[a.peer] {
+	switch {
+	case logPeers[a.peer]:
 		runLog(a)
-		return
+	case isRing(a):
+		runRing(a)
+	default:
+		runQueue(a)
 	}
-	runQueue(a)
 }
 
 // runQueue is an actor of profile dmxp other than make.

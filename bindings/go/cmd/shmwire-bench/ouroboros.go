@@ -13,24 +13,9 @@ import (
 // Profile ouroboros. With credit the writer waits for the slowest reader's count, which PATH.credit carries, so that
 // nothing is lost; free, it never waits, and what a reader missed it counts as skipped. Ping writes PATH, pong PATH.back.
 
-const (
-	logChunks  = 4
-	inFlight   = 256
-	creditSize = 128 // bytes for each reader, of which the first word is the count of messages taken
-)
+const logChunks = 4
 
 var logPeers = map[string]bool{"credit": true, "credit-view": true, "free": true, "free-view": true}
-
-func (a *arguments) back() string   { return a.segment + ".back" }
-func (a *arguments) credit() string { return a.segment + ".credit" }
-
-// creditRoom is for all readers; a file of no bytes cannot be mapped.
-func (a *arguments) creditRoom() uint64 {
-	if a.readers == 0 {
-		return creditSize
-	}
-	return creditSize * uint64(a.readers)
-}
 
 func (a *arguments) lossless() bool { return a.peer == "credit" || a.peer == "credit-view" }
 func (a *arguments) views() bool    { return a.peer == "credit-view" || a.peer == "free-view" }
@@ -47,9 +32,7 @@ func makeLogs(a *arguments) {
 		fail(err)
 		fail(writer.Close())
 	}
-	credit, err := shm.Create(a.credit(), a.creditRoom(), a.creditRoom(), 0o600)
-	fail(err)
-	fail(credit.Close())
+	makeCredit(a)
 }
 
 // runLog is an actor other than make.
@@ -72,15 +55,18 @@ func runLog(a *arguments) {
 		reader, err = ouroboros.Open(in)
 		fail(err)
 	}
-	mapping, err := shm.Open(a.credit(), false, a.creditRoom())
-	fail(err)
+	mapping := mapCredit(a)
 	began, err := a.wait()
 	fail(err)
 	var bad uint64
 	var samples []uint64
 	switch a.role {
 	case "write":
-		writeLog(a, writer, credits(a, mapping))
+		all := &allowance{}
+		if a.lossless() {
+			all = allowanceOf(a, mapping)
+		}
+		writeLog(a, writer, all)
 	case "read":
 		bad = readLog(a, reader, mapping.Atomic64(creditSize*uint64(a.party)))
 	default:
@@ -89,44 +75,14 @@ func runLog(a *arguments) {
 	a.report(monotonic()-began, bad, samples)
 }
 
-func credits(a *arguments, mapping *shm.Mapping) []shm.U64 {
-	words := make([]shm.U64, a.readers)
-	for r := range words {
-		words[r] = mapping.Atomic64(creditSize * uint64(r))
-	}
-	return words
-}
-
-// least is the count of the slowest reader, or otherwise if that is less.
-func least(credits []shm.U64, otherwise uint64) uint64 {
-	for _, credit := range credits {
-		if taken := credit.Load(); taken < otherwise {
-			otherwise = taken
-		}
-	}
-	return otherwise
-}
-
-func writeLog(a *arguments, writer *ouroboros.Writer, credits []shm.U64) {
+func writeLog(a *arguments, writer *ouroboros.Writer, all *allowance) {
 	payload := make([]byte, a.size)
-	taken, lossless := uint64(0), a.lossless()
 	for i := uint64(0); i < a.count; i++ {
-		for lossless && i-taken >= inFlight {
-			taken = least(credits, i)
-			if i-taken >= inFlight {
-				a.relax()
-			}
-		}
+		all.wait(a, i)
 		fill(payload, i)
 		if _, err := writer.Write(payload); err != nil {
 			fail(err)
 		}
-	}
-}
-
-func failUnlessEmpty(err error) {
-	if !errors.Is(err, shmwire.ErrEmpty) {
-		fail(err)
 	}
 }
 
@@ -187,36 +143,13 @@ func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64
 }
 
 func exchangeLogs(a *arguments, out *ouroboros.Writer, in *ouroboros.Reader) (bad uint64, samples []uint64) {
-	payload, buffer := make([]byte, a.size), make([]byte, a.size)
-	samples = make([]uint64, 0, a.count)
+	buffer := make([]byte, a.size)
 	var entry ouroboros.Entry
-	pings := a.role == "ping"
-	for i := uint64(0); i < a.count; i++ {
-		began := monotonic()
-		if pings {
-			fill(payload, i)
-			_, err := out.Write(payload)
-			fail(err)
-		}
-		for {
-			err := in.NextInto(buffer, &entry)
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, shmwire.ErrEmpty) {
-				fail(err)
-			}
-			a.relax()
-		}
-		if len(entry.Payload) != a.size || !check(entry.Payload, i) {
-			bad++
-		}
-		if !pings {
-			_, err := out.Write(entry.Payload)
-			fail(err)
-		} else {
-			samples = append(samples, monotonic()-began)
-		}
-	}
-	return bad, samples
+	return roundTrips(a, func(payload []byte) error {
+		_, err := out.Write(payload)
+		return err
+	}, func() ([]byte, error) {
+		err := in.NextInto(buffer, &entry)
+		return entry.Payload, err
+	})
 }

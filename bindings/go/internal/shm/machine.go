@@ -26,3 +26,6 @@ func PrefetchToWrite(*byte) {}
 
 // PrefetchAhead likewise.
 func PrefetchAhead(*byte, uint64) {}
+
+// PrefetchLinesToWrite likewise.
+func PrefetchLinesToWrite([]byte) {}

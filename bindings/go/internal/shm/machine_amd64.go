@@ -38,3 +38,20 @@ func PrefetchAhead(base *byte, offset uint64)
 //
 //go:noescape
 func PrefetchToWrite(at *byte)
+
+// PrefetchLinesToWrite has the lines of the first bytes fetched, to be owned at once instead of shared first: they are asked for
+// side by side, where stores would wait for one after the other. A hint.
+func PrefetchLinesToWrite(bytes []byte) {
+	if n := len(bytes); n > 0 {
+		if n > prefetchLimit {
+			n = prefetchLimit
+		}
+		prefetchLinesToWrite(&bytes[0], uint64(n))
+	}
+}
+
+// prefetchLimit is in bytes. Measured with items of 1 KiB: more than in C, whose copies go by shorter steps.
+const prefetchLimit = 1024
+
+//go:noescape
+func prefetchLinesToWrite(at *byte, n uint64)

@@ -42,6 +42,21 @@ TEXT ·PrefetchToWrite(SB), NOSPLIT, $0-8
 	BYTE $0x0F; BYTE $0x0D; BYTE $0x48; BYTE $0x40
 	RET
 
+// func prefetchLinesToWrite(at *byte, n uint64)
+//
+// PREFETCHW (AX), for each line that has one of the n bytes.
+TEXT ·prefetchLinesToWrite(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ n+8(FP), BX
+	ADDQ AX, BX
+	ANDQ $~63, AX
+next:
+	BYTE $0x0F; BYTE $0x0D; BYTE $0x08
+	ADDQ $64, AX
+	CMPQ AX, BX
+	JB   next
+	RET
+
 // func Pause()
 TEXT ·Pause(SB), NOSPLIT, $0-0
 	PAUSE

@@ -78,6 +78,26 @@ func TestAtomics(t *testing.T) {
 	}
 }
 
+// Hints change nothing, whatever the length and wherever the mapping ends.
+func TestPrefetchLinesToWrite(t *testing.T) {
+	m, err := Create(testFile(t), 4096, 4096, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	m.PutU64(4088, 7)
+	for _, length := range []uint64{0, 1, 63, 64, 65, 1024, 4096} {
+		for _, off := range []uint64{0, 1, 63, 4096 - length} {
+			if off+length <= 4096 {
+				PrefetchLinesToWrite(m.Bytes(off, length))
+			}
+		}
+	}
+	if m.U32(4088) != 7 || m.U32(4092) != 0 || m.U32(0) != 0 {
+		t.Error("a hint stored something")
+	}
+}
+
 func TestExtent(t *testing.T) {
 	for _, c := range []struct {
 		off, count, stride, end uint64

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 from weakref import WeakSet
 
+from ..bytes import parts_of
 from ..closing import Closing
 from ..engine import Engine
 from ..errors import InvalidArgumentError, Lapped, OutOfOrderError, Timeout, UnsupportedError
@@ -228,6 +229,15 @@ class Producer(_Handle):
         with self._lock:
             return self._write_batch(items)
 
+    def write_packed(self, blob: ReadableBuffer, length: int) -> list[int]:
+        """write_batch for items of `length` bytes each that lie one behind the other in one buffer, with no object for each.
+
+        InvalidArgumentError, and nothing was written, when the buffer's length is no multiple of `length`, or that no positive
+        multiple of element_size.
+        """
+        with self._lock:
+            return self._write_packed(blob, length)
+
     @abstractmethod
     def info(self) -> ProducerInfo:
         """What this producer has done."""
@@ -243,6 +253,10 @@ class Producer(_Handle):
     @abstractmethod
     def _write_batch(self, items: Sequence[ReadableBuffer]) -> list[int]:
         """write_batch, under the lock."""
+
+    def _write_packed(self, blob: ReadableBuffer, length: int) -> list[int]:
+        """write_packed, under the lock."""
+        return self._write_batch(parts_of(blob, length))
 
 
 class Reader(_Handle):

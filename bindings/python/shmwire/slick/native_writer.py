@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
-from ..bytes import contiguous
+from ..bytes import contiguous, packed
 from ..errors import InvalidArgumentError, TooLargeError
 from ..refc import CData, check, closer, ffi, keeper, lib
 from ..wait import to_ns
@@ -53,6 +53,8 @@ class NativeProducer(Producer):
         self._handle = ffi.gc(out[0], closer(lib.shmw_slick_producer_close, queue))
         self._index = ffi.new("uint64_t *")
         self._written = ffi.new("size_t *")
+        self._capacity = 0  # of the array of a batch
+        self._indices: CData = ffi.NULL
         self._info = ProducerInfo(0, 0)
         self._claim: ref[NativeClaim] | None = None  # weak: the claim holds its producer
 
@@ -87,12 +89,24 @@ class NativeProducer(Producer):
         lengths = set(map(len, plain))  # type: ignore[arg-type]
         if len(lengths) > 1:
             raise InvalidArgumentError("the items of a batch have one length")
-        length, count = max(lengths, default=0), len(plain)
-        indices = ffi.new("uint64_t[]", count)
-        code = lib.shmw_slick_write_batch(self._handle, b"".join(plain), length, count, indices, self._written)
+        return self._write_run(b"".join(plain), max(lengths, default=0), len(plain))
+
+    def _write_packed(self, blob: ReadableBuffer, length: int) -> list[int]:
+        whole = contiguous(blob)
+        _, count = packed(len(whole), length)
+        if count == 0 and self._handle != ffi.NULL:
+            return []
+        return self._write_run(whole if isinstance(whole, bytes) else ffi.from_buffer(whole), length, count)
+
+    def _write_run(self, source: bytes | CData, length: int, count: int) -> list[int]:
+        """Write `count` items of `length` bytes that lie one behind the other."""
+        if count > self._capacity:
+            self._indices = ffi.new("uint64_t[]", count)
+            self._capacity = count
+        code = lib.shmw_slick_write_batch(self._handle, source, length, count, self._indices, self._written)
         if code != 0:
             check(code, self._handle, f"{length} bytes, elements have {self._element_size}")
-        return list(ffi.unpack(indices, count))
+        return list(ffi.unpack(self._indices, count))
 
     def info(self) -> ProducerInfo:
         with self._lock:

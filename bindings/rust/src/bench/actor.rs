@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
+use shmwire::SharedCounts;
+
 pub const USAGE: &str = "usage: PEER make|write|read|ping|pong --seg PATH --count N --size B --batch K --cpu C --barrier PATH \
                          --parties M --party P --readers R --room BYTES";
 /// Bytes between the words of two parties in the barrier file.
@@ -76,6 +78,11 @@ impl Args {
         Some(args)
     }
 
+    /// How many of the parties write.
+    pub fn writers(&self) -> u64 {
+        self.parties - self.readers
+    }
+
     pub fn pin(&self) -> io::Result<()> {
         self.cpu.map_or(Ok(()), shmwire::pin_to_cpu)
     }
@@ -140,6 +147,70 @@ pub struct Tally {
     pub skipped: u64,
     /// Round trips, nanoseconds.
     pub samples: Vec<u64>,
+}
+
+/// Messages that a writer with credit may be ahead of the slowest reader.
+pub const IN_FLIGHT: u64 = 256;
+
+pub fn credit_path(args: &Args) -> String {
+    format!("{}.credit", args.seg)
+}
+
+/// The credit of one writer.
+pub struct Allowance {
+    credit: Option<SharedCounts>,
+    taken: u64,
+}
+
+impl Allowance {
+    /// Of a writer that never waits.
+    pub fn unlimited() -> Allowance {
+        Allowance { credit: None, taken: 0 }
+    }
+
+    pub fn open(args: &Args) -> shmwire::Result<Allowance> {
+        Ok(Allowance { credit: Some(SharedCounts::open(credit_path(args), args.readers)?), taken: 0 })
+    }
+
+    /// Return when message `i` may be written.
+    #[inline]
+    pub fn wait(&mut self, args: &Args, i: u64) {
+        while let (Some(credit), true) = (&self.credit, i - self.taken >= IN_FLIGHT) {
+            self.taken = credit.least(args.readers, i);
+            if i - self.taken >= IN_FLIGHT {
+                args.relax();
+            }
+        }
+    }
+}
+
+/// Send and await messages in turn; ping begins. `read` answers whether there was one.
+#[inline]
+pub fn exchange(
+    args: &Args,
+    payload: &mut [u8],
+    tally: &mut Tally,
+    mut write: impl FnMut(&[u8]) -> shmwire::Result<()>,
+    mut read: impl FnMut(&mut [u8]) -> shmwire::Result<bool>,
+) -> shmwire::Result<()> {
+    let pings = args.role == Role::Ping;
+    for i in 0..args.count {
+        let sent = Instant::now();
+        if pings {
+            fill(payload, i);
+            write(payload)?;
+        }
+        while !read(payload)? {
+            args.relax();
+        }
+        tally.bad += u64::from(check(payload, i) != (i, true));
+        if pings {
+            tally.samples.push(sent.elapsed().as_nanos() as u64);
+        } else {
+            write(payload)?;
+        }
+    }
+    Ok(())
 }
 
 /// Print the result line.

@@ -8,10 +8,9 @@ use std::time::Instant;
 use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Writer};
 use shmwire::{Answer, SharedCounts};
 
-use super::actor::{check, fill, report, Args, Role, Tally};
+use super::actor::{self, check, credit_path, fill, report, Allowance, Args, Role, Tally, IN_FLIGHT};
 
 const CHUNKS: u32 = 4;
-const IN_FLIGHT: u64 = 256;
 
 /// Whether this peer is one of this profile's.
 pub fn is_peer(peer: &str) -> bool {
@@ -24,18 +23,20 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         return Ok(make(args, &back)?);
     }
     args.pin()?;
-    let credit = if args.peer.starts_with("credit") { Some(SharedCounts::open(credit_path(args), args.readers)?) } else { None };
+    let lossless = args.peer.starts_with("credit");
     let mut payload = vec![0; args.size];
     let mut tally = Tally::default();
     let began = match args.role {
         Role::Write => {
             let mut writer = ResumeOptions::new().resume(&args.seg)?;
+            let mut allowance = if lossless { Allowance::open(args)? } else { Allowance::unlimited() };
             let began = args.meet()?;
-            write_all(args, &mut writer, credit.as_ref(), &mut payload)?;
+            write_all(args, &mut writer, &mut allowance, &mut payload)?;
             began
         }
         Role::Read => {
             let mut reader = OpenOptions::new().open(&args.seg)?;
+            let credit = if lossless { Some(SharedCounts::open(credit_path(args), args.readers)?) } else { None };
             let began = args.meet()?;
             let count = read_all(args, &mut reader, credit.as_ref(), &mut payload, &mut tally)?;
             report(&Args { count, ..args.clone() }, began, &mut tally);
@@ -48,10 +49,6 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn credit_path(args: &Args) -> String {
-    format!("{}.credit", args.seg)
-}
-
 /// Entries in flight stay within one lap, and a chunk is left over: the writer with credit overwrites nothing unread.
 fn make(args: &Args, back: &str) -> shmwire::Result<()> {
     let window = (args.size as u64 + 8) * IN_FLIGHT / u64::from(CHUNKS - 2);
@@ -62,15 +59,9 @@ fn make(args: &Args, back: &str) -> shmwire::Result<()> {
     SharedCounts::create(credit_path(args), args.readers).map(|_| ())
 }
 
-fn write_all(args: &Args, writer: &mut Writer, credit: Option<&SharedCounts>, payload: &mut [u8]) -> shmwire::Result<()> {
-    let mut taken = 0;
+fn write_all(args: &Args, writer: &mut Writer, allowance: &mut Allowance, payload: &mut [u8]) -> shmwire::Result<()> {
     for i in 0..args.count {
-        while let (Some(credit), true) = (credit, i - taken >= IN_FLIGHT) {
-            taken = credit.least(args.readers, i);
-            if i - taken >= IN_FLIGHT {
-                args.relax();
-            }
-        }
+        allowance.wait(args, i);
         fill(payload, i);
         writer.write(payload)?;
     }
@@ -144,24 +135,9 @@ fn read_all(
 
 fn exchange(args: &Args, mut out: Writer, back: &str, payload: &mut [u8], tally: &mut Tally) -> Result<Instant, Box<dyn Error>> {
     let mut reader = OpenOptions::new().open(back)?;
-    let pings = args.role == Role::Ping;
     tally.samples.reserve(usize::try_from(args.count).unwrap_or(0));
     let began = args.meet()?;
-    for i in 0..args.count {
-        let sent = Instant::now();
-        if pings {
-            fill(payload, i);
-            out.write(payload)?;
-        }
-        while reader.next(payload)? == Answer::Empty {
-            args.relax();
-        }
-        tally.bad += u64::from(check(payload, i) != (i, true));
-        if pings {
-            tally.samples.push(sent.elapsed().as_nanos() as u64);
-        } else {
-            out.write(payload)?;
-        }
-    }
+    let write = |data: &[u8]| out.write(data).map(|_| ());
+    actor::exchange(args, payload, tally, write, |buffer| Ok(reader.next(buffer)? != Answer::Empty))?;
     Ok(began)
 }

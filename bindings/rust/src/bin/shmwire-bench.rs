@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Benchmark actor (bench/README.md describes the protocol). Peers: "counted" (the channel counts its waiters: no wake while
-//! nobody sleeps) and "wake" (a wake per send) of profile dmxp; "credit", "credit-view", "free" and "free-view" of profile ouroboros.
+//! nobody sleeps) and "wake" (a wake per send) of profile dmxp; "credit", "credit-view", "free" and "free-view" of profile ouroboros;
+//! "slick-KIND" of profile slick.
 #![deny(unsafe_code)]
 
 #[path = "../bench/actor.rs"]
@@ -9,6 +10,8 @@ mod actor;
 mod dmxp;
 #[path = "../bench/ouroboros.rs"]
 mod ouroboros;
+#[path = "../bench/slick.rs"]
+mod slick;
 
 use std::process::ExitCode;
 
@@ -20,7 +23,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = if ouroboros::is_peer(&args.peer) { ouroboros::run(&args) } else { dmxp::run(&args) };
+    let result = match args.peer.strip_prefix("slick-") {
+        Some(kind) => slick::run(&args, kind),
+        None if ouroboros::is_peer(&args.peer) => ouroboros::run(&args),
+        None => dmxp::run(&args),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -13,6 +13,9 @@ use super::Generation;
 use crate::atomic::fence_release;
 use crate::error::{Answer, Error, Result};
 
+/// How far ahead of its item a producer has lines fetched, since each reservation waits for the stores before it.
+const ITEMS_AHEAD: u64 = 4;
+
 /// What a producer has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProducerInfo {
@@ -279,6 +282,8 @@ impl Producer {
             if self.known != next && !self.may_reserve(word, end, &mut patience)? {
                 continue;
             }
+            self.segment.prefetch_to_write(next, elements);
+            self.segment.prefetch_to_write(next + ITEMS_AHEAD * elements, elements);
             // R6: pairs with A6; settled, and what we found settled, before the reservation
             if self.segment.reserved().replace_release(word.0, Reserved::new(end, run.elements).0).is_err() {
                 continue;
