@@ -56,15 +56,16 @@ static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t 
         producer->known = end;
 }
 
-/* The lines of the item at an index are asked for before the reservation, whose line is fetched meanwhile, and those of one that
- * comes later: every reservation waits for the stores before it. Hints, whoever reserves it. */
-static inline void prefetch_item(const shmw_slick_queue *queue, uint64_t index, uint64_t elements)
+/* The lines of the items that a reservation of so many elements from an index on is for are asked for before it is made, whose line
+ * is fetched meanwhile, and those of a later one: every reservation waits for the stores before it. Hints, whoever reserves them. */
+static inline void prefetch_items(const shmw_slick_queue *queue, uint64_t index, uint64_t elements, uint64_t items)
 {
-    const size_t length = (size_t)(elements * queue->element_size);
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, index), sizeof(struct shmw_slick_wire_slot));
+    const size_t length = (size_t)(elements * items * queue->element_size);
+    const size_t slots = (size_t)(items == 1 ? 1 : elements * items) * sizeof(struct shmw_slick_wire_slot);
+    const uint64_t later = index + elements * (items < ITEMS_AHEAD ? ITEMS_AHEAD : items);
+    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, index), slots);
     shmw_prefetch_lines_to_write(shmw_slick_element(queue, index), length);
-    const uint64_t later = index + ITEMS_AHEAD * elements;
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, later), sizeof(struct shmw_slick_wire_slot));
+    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, later), slots);
     shmw_prefetch_lines_to_write(shmw_slick_element(queue, later), length);
 }
 
@@ -87,7 +88,8 @@ static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, str
     const int rc = producer->known == next ? SHMW_OK : shmw_slick_settle(producer, reserved, *end, wait);
     if (rc != SHMW_OK)
         return rc;
-    prefetch_item(queue, next, run->elements);
+    if (fits)
+        prefetch_items(queue, next, run->elements, run->items);
     /* R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed] */
     if (!shmw_cas_release(field, &reserved, *end << SHMW_SLICK_RESERVED_SIZE_BITS | (*end - next)))
         return SHMW_SLICK_AGAIN;
