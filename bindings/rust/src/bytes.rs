@@ -445,7 +445,9 @@ impl Elements {
     #[inline]
     pub(crate) fn prefetch_to_write(&self, at: usize, length: usize) {
         let first = self.bytes(at, length);
-        (0..length.min(LINES_AHEAD * LINE as usize)).step_by(LINE as usize).for_each(|line| prefetch_line_to_write(first.wrapping_add(line)));
+        (0..length.min(LINES_AHEAD * LINE as usize))
+            .step_by(LINE as usize)
+            .for_each(|line| prefetch_line_to_write(first.wrapping_add(line)));
     }
 
     /// Copy out bytes that someone may be changing, from `at` on. The caller finds out afterwards whether what it got is whole.
