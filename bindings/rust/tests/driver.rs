@@ -329,7 +329,9 @@ fn live_actors_of_a_queue() {
         for writer in writing {
             assert_eq!(writer.join().expect("no panic"), json!({"sent": 400, "full": 0, "given_up": 0}));
         }
-        std::fs::write(&until, [1]).expect("ours");
+        // In place: the reader has it mapped, and fs::write would shorten it first.
+        let opened = std::fs::OpenOptions::new().write(true).open(&until);
+        opened.and_then(|mut file| std::io::Write::write_all(&mut file, &[1])).expect("ours");
         reading.join().expect("no panic")
     });
     let (records, credit_at_end) = (std::fs::read(&history).expect("the history"), std::fs::read(&credit).expect("the credit"));
