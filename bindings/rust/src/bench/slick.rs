@@ -226,13 +226,12 @@ fn read_batches(reader: &mut Reader, taken: &mut Taken<'_>, buffer: &mut [u8]) -
 /// Items are looked at where they lie: first word and last byte. One that was overwritten meanwhile is not counted, which with
 /// credit is bad.
 fn read_views(reader: &mut Reader, taken: &mut Taken<'_>, buffer: &mut [u8]) -> shmwire::Result<()> {
-    let (mut word, last) = ([0; 8], taken.args.size - 1);
+    let (head, last) = (taken.args.size.min(8), taken.args.size - 1);
     while taken.at < taken.args.count {
         let answer = reader.next_view()?;
         if let Answer::Done(view) = &answer {
-            view.read_at(0, &mut word)?;
+            view.read_at(0, &mut buffer[..head])?;
             view.read_at(last, &mut buffer[last..])?;
-            buffer[..8].copy_from_slice(&word);
             taken.at = view.item().index + 1;
             if view.check() == Answer::Done(()) {
                 taken.count(&view.item(), buffer);
