@@ -6,7 +6,8 @@
     ./dev test --list          name the stages
 
 A stage is one command. It is quiet unless it fails; its output is in build/logs/test-STAGE.log. Two lanes of stages run side by
-side: the suite with its mutants, which mostly waits, and everything else. What was left in shared memory is looked for last.
+side: the suite, which mostly waits, and everything else. The mutants, some of which only live runs find, come when both are done, and
+what was left in shared memory is looked for last.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ STAGES = [
     Stage("conform-asan", [CONFORM, "run", "--tier", "quick", "--kind", "hostile", "--kind", "torn", "--kind", "golden",
                            "--kind", "captured", "--report", "build/report-asan", "--driver", "conformance/drivers/c-asan.toml"],
           "every fixture under AddressSanitizer and UBSan"),
-    Stage("conform-mutants", ["./dev", "conform", "--mutants"], "planted defects are found", lane=1),
+    Stage("conform-mutants", ["./dev", "conform", "--mutants"], "planted defects are found", lane=LAST),
     Stage("shm-clean", [PY, "tests/shm_clean.py", "check"], "nothing was left in shared memory", lane=LAST),
 ]
 
