@@ -98,8 +98,8 @@ def raw(name: str) -> Raw:
 def run_python(code: str, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Another process with this package. A SIGINT reaches it although it may have been started where that is ignored."""
     listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    return subprocess.Popen([sys.executable, "-c", listening + code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, **(env or {})})
+    return subprocess.Popen([sys.executable, "-c", listening + code, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env={**os.environ, **(env or {})})
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 20.0) -> str:
