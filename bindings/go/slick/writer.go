@@ -218,6 +218,7 @@ func (p *Producer) writeSome(items [][]byte, indices []uint64) (int, error) {
 		index := x + uint64(done)*n
 		copy(q.elements(index, n), items[done])
 		if err = p.publish(index, n); err != nil {
+			p.passOver(index+n, x+taken*n)
 			break
 		}
 		if indices != nil {
@@ -358,5 +359,12 @@ func (q *Queue) raiseLast(x uint64) {
 		if word.CompareAndSwap(last, x) { // R3: pairs with A3; the item before its index
 			return
 		}
+	}
+}
+
+// passOver abandons what is left of a batch behind an item that somebody gave up: nobody would publish it.
+func (p *Producer) passOver(begin, end uint64) {
+	if begin < end {
+		_ = p.conclude(begin, end-begin, end) // given up as well: nothing more can be done
 	}
 }

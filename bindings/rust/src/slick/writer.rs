@@ -212,6 +212,11 @@ impl Producer {
             self.segment.elements.copy_in_racing(self.segment.elements.at(index), data);
             answer = self.finish(index, elements, index);
             if answer != Answer::Done(()) {
+                let (rest, end) = (index + elements, run.index + run.elements);
+                if rest < end {
+                    // Nobody would publish what is left: readers pass it, unless it was given up as well.
+                    let _ = self.finish(rest, end - rest, end);
+                }
                 break;
             }
             published(index);

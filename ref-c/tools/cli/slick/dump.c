@@ -39,6 +39,8 @@ static int dump_items(struct dump *dump)
             taker_print(&dump->taker, &item);
             continue;
         }
+        if (rc == SHMW_LAPPED)
+            continue; /* the cursor has gone on */
         if (rc < 0)
             exit = taker_failed(&dump->taker, rc);
         dump->holes += rc == SHMW_EMPTY && taker_cursor(&dump->taker) < dump->end;

@@ -126,8 +126,8 @@ int slick_find(const struct view *view, uint64_t stall_ms, struct findings *find
     struct ring_header header = ring_load_header(view);
     (void)stall_ms;
     if (!header.present) {
-        findings_add(findings, ERROR, "slick.segment.size", NO_CHANNEL, NO_POSITION, "%zu bytes; the header needs %zu", view->size,
-                     sizeof(struct shmw_slick_wire_header));
+        findings_add(findings, ERROR, "slick.segment.size", NO_CHANNEL, NO_POSITION, "%zu bytes; the header needs %zu",
+                     view->size, sizeof(struct shmw_slick_wire_header));
         return EXIT_OK;
     }
     if (!find_state(&header, findings))

@@ -38,10 +38,8 @@ int taker_next(struct taker *taker, struct shmw_slick_item *item)
 {
     for (;;) { /* an item that is overtaken may be followed by a longer one; none is longer than the ring */
         const int rc = shmw_slick_next(taker->reader, taker->buffer, taker->room, item);
-        if (rc != SHMW_TOO_SMALL && rc != SHMW_LAPPED)
+        if (rc != SHMW_TOO_SMALL)
             return rc;
-        if (rc == SHMW_LAPPED)
-            continue;
         unsigned char *buffer = realloc(taker->buffer, item->length);
         if (buffer == NULL)
             return SHMW_SYSTEM;

@@ -23,7 +23,7 @@ struct taker {
 int taker_open(const struct args *args, const struct view *view, struct taker *taker);
 void taker_close(struct taker *taker);
 
-/* The next item, in taker->buffer: what the library answers, but TOO_SMALL and LAPPED, which is asked again. */
+/* The next item, in taker->buffer: what the library answers, but TOO_SMALL. LAPPED: ask again. */
 int taker_next(struct taker *taker, struct shmw_slick_item *item);
 
 /* The index that comes next. */

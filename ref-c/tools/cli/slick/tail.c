@@ -50,7 +50,7 @@ static uint64_t first_of_last(const struct view *view, uint64_t n)
 static int print_last(struct following *following, uint64_t end)
 {
     int rc = SHMW_OK;
-    while (rc == SHMW_OK && taker_cursor(&following->taker) < end && !ferror(stdout))
+    while ((rc == SHMW_OK || rc == SHMW_LAPPED) && taker_cursor(&following->taker) < end && !ferror(stdout))
         rc = print_some(following, 1);
     return rc;
 }
