@@ -15,7 +15,7 @@ def plain(struct: Struct) -> dict[str, Any]:
     item = asdict(struct)
     item["fields"] = [{key: value for key, value in field.items() if key not in ("flag", "packed") or value}
                       for field in item["fields"]]
-    return {key: value for key, value in item.items() if key not in ("chain", "separate") or value}
+    return {key: value for key, value in item.items() if key not in ("chain", "separate", "loose") or value}
 
 
 def document(profile: Profile) -> str:

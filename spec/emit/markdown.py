@@ -27,7 +27,7 @@ def order(field: Field) -> str:
 def struct_table(struct: Struct) -> str:
     where = f"Size {struct.size} bytes, at `{struct.at}`" + (f", `{struct.count}` of them." if struct.count else ".")
     if struct.separate:
-        where = f"Size {struct.size} bytes, at 0 of a segment of its own."
+        where = f"Size {struct.size} bytes" + ("." if struct.loose else ", at 0 of a segment of its own.")
     if struct.chain:
         where = f"Size {struct.size} bytes and a body of {struct.chain.least - struct.size} or more, the first at `{struct.at}`."
     lines = [f"{struct.doc} {where}", "", "| offset | size | type | field | order | writer | meaning |",

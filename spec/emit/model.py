@@ -134,7 +134,8 @@ class Struct:
     fields: tuple[Field, ...]
     overlays: tuple[Overlay, ...] = ()
     chain: Chain | None = None
-    separate: bool = False  # in a segment of its own: not part of the map
+    separate: bool = False  # not part of the map: in a segment of its own, or (loose) wherever positions say
+    loose: bool = False
 
     @property
     def base(self) -> str:
@@ -287,7 +288,7 @@ def packed_constants(struct: dict[str, Any]) -> dict[str, Constant]:
 
 def check_separate(struct: Struct) -> None:
     if struct.separate and (struct.at != "0" or struct.count or struct.chain):
-        raise LayoutError(f"{struct.name}: one by itself, at 0, if it is in a segment of its own")
+        raise LayoutError(f"{struct.name}: one by itself, at 0, if it is no part of the map")
 
 
 def check_region(profile: Profile, region: Region) -> None:
@@ -373,7 +374,8 @@ def load_profile(path: Path) -> Profile:
         fields = tuple(load_field(f) for f in item["field"])
         overlays = tuple(load_overlay(o, constants) for o in item.get("overlay", ()))
         struct = Struct(item["name"], item["doc"], item["size"], item["align"], item["at"], item.get("count", ""), fields,
-                        overlays, load_chain(item.get("chain"), constants), bool(item.get("separate")))
+                        overlays, load_chain(item.get("chain"), constants), bool(item.get("separate") or item.get("loose")),
+                        bool(item.get("loose")))
         check_struct(struct)
         check_placement(struct)
         check_separate(struct)
