@@ -10,7 +10,7 @@
 #include "shmcomm.h"
 
 struct dump {
-    struct taker taker;
+    struct watcher watcher;
     uint64_t end;  /* head at the start */
     uint64_t lost; /* messages */
 };
@@ -19,15 +19,15 @@ static int dump_messages(struct dump *dump)
 {
     struct shmw_shmcomm_message message = {0};
     while (!ferror(stdout)) {
-        const int rc = taker_next(&dump->taker, &message);
+        const int rc = watcher_next(&dump->watcher, &message);
         if (rc == SHMW_LAPPED)
             continue; /* the cursor has gone on */
         if (rc < 0)
-            return taker_failed(&dump->taker, rc);
+            return watcher_failed(&dump->watcher, rc);
         if (rc != SHMW_OK || message.position >= dump->end)
             break;
         dump->lost += message.lost;
-        taker_print(&dump->taker, &message);
+        watcher_print(&dump->watcher, &message);
     }
     return EXIT_OK;
 }
@@ -36,13 +36,13 @@ int shmcomm_dump(const struct args *args, const struct view *view)
 {
     static struct dump dump; /* static: it outlives a jump out of the verb */
     dump = (struct dump){0};
-    int rc = taker_open(args, view, &dump.taker);
+    int rc = watcher_open(args, view, &dump.watcher);
     if (rc == EXIT_OK) {
         dump.end = channel_load_header(view).head;
         rc = dump_messages(&dump);
     }
     if (dump.lost > 0)
         diagnostic("%s: %" PRIu64 " messages were taken or overwritten before they were read", view->path, dump.lost);
-    taker_close(&dump.taker);
+    watcher_close(&dump.watcher);
     return rc;
 }

@@ -11,39 +11,39 @@
 #define FIRST_ROOM ((size_t)65536)
 #define TIME_ROOM 64
 
-int taker_open(const struct args *args, const struct view *view, struct taker *taker)
+int watcher_open(const struct args *args, const struct view *view, struct watcher *watcher)
 {
     const struct shmw_shmcomm_options options = {.no_wait = true};
-    *taker = (struct taker){.view = view};
-    int rc = format_option(args, &taker->format);
+    *watcher = (struct watcher){.view = view};
+    int rc = format_option(args, &watcher->format);
     if (rc != EXIT_OK)
         return rc;
-    taker->buffer = malloc(FIRST_ROOM);
-    if (taker->buffer == NULL)
+    watcher->buffer = malloc(FIRST_ROOM);
+    if (watcher->buffer == NULL)
         return io_error("out of memory");
-    taker->room = FIRST_ROOM;
-    rc = shmw_shmcomm_open(SHMW_SHMCOMM_OBSERVER, view->path, &options, &taker->observer);
+    watcher->room = FIRST_ROOM;
+    rc = shmw_shmcomm_open(SHMW_SHMCOMM_OBSERVER, view->path, &options, &watcher->observer);
     return rc == SHMW_OK ? EXIT_OK : open_error(view->path, rc);
 }
 
-void taker_close(struct taker *taker)
+void watcher_close(struct watcher *watcher)
 {
-    shmw_shmcomm_close(taker->observer);
-    free(taker->buffer);
-    *taker = (struct taker){0};
+    shmw_shmcomm_close(watcher->observer);
+    free(watcher->buffer);
+    *watcher = (struct watcher){0};
 }
 
-int taker_next(struct taker *taker, struct shmw_shmcomm_message *message)
+int watcher_next(struct watcher *watcher, struct shmw_shmcomm_message *message)
 {
     for (;;) { /* a message that is overtaken may be followed by a longer one; none is longer than half of the ring */
-        const int rc = shmw_shmcomm_receive(taker->observer, taker->buffer, taker->room, 0, 0, message);
+        const int rc = shmw_shmcomm_receive(watcher->observer, watcher->buffer, watcher->room, 0, 0, message);
         if (rc != SHMW_TOO_SMALL)
             return rc;
-        unsigned char *buffer = realloc(taker->buffer, message->length);
+        unsigned char *buffer = realloc(watcher->buffer, message->length);
         if (buffer == NULL)
             return SHMW_SYSTEM;
-        taker->buffer = buffer;
-        taker->room = message->length;
+        watcher->buffer = buffer;
+        watcher->room = message->length;
     }
 }
 
@@ -61,14 +61,14 @@ static void print_text(const struct shmw_shmcomm_message *message, const unsigne
     print_payload(payload, message->length);
 }
 
-void taker_print(const struct taker *taker, const struct shmw_shmcomm_message *message)
+void watcher_print(const struct watcher *watcher, const struct shmw_shmcomm_message *message)
 {
-    const unsigned char *payload = taker->buffer + message->offset;
-    if (taker->format == FORMAT_RAW) {
+    const unsigned char *payload = watcher->buffer + message->offset;
+    if (watcher->format == FORMAT_RAW) {
         fwrite(payload, 1, message->length, stdout);
         return;
     }
-    if (taker->format == FORMAT_TEXT) {
+    if (watcher->format == FORMAT_TEXT) {
         print_text(message, payload);
         return;
     }
@@ -85,10 +85,10 @@ void taker_print(const struct taker *taker, const struct shmw_shmcomm_message *m
     json_end(&json);
 }
 
-int taker_failed(const struct taker *taker, int code)
+int watcher_failed(const struct watcher *watcher, int code)
 {
     if (code != SHMW_CORRUPT)
-        return library_error(taker->view->path, code);
-    diagnostic("%s: CORRUPT: %s; `shmwire validate` tells more", taker->view->path, shmw_strerror(code));
+        return library_error(watcher->view->path, code);
+    diagnostic("%s: CORRUPT: %s; `shmwire validate` tells more", watcher->view->path, shmw_strerror(code));
     return EXIT_FINDINGS;
 }

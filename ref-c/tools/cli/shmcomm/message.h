@@ -9,7 +9,7 @@
 #include "shmwire/shmcomm.h"
 
 /* An observer and its buffer, which grows with the messages. Begin with {0}. */
-struct taker {
+struct watcher {
     const struct view *view;
     shmw_shmcomm *observer;
     enum message_format format;
@@ -19,15 +19,15 @@ struct taker {
 
 /* Attach at the oldest message. EXIT_FINDINGS after a diagnostic for what a receiver must refuse, EXIT_USAGE for other failures.
  * The caller closes it in every case. */
-int taker_open(const struct args *args, const struct view *view, struct taker *taker);
-void taker_close(struct taker *taker);
+int watcher_open(const struct args *args, const struct view *view, struct watcher *watcher);
+void watcher_close(struct watcher *watcher);
 
-/* The next message, in taker->buffer: what the library answers, but TOO_SMALL. LAPPED: ask again. */
-int taker_next(struct taker *taker, struct shmw_shmcomm_message *message);
+/* The next message, in watcher->buffer: what the library answers, but TOO_SMALL. LAPPED: ask again. */
+int watcher_next(struct watcher *watcher, struct shmw_shmcomm_message *message);
 
-void taker_print(const struct taker *taker, const struct shmw_shmcomm_message *message);
+void watcher_print(const struct watcher *watcher, const struct shmw_shmcomm_message *message);
 
-/* The diagnostic and exit code for an error of taker_next. */
-int taker_failed(const struct taker *taker, int code);
+/* The diagnostic and exit code for an error of watcher_next. */
+int watcher_failed(const struct watcher *watcher, int code);
 
 #endif

@@ -11,7 +11,7 @@
 #include "shmcomm.h"
 
 struct following {
-    struct taker taker;
+    struct watcher watcher;
     struct follow follow;
     uint64_t from; /* sequence of the first message to print */
 };
@@ -22,12 +22,12 @@ static int print_some(void *context, uint64_t most)
     struct following *following = context;
     struct shmw_shmcomm_message message = {0};
     for (uint64_t i = 0; i < most; i++) {
-        const int rc = taker_next(&following->taker, &message);
+        const int rc = watcher_next(&following->watcher, &message);
         if (rc != SHMW_OK)
             return rc == SHMW_LAPPED ? SHMW_OK : rc;
         following->follow.lost += message.lost;
         if (message.sequence >= following->from)
-            taker_print(&following->taker, &message);
+            watcher_print(&following->watcher, &message);
     }
     return SHMW_OK;
 }
@@ -43,7 +43,7 @@ static int print_last(struct following *following, uint64_t messages)
 
 static int tail(const struct args *args, struct following *following, uint64_t last)
 {
-    const struct view *view = following->taker.view;
+    const struct view *view = following->watcher.view;
     const struct channel_header header = channel_load_header(view);
     const struct channel_walk walk = channel_walk(view, &header);
     following->follow = (struct follow){.view = view, .lost_what = "messages were taken or overwritten before they were read"};
@@ -57,7 +57,7 @@ static int tail(const struct args *args, struct following *following, uint64_t l
     follow_report(&following->follow, true);
     if (ferror(stdout))
         return EXIT_USAGE; /* main says why */
-    return rc < 0 ? taker_failed(&following->taker, rc) : EXIT_OK;
+    return rc < 0 ? watcher_failed(&following->watcher, rc) : EXIT_OK;
 }
 
 int shmcomm_tail(const struct args *args, const struct view *view)
@@ -67,9 +67,9 @@ int shmcomm_tail(const struct args *args, const struct view *view)
     following = (struct following){0};
     int rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &last);
     if (rc == EXIT_OK)
-        rc = taker_open(args, view, &following.taker);
+        rc = watcher_open(args, view, &following.watcher);
     if (rc == EXIT_OK)
         rc = tail(args, &following, last);
-    taker_close(&following.taker);
+    watcher_close(&following.watcher);
     return rc;
 }
