@@ -25,6 +25,16 @@ int shmw_ofd_take(int fd, uint64_t byte)
     return errno == EAGAIN || errno == EACCES ? SHMW_BUSY : SHMW_SYSTEM;
 }
 
+int shmw_ofd_take_waiting(int fd, uint64_t byte)
+{
+    struct flock lock = range(F_WRLCK, byte, 1);
+    int rc;
+    do
+        rc = fcntl(fd, F_OFD_SETLKW, &lock);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 ? SHMW_OK : SHMW_SYSTEM;
+}
+
 void shmw_ofd_give(int fd, uint64_t byte)
 {
     struct flock lock = range(F_UNLCK, byte, 1);

@@ -10,6 +10,9 @@
 /* Take a write lock on the byte: SHMW_OK, SHMW_BUSY at once when another description has it, SHMW_SYSTEM. */
 int shmw_ofd_take(int fd, uint64_t byte);
 
+/* The same, but wait for it. SHMW_OK, SHMW_SYSTEM. */
+int shmw_ofd_take_waiting(int fd, uint64_t byte);
+
 /* Give it back. */
 void shmw_ofd_give(int fd, uint64_t byte);
 
