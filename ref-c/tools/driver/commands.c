@@ -9,7 +9,7 @@
 
 #define PROTOCOL 1
 
-static const struct profile *const profiles[] = {&driver_dmxp, &driver_ouroboros, &driver_slick, &driver_shmcomm};
+static const struct profile *const profiles[] = {&driver_dmxp, &driver_ouroboros, &driver_slick, &driver_shmcomm, &driver_deepwater};
 #define PROFILE_COUNT (sizeof(profiles) / sizeof(profiles[0]))
 
 /* A segment handle, or a claim that belongs to one. */

@@ -76,5 +76,6 @@ extern const struct profile driver_dmxp;
 extern const struct profile driver_ouroboros;
 extern const struct profile driver_slick;
 extern const struct profile driver_shmcomm;
+extern const struct profile driver_deepwater;
 
 #endif
