@@ -14,21 +14,22 @@ _shmwire() {
         top:--interval-ms) return ;;
         top:--rounds|top:-n) return ;;
         gc:--dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
-        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         inspect:--stall-ms) return ;;
-        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         validate:--stall-ms) return ;;
-        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         dump:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
-        dump:--from) COMPREPLY=($(compgen -W 'oldest latest auto' -- "$current")); return ;;
+        dump:--from) return ;;
+        dump:--to) return ;;
         dump:--channel|dump:-c) return ;;
         dump:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
         tail:--lines|tail:-n) return ;;
-        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         tail:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
         tail:--channel|tail:-c) return ;;
         tail:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
-        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         gen:--channels) return ;;
         gen:--capacity) return ;;
         gen:--chunks) return ;;
@@ -40,9 +41,9 @@ _shmwire() {
         gen:--size) return ;;
         gen:--payload-layout) COMPREPLY=($(compgen -W 'crate document' -- "$current")); return ;;
         gen:--seed) return ;;
-        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
-        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
-        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
+        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
+        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm deepwater' -- "$current")); return ;;
         bench:--ms) return ;;
     esac
     case $verb in
@@ -51,7 +52,7 @@ _shmwire() {
         gc) options=' --dir --dry-run -n --insist --json --help -h' ;;
         inspect) options=' --profile -p --stall-ms --json --help -h' ;;
         validate) options=' --profile -p --stall-ms --json --help -h' ;;
-        dump) options=' --profile -p --format --json --from --channel -c --payload-layout --all -a --help -h' ;;
+        dump) options=' --profile -p --format --json --from --to --channel -c --payload-layout --all -a --help -h' ;;
         tail) options=' --follow -f --lines -n --profile -p --format --json --channel -c --payload-layout --all -a --help -h' ;;
         gen) options=' --profile -p --channels --capacity --chunks --chunk-target --elements --generation --pattern --count --size --payload-layout --seed --json --help -h' ;;
         diff) options=' --profile -p --json --help -h' ;;

@@ -46,6 +46,7 @@ enum option_id {
     OPT_SEED,
     OPT_SIZE,
     OPT_STALL_MS,
+    OPT_TO,
     OPT_COUNT_OF_OPTIONS,
 };
 

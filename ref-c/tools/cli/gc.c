@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "deepwater/tree.h"
 #include "guard.h"
 #include "output.h"
 #include "view.h"
@@ -96,6 +97,8 @@ static int walk(struct gc *gc)
 
 int verb_gc(const struct args *args)
 {
+    if (args->operands > 0)
+        return tree_gc(args, args->operand[0]);
     struct gc gc = {.args = args, .directory = given(args, OPT_DIR) ? args->value[OPT_DIR] : SHM_DIRECTORY};
     const bool json = given(args, OPT_JSON);
     if (json) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "deepwater/tree.h"
 #include "listing.h"
 #include "output.h"
 
@@ -99,7 +100,6 @@ void listing_table(const struct listing *listing)
 static void members_json(const struct row *row, struct json *json)
 {
     static const char *const words[] = {[KEEPER_UNKNOWN] = "unknown", [KEEPER_LIVES] = "lives", [KEEPER_DEAD] = "dead"};
-    json_text(json, "kind", row->summary.kind);
     json_u64(json, "dropped", row->summary.dropped);
     json_u64(json, "asleep", row->summary.asleep);
     json_number(json, "owner_pid", row->summary.owner_pid);
@@ -121,6 +121,8 @@ static void row_json(const struct listing *listing, const struct row *row, struc
         json_u64(json, "published", row->summary.published);
     if (row->rated)
         json_real(json, "per_second", row->rate);
+    if (row->summary.kind[0] != '\0')
+        json_text(json, "kind", row->summary.kind);
     if (row->summary.has_members)
         members_json(row, json);
     json_number(json, "uid", row->view->status.st_uid);
@@ -162,6 +164,8 @@ static int look_twice(struct listing *listing)
 
 int verb_ls(const struct args *args)
 {
+    if (args->operands > 0)
+        return tree_ls(args, args->operand[0]);
     struct listing listing = {.directory = given(args, OPT_DIR) ? args->value[OPT_DIR] : SHM_DIRECTORY};
     const int rc = look_twice(&listing);
     if (rc == EXIT_OK && given(args, OPT_JSON)) {

@@ -30,10 +30,10 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted", NULL},
     [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw",
                     "text (default on a terminal), jsonl (default elsewhere), or the payloads alone", NULL},
-    [OPT_FROM] = {"from", 0, "START", "oldest|latest|auto",
-                  "the first chunk to print: the oldest, the latest, or the very first if it is still there, else the latest "
-                  "(ouroboros, default auto)",
-                  "ouroboros"},
+    [OPT_FROM] = {"from", 0, "START", NULL,
+                  "the first chunk to print: oldest, latest, or auto, the very first if it is still there, else the latest (ouroboros, "
+                  "default auto); the first timestamp to print, in nanoseconds (deepwater)",
+                  "ouroboros|deepwater"},
     [OPT_GENERATION] = {"generation", 0, "GENERATION", "1.2|1.3|1.4",
                         "releases of the source system that are to understand the ring (slick, default 1.4)", "slick"},
     [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help", NULL},
@@ -48,39 +48,43 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
                             "where payloads are if header.payload_layout is 0 (dmxp, default auto; libraries: crate)",
                             "dmxp"},
-    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros|slick|shmcomm",
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros|slick|shmcomm|deepwater",
                      "take the segment for one of this profile instead of looking at its magic", NULL},
     [OPT_ROUNDS] = {"rounds", 'n', "N", NULL, "end after N looks (default: when interrupted)", NULL},
     [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)", NULL},
     [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message; of slick, of each element (default 64)", NULL},
+    [OPT_TO] = {"to", 0, "T", NULL, "the last timestamp to print, in nanoseconds (deepwater)", "deepwater"},
     [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL,
                       "also watch for N milliseconds and report channels whose head does not move (dmxp)",
                       "dmxp"},
 };
 
 const struct verb_row verb_table[] = {
-    {"ls", "", 0, 0, "list the segments on this machine",
+    {"ls", "[BASE]", 0, 1, "list the segments on this machine, or the feeds of a base",
      "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, pattern, size in bytes, "
      "channels, messages waiting, messages published in a second, dropped, processes that went to sleep since the last wake, "
      "keeper, owner, mode, time since the last change of the file's status, and the processes that map "
      "it; a ? there says that the maps of some processes could not be read. The keeper is the process id that a channel "
-     "(shmcomm) names, or stale if no keeper lives. Rates come from two looks, a tenth of a second apart.",
+     "(shmcomm) names, or stale if no keeper lives. Rates come from two looks, a tenth of a second apart.\n"
+     "With BASE, the feeds of that base (deepwater): how they are kept, chunks, records, writer, sleepers, last timestamp; with "
+     "BASE/FEED, one feed and its chunks.",
      LIST(OPT_DIR, OPT_JSON), verb_ls},
     {"top", "", 0, 0, "show the segments of this machine again and again, busiest first",
      "The columns of ls, once an interval, until interrupted. With --json a line each time.",
      LIST(OPT_DIR, OPT_INTERVAL_MS, OPT_ROUNDS, OPT_JSON), verb_top},
-    {"gc", "", 0, 0, "remove the channels that dead processes left behind",
+    {"gc", "[BASE[/FEED]]", 0, 1, "remove or mend what dead processes left behind",
      "Writes. Removes the segments in /dev/shm (or in --dir) that no keeper lives of (shmcomm), and prints a line for each. "
-     "Pipelines that hold messages are kept unless --insist is given. Segments of profiles that cannot tell are left alone.",
+     "Pipelines that hold messages are kept unless --insist is given. Segments of profiles that cannot tell are left alone.\n"
+     "With BASE or BASE/FEED (deepwater): seals, persists and expires the chunks that dead writers left.",
      LIST(OPT_DIR, OPT_DRY_RUN, OPT_INSIST, OPT_JSON), verb_gc},
-    {"inspect", "SEG", 1, 1, "decode the header and the channels, chunks, slots or frames and say how they are",
+    {"inspect", "SEG|BASE/FEED", 1, 1, "decode the header and the channels, chunks, slots or frames and say how they are",
      "Prints what is there, by the field names of the layout, also when it is broken, and of a ring (slick) the generation. Exit 1 "
      "if the header, a channel, a chunk or a slot has a problem.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
-    {"validate", "SEG", 1, 1, "check every rule that bytes can show to be broken",
+    {"validate", "SEG|BASE[/FEED]", 1, 1, "check every rule that bytes can show to be broken",
      "Prints every finding with the id of its rule. Errors count for the exit code, notes do not.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_validate},
-    {"dump", "SEG", 1, 1, "print the messages that wait in the segment",
+    {"dump", "SEG|BASE/FEED", 1, 1, "print the messages that wait in the segment",
      "Prints the published and unconsumed messages, channel by channel, oldest first, and consumes none. Stops at the tail that "
      "each channel had at the start. Positions that are claimed and not published are skipped with a diagnostic; a corrupt "
      "message gives a diagnostic and exit 1, and the others are still printed.\n"
@@ -88,9 +92,10 @@ const struct verb_row verb_table[] = {
      "there at the start. Entries overwritten meanwhile are counted on standard error.\n"
      "Of a ring (slick) it prints the items that can be read, from the oldest that is whole to the last one that was reserved at the "
      "start. Reservations that nobody published are passed over and counted on standard error.\n"
-     "Of a channel (shmcomm) it prints the messages that are held at the start, and takes none.",
-     LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_FROM, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
-    {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
+     "Of a channel (shmcomm) it prints the messages that are held at the start, and takes none.\n"
+     "Of a feed (deepwater) it prints the records that are left, in memory and on disk, those from --from to --to, both included.",
+     LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_FROM, OPT_TO, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
+    {"tail", "SEG|BASE/FEED", 1, 1, "print the last messages, and with -f the new ones",
      "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is "
      "counted on standard error, and so is what the writers of a log (ouroboros), a ring (slick) or a channel (shmcomm) "
      "overwrite. With -f it ends at SIGINT or SIGTERM.",

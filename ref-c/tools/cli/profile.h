@@ -84,6 +84,7 @@ extern const struct cli_profile cli_dmxp;
 extern const struct cli_profile cli_ouroboros;
 extern const struct cli_profile cli_slick;
 extern const struct cli_profile cli_shmcomm;
+extern const struct cli_profile cli_deepwater;
 
 extern const struct cli_profile *const cli_profiles[]; /* ended by NULL */
 

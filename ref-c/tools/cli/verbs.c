@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "deepwater/tree.h"
 #include "findings.h"
 #include "output.h"
 #include "shmwire.h"
@@ -13,6 +14,15 @@
 static int not_in_profile(const struct args *args, const struct cli_profile *profile)
 {
     return unsupported_error("profile %s has no %s", profile->name, args->verb->name);
+}
+
+/* An operand that is a directory is one of profile deepwater. */
+static int of_feeds(const struct args *args, int (*verb)(const struct args *))
+{
+    const int rc = check_options(args, "deepwater");
+    if (rc == EXIT_OK && given(args, OPT_PROFILE) && find_profile(args->value[OPT_PROFILE]) != &cli_deepwater)
+        return usage_error("%s: a directory is none of profile %s", args->operand[0], args->value[OPT_PROFILE]);
+    return rc == EXIT_OK ? verb(args) : rc;
 }
 
 /* view_open, and a look at the options with the profile known. */
@@ -39,6 +49,8 @@ static int look(const struct args *args, const struct view *view, struct finding
 
 int verb_inspect(const struct args *args)
 {
+    if (tree_is(args->operand[0]))
+        return of_feeds(args, tree_inspect);
     struct view view;
     struct findings *findings = NULL;
     int rc = open_segment(args, &view);
@@ -74,6 +86,8 @@ static void print_validation(const struct args *args, const struct view *view, c
 
 int verb_validate(const struct args *args)
 {
+    if (tree_is(args->operand[0]))
+        return of_feeds(args, tree_validate);
     struct view view;
     struct findings *findings = NULL;
     int rc = open_segment(args, &view);
@@ -90,6 +104,8 @@ int verb_validate(const struct args *args)
 
 int verb_dump(const struct args *args)
 {
+    if (tree_is(args->operand[0]))
+        return of_feeds(args, tree_dump);
     struct view view;
     int rc = open_segment(args, &view);
     if (rc == EXIT_OK)
@@ -100,6 +116,8 @@ int verb_dump(const struct args *args)
 
 int verb_tail(const struct args *args)
 {
+    if (tree_is(args->operand[0]))
+        return of_feeds(args, tree_tail);
     struct view view;
     int rc = open_segment(args, &view);
     if (rc == EXIT_OK)

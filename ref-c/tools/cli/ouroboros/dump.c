@@ -9,12 +9,23 @@
 #include "entry.h"
 #include "ouroboros.h"
 
-static enum shmw_ouroboros_start start_option(const struct args *args)
+/* EXIT_USAGE after a diagnostic. */
+static int start_option(const struct args *args, enum shmw_ouroboros_start *start)
 {
+    static const struct {
+        const char *word;
+        enum shmw_ouroboros_start start;
+    } starts[] = {{"auto", SHMW_OUROBOROS_AUTO}, {"oldest", SHMW_OUROBOROS_OLDEST}, {"latest", SHMW_OUROBOROS_LATEST}};
     const char *word = args->value[OPT_FROM];
-    if (word == NULL || strcmp(word, "auto") == 0)
-        return SHMW_OUROBOROS_AUTO;
-    return strcmp(word, "oldest") == 0 ? SHMW_OUROBOROS_OLDEST : SHMW_OUROBOROS_LATEST;
+    *start = SHMW_OUROBOROS_AUTO;
+    if (word == NULL)
+        return EXIT_OK;
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+        if (strcmp(word, starts[i].word) == 0) {
+            *start = starts[i].start;
+            return EXIT_OK;
+        }
+    return usage_error("dump: --from is one of oldest|latest|auto, for a log");
 }
 
 static int dump_entries(struct source *source, uint64_t newest)
@@ -34,7 +45,11 @@ static int dump_entries(struct source *source, uint64_t newest)
 int ouroboros_dump(const struct args *args, const struct view *view)
 {
     static struct source source; /* static: it outlives a jump out of the verb */
-    int rc = source_open(args, view, start_option(args), &source);
+    enum shmw_ouroboros_start start;
+    int rc = start_option(args, &start);
+    if (rc != EXIT_OK)
+        return rc;
+    rc = source_open(args, view, start, &source);
     if (rc == EXIT_OK)
         rc = dump_entries(&source, newest_sequence(view));
     source_close(&source);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dump and tail of a feed: records as any reader of it finds them, across chunks, in memory and on disk. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../interrupt.h"
+#include "../output.h"
+#include "../printing.h"
+#include "tree.h"
+
+#define WAIT_NS UINT64_C(200000000) /* so that an interrupt is noticed */
+
+struct dump {
+    struct tree tree;
+    shmw_deepwater_reader *reader;
+    enum message_format format;
+    uint64_t to; /* the last timestamp to print */
+    uint64_t lost;
+};
+
+static int dump_open(const struct args *args, struct dump *dump)
+{
+    int rc = tree_find(args->operand[0], &dump->tree);
+    if (rc == EXIT_OK && dump->tree.feed[0] == '\0')
+        rc = usage_error("%s: name a feed: %s/FEED", args->verb->name, args->operand[0]);
+    if (rc == EXIT_OK)
+        rc = format_option(args, &dump->format);
+    if (rc != EXIT_OK)
+        return rc;
+    rc = shmw_deepwater_reader_open(dump->tree.base, dump->tree.feed, NULL, &dump->reader);
+    return rc == SHMW_OK ? EXIT_OK : tree_error(&dump->tree, rc);
+}
+
+static void print_record(const struct dump *dump, const struct shmw_deepwater_record *record)
+{
+    if (dump->format == FORMAT_RAW) {
+        fwrite(record->data, 1, record->length, stdout);
+        return;
+    }
+    if (dump->format == FORMAT_TEXT) {
+        char when[64];
+        format_time(when, sizeof(when), record->timestamp_ns);
+        printf("%ssequence %-8" PRIu64 "%s %s  chunk %-6" PRIu64 " type %-5" PRIu32 " length %" PRIu32 "\n", style_bold(),
+               record->sequence, style_plain(), when, record->chunk_id, record->type, record->length);
+        print_payload(record->data, record->length);
+        return;
+    }
+    struct json json;
+    json_begin(&json, stdout);
+    json_u64(&json, "sequence", record->sequence);
+    json_u64(&json, "timestamp_ns", record->timestamp_ns);
+    json_number(&json, "type", record->type);
+    json_u64(&json, "chunk", record->chunk_id);
+    json_hex(&json, "payload", record->data, record->length);
+    json_end(&json);
+}
+
+/* Print records below the sequence `end` and not later than dump->to. The library's answer that ended it; SHMW_CLOSED at a limit. */
+static int print_until(struct dump *dump, uint64_t end)
+{
+    struct shmw_deepwater_record record;
+    for (;;) {
+        const int rc = shmw_deepwater_next(dump->reader, &record);
+        if (rc == SHMW_EXPIRED) {
+            dump->lost += record.lost;
+            continue;
+        }
+        if (rc != SHMW_OK)
+            return rc;
+        if (record.sequence >= end || record.timestamp_ns > dump->to || ferror(stdout))
+            return SHMW_CLOSED;
+        print_record(dump, &record);
+    }
+}
+
+static int finish(struct dump *dump, int rc)
+{
+    if (dump->lost > 0)
+        diagnostic("%s/%s: %" PRIu64 " records had expired before they were read", dump->tree.base, dump->tree.feed, dump->lost);
+    shmw_deepwater_reader_close(dump->reader);
+    dump->reader = NULL;
+    return rc < 0 ? tree_error(&dump->tree, rc) : EXIT_OK;
+}
+
+static uint64_t end_of(const struct dump *dump)
+{
+    struct shmw_deepwater_feed feed;
+    if (shmw_deepwater_reader_feed(dump->reader, &feed) != SHMW_OK || feed.last_sequence == SHMW_DEEPWATER_NONE)
+        return 0;
+    return feed.last_sequence + 1;
+}
+
+int tree_dump(const struct args *args)
+{
+    static struct dump dump; /* static: it outlives a jump out of the verb */
+    uint64_t from = 0;
+    dump = (struct dump){0};
+    int rc = number_option(args, OPT_FROM, 0, UINT64_MAX, 0, &from);
+    if (rc == EXIT_OK)
+        rc = number_option(args, OPT_TO, 0, UINT64_MAX, UINT64_MAX, &dump.to);
+    if (rc == EXIT_OK)
+        rc = dump_open(args, &dump);
+    if (rc != EXIT_OK)
+        return rc;
+    rc = given(args, OPT_FROM) ? shmw_deepwater_seek(dump.reader, SHMW_DEEPWATER_TIME, from) : SHMW_OK;
+    if (rc == SHMW_OK)
+        rc = print_until(&dump, end_of(&dump));
+    return finish(&dump, rc);
+}
+
+/* Wait for what comes, until a signal or the end of the feed. */
+static int follow(struct dump *dump)
+{
+    int rc = SHMW_EMPTY;
+    while (!interrupted() && (rc == SHMW_EMPTY || rc == SHMW_TIMEOUT)) {
+        struct shmw_deepwater_record record;
+        rc = print_until(dump, UINT64_MAX);
+        if (fflush(stdout) != 0)
+            return SHMW_SYSTEM;
+        if (rc != SHMW_EMPTY)
+            break;
+        rc = shmw_deepwater_wait_next(dump->reader, WAIT_NS, 0, &record);
+        if (rc == SHMW_EXPIRED) {
+            dump->lost += record.lost;
+            rc = SHMW_EMPTY;
+        } else if (rc == SHMW_OK) {
+            print_record(dump, &record);
+            rc = SHMW_EMPTY;
+        }
+    }
+    return rc;
+}
+
+int tree_tail(const struct args *args)
+{
+    static struct dump dump; /* static: it outlives a jump out of the verb */
+    uint64_t last = 0;
+    dump = (struct dump){.to = UINT64_MAX};
+    int rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &last);
+    if (rc == EXIT_OK)
+        rc = dump_open(args, &dump);
+    if (rc != EXIT_OK)
+        return rc;
+    const uint64_t end = end_of(&dump);
+    rc = shmw_deepwater_seek(dump.reader, SHMW_DEEPWATER_SEQUENCE, last < end ? end - last : 0);
+    if (given(args, OPT_FOLLOW))
+        interrupt_watch();
+    if (rc == SHMW_OK)
+        rc = given(args, OPT_FOLLOW) ? follow(&dump) : print_until(&dump, end);
+    return finish(&dump, rc);
+}
