@@ -71,7 +71,7 @@ func (f *follower) run(buffer []byte, used int, messages []Message) int {
 		c = at + extent
 		f.ends = append(f.ends, c)
 	}
-	if n == 0 || !f.held(f.cursor) {
+	if n == 0 || !f.isHeld(f.cursor) {
 		return 0
 	}
 	for i := range messages[:n] {

@@ -119,16 +119,20 @@ func (e *endpoint) free() {
 // repair is section 10, by who has just taken the lock from a dead owner; it says whether a count was wrong
 // [shmcomm.recover.held].
 func (e *endpoint) repair() (bool, error) {
-	first, next, found, err := e.walkHeld()
+	t := e.tail.Load() // A3: pairs with R3
+	h := e.head.Load() // A2: pairs with R2
+	err := checkPositions(h, t, e.capacity)
 	if err != nil {
 		return false, err
 	}
-	repaired := false
-	if found && e.raiseCount(next) { // [shmcomm.recover.count]
-		repaired = true
+	// Pullers may take frames meanwhile: their bytes stay, since only the lock's holder overwrites them.
+	frames, first, next, err := e.sequences(t, h)
+	if err != nil {
+		return false, err
 	}
-	if e.pattern == PatternPubsub { // [shmcomm.recover.dropped]
-		if !found {
+	repaired := frames && e.raiseCount(next) // [shmcomm.recover.count]
+	if e.pattern == PatternPubsub {          // [shmcomm.recover.dropped]
+		if !frames {
 			first = e.count.Load()
 		}
 		if e.dropped.Load() != first {
@@ -141,27 +145,21 @@ func (e *endpoint) repair() (bool, error) {
 	return repaired, nil
 }
 
-// walkHeld answers the first sequence that is held and the one behind the last; found is false when there is none. Pullers
-// may take frames meanwhile: their bytes stay, since only the lock's holder overwrites them.
-func (s *segment) walkHeld() (first, next uint64, found bool, err error) {
-	t := s.tail.Load() // A3: pairs with R3
-	h := s.head.Load() // A2: pairs with R2
-	if err := checkPositions(h, t, s.capacity); err != nil {
-		return 0, 0, false, err
-	}
+// sequences walks the frames of [t, h), which stay: it answers the first sequence and the one behind the last, and false when
+// there is no frame.
+func (s *segment) sequences(t, h uint64) (frames bool, first, next uint64, err error) {
 	for t != h {
 		at, size, extent, possible := s.look(t, h)
 		if !possible {
-			return 0, 0, false, badFrame(at, size)
+			return false, 0, 0, badFrame(at, size)
 		}
-		sequence := s.ring.U64(at&s.mask + frameSequenceOffset)
-		if !found {
-			first, found = sequence, true
+		sequence := s.headAt(at).sequence()
+		if !frames {
+			frames, first = true, sequence
 		}
-		next = sequence + 1
-		t = at + extent
+		next, t = sequence+1, at+extent
 	}
-	return first, next, found, nil
+	return frames, first, next, nil
 }
 
 // raiseCount raises message_count to at least n, and says whether it was lower. Writers under the lock and pullers do so.

@@ -96,7 +96,7 @@ func (f *follower) fromRing(buffer []byte, to how, m *Message) (bool, error) {
 	}
 	at, size, extent, possible := f.look(c, f.seen)
 	if !possible {
-		if !f.held(at) {
+		if !f.isHeld(at) {
 			return f.overtaken(c)
 		}
 		return true, badFrame(at, size)
@@ -109,7 +109,7 @@ func (f *follower) fromRing(buffer []byte, to how, m *Message) (bool, error) {
 	}
 	f.headAt(at).get(m)
 	payload, room := fetch(f.payloadAt(at, size), buffer, to)
-	if !f.held(at) {
+	if !f.isHeld(at) {
 		return f.overtaken(c)
 	}
 	if !room {
@@ -118,10 +118,10 @@ func (f *follower) fromRing(buffer []byte, to how, m *Message) (bool, error) {
 	return true, f.deliver(m, payload, at, extent)
 }
 
-// held is step 5: whether what was copied from a position on was whole [shmcomm.receive.recheck].
-func (f *follower) held(position uint64) bool {
+// isHeld is step 5: whether what was copied from a position on was whole [shmcomm.receive.recheck].
+func (s *segment) isHeld(position uint64) bool {
 	shm.Fence()                               // F5: pairs with F5; the copy before tail
-	return int64(f.tail.Load()-position) <= 0 // a writer stored to the bytes after it moved tail over them
+	return int64(s.tail.Load()-position) <= 0 // a writer stored to the bytes after it moved tail over them
 }
 
 // overtaken is step 6 [shmcomm.receive.lapped]: the cursor goes to tail. It answers false, or the corruption that it finds.
@@ -139,8 +139,8 @@ func (f *follower) overtaken(c uint64) (bool, error) {
 // deliver completes a message that is whole, and moves the cursor behind it [shmcomm.receive.lost].
 func (f *follower) deliver(m *Message, payload []byte, at, extent uint64) error {
 	m.Lost = m.Sequence - f.expected
-	if f.fresh {
-		m.Lost = 0 // the first one is where the subscriber began
+	if f.fresh || int64(m.Lost) < 0 {
+		m.Lost = 0 // where the subscriber began; where sequences fall, nothing was lost
 	}
 	if m.Lost != 0 && f.tellLost && !f.told {
 		f.told, m.Payload = true, nil
@@ -170,7 +170,7 @@ func (f *follower) readAhead(at uint64) bool {
 		f.store = make([]byte, aheadBytes)
 	}
 	copy(f.store, f.ring.Bytes(at&f.mask, n))
-	if !f.held(at) {
+	if !f.isHeld(at) {
 		return false
 	}
 	f.cursor, f.ahead = at, f.store[:n]
@@ -272,7 +272,7 @@ func (v *View) Check() error {
 	switch {
 	case v.follower == nil || v.follower.closed:
 		return shmwire.ErrClosed
-	case !v.follower.held(v.Position):
+	case !v.follower.isHeld(v.Position):
 		return shmwire.ErrLapped
 	}
 	return nil

@@ -30,10 +30,10 @@ func Recover(locator string) (Recovery, error) {
 	if err != nil {
 		return report, err
 	}
-	if e.pattern == PatternRequest {
+	err = e.recover(&report)
+	if err == nil && e.pattern == PatternRequest {
 		report.Swept = sweep(replyPrefix(locator))
 	}
-	err = e.recover(&report)
 	e.leave(false)
 	return report, err
 }
