@@ -30,7 +30,7 @@ type Options struct {
 	Making       Making        // of publishers, pushers, repliers
 	Oldest       bool          // subscribers: begin with the oldest message held, not with the next one [shmcomm.receive.start]
 	ReadOnly     bool          // subscribers: map nothing writable; waiting then polls
-	Sole         bool          // publishers, pushers: hold the writers' lock from open to close; others get ErrBusy, and so does open
+	Sole         bool          // publishers, pushers: hold the writers' lock from open to close; others get ErrBusy
 	TellLost     bool          // subscribers: answer ErrLapped once, with Message.Lost, before a message behind a loss
 	NoWait       bool          // do not wait for a channel that is not there or not ready
 	ReadyTimeout time.Duration // how long to wait for one; 0 = DefaultReadyTimeoutNS

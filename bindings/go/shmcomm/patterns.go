@@ -13,7 +13,8 @@ import (
 // Names (section 1.5) and roles.
 
 var prefixes = map[uint32]string{
-	PatternPubsub: "/shmcomm_pub_", PatternPipeline: "/shmcomm_push_", PatternRequest: "/shmcomm_req_", PatternReply: "/shmcomm_rep_",
+	PatternPubsub: "/shmcomm_pub_", PatternPipeline: "/shmcomm_push_", PatternRequest: "/shmcomm_req_",
+	PatternReply: "/shmcomm_rep_",
 }
 
 // SegmentName is the segment of a channel; number is the requester's, for PatternReply. A locator (anything with a slash)

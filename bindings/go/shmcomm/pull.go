@@ -32,47 +32,48 @@ func (t *taker) take(buffer []byte, to how, m *Message, correlation uint64) erro
 		from := t.tail.Load() // A3: pairs with R3; before head, which is then not below it
 		head := t.head.Load() // A2: pairs with R2; the frames below head
 		if from == head {
-			if err := t.emptied(from); err == shmwire.ErrClosed {
+			err := t.emptied(from)
+			if err == shmwire.ErrClosed {
 				t.removeDrained()
-				return err
-			} else if err != nil {
+			}
+			if err != nil {
 				return err
 			}
 			continue
 		}
-		at, size, extent, possible := t.look(from, head)
-		if !possible {
-			if t.tail.Load() != from { // A3: pairs with R3
-				continue
-			}
-			return badFrame(at, size)
+		if done, err := t.takeAt(from, head, buffer, to, m, correlation); done {
+			return err
 		}
-		unwanted := correlation != 0 && t.headAt(at).correlation() != correlation
-		payload, room := []byte(nil), true
-		if !unwanted {
-			payload, room = fetch(t.payloadAt(at, size), buffer, to)
-		}
-		if !room {
-			shm.Fence()
-			if t.tail.Load() != from { // A3: pairs with R3
-				continue
-			}
-			return tooSmall(size)
-		}
-		t.headAt(at).get(m)
-		if !t.claim(from, at+extent, m.Sequence) {
-			lost.Pause()
-			continue
-		}
-		if unwanted {
+		lost.Pause()
+	}
+}
+
+// takeAt is steps 2 to 5 for the message at a position below head; false when it was taken by another one, or discarded.
+func (t *taker) takeAt(from, head uint64, buffer []byte, to how, m *Message, correlation uint64) (bool, error) {
+	at, size, extent, possible := t.look(from, head)
+	if !possible {
+		return t.tail.Load() == from, badFrame(at, size) // A3: pairs with R3
+	}
+	h := t.headAt(at)
+	if correlation != 0 && h.correlation() != correlation {
+		if t.claim(from, at+extent, h.sequence()) {
 			t.discarded++
 			t.wakeWriters()
-			continue
 		}
-		m.Payload, m.Position, m.Lost = payload, at, 0
-		t.finished(m)
-		return nil
+		return false, nil
 	}
+	payload, room := fetch(t.payloadAt(at, size), buffer, to)
+	if !room {
+		shm.Fence()                                  // F5: pairs with F5; the size before tail
+		return t.tail.Load() == from, tooSmall(size) // A3: pairs with R3
+	}
+	h.get(m)
+	if !t.claim(from, at+extent, m.Sequence) {
+		return false, nil
+	}
+	m.Payload, m.Position, m.Lost = payload, at, 0
+	t.finished(m)
+	return true, nil
 }
 
 // claim is steps 3 and 4, for messages that were copied [shmcomm.pull.claim]; false when another one was faster.

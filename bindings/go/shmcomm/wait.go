@@ -45,6 +45,10 @@ func (w *waiting) await(l *limit, position func() uint64, look func() error) err
 			w.hook()
 		}
 		w.sleep(l, signal)
+		// Before it counts itself again, which would cost the next writer a wake for nothing.
+		if err := look(); err != shmwire.ErrEmpty {
+			return err
+		}
 	}
 }
 

@@ -161,3 +161,6 @@ func (f *File) fcntl(command int, lock *unix.Flock_t) error {
 		}
 	}
 }
+
+// Descriptor is the number of the open file, for who looks at its flags.
+func (f *File) Descriptor() uintptr { return uintptr(f.fd) }
