@@ -8,12 +8,26 @@ from dataclasses import asdict
 from typing import Final, cast
 
 from . import atomic
-from .driver_codec import U16, U32, U64, BadRequest, Json, UnknownCommand, data, data_reply, flag, integer, octal, table, text, word
+from .driver_codec import (
+    U16,
+    U32,
+    U64,
+    BadRequest,
+    Json,
+    UnknownCommand,
+    data,
+    data_reply,
+    flag,
+    integer,
+    octal,
+    table,
+    text,
+    word,
+)
 from .driver_dmxp import Injection
 from .driver_lossy import ALL_CLASSES, MOST_ITEMS, READING_CLASSES, max_size
 from .engine import Engine
-from .errors import Full, Lapped, ShmwireError, ShmwireException, ShmwireResult, Timeout, UnsupportedError
-from .errors import Closed as ClosedAnswer
+from .errors import Closed, Full, Lapped, ShmwireError, ShmwireException, ShmwireResult, Timeout, UnsupportedError
 from .shmcomm import layout
 from .shmcomm.core import Endpoint, open_endpoint, recover, remove
 from .shmcomm.inspect import fields
@@ -22,8 +36,8 @@ from .shmcomm.message import ROLES, Making, Message, Meta, Options, Role
 FEATURES: Final = ("batch", "split", "view", "lapped")
 _CREATORS: Final = ("publisher", "pusher", "replier")
 _MAKING: Final[dict[str, Making]] = {"join": "join", "any": "any"}
-_TEXTS: Final = frozenset({"capacity", "max_payload", "head", "tail", "message_count", "dropped_count", "instance", "heartbeat_ns",
-                           "sent", "received", "lost", "refused", "discarded", "unanswered", "takeovers"})
+_TEXTS: Final = frozenset({"capacity", "max_payload", "head", "tail", "message_count", "dropped_count", "instance",
+                           "heartbeat_ns", "sent", "received", "lost", "refused", "discarded", "unanswered", "takeovers"})
 
 
 def capabilities() -> Json:
@@ -222,7 +236,7 @@ class ShmcommHandle:
         """Command claim, without the claim handle."""
         try:
             view = self.endpoint.claim(integer(body, "len", U64), meta_of(body, self._room.injection))
-        except (Full, Timeout, ClosedAnswer) as answer:
+        except (Full, Timeout, Closed) as answer:
             return None, {"st": answer.name.lower()}
         self._room.injection.sent(1)
         return ShmcommClaim(self.endpoint, view), {"st": "ok", "capacity": str(len(view))}

@@ -8,9 +8,11 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 from weakref import WeakSet
 
+from ..bytes import parts_of
 from ..closing import Closing
 from ..engine import Engine, is_native
 from ..errors import InvalidArgumentError, ShmwireException
@@ -31,12 +33,13 @@ class Endpoint(Closing, ABC):
     segment: str  #: the segment's name with its leading slash, or its path
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        #: Held by every call. Who makes several that belong together, such as claim and commit, holds it meanwhile.
+        self.lock = threading.RLock()
         _ENDPOINTS.add(self)
 
     def after_fork(self) -> None:
         """In a forked child: a thread of the parent may have held the lock."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     @abstractmethod
     def send(self, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> int:
@@ -77,6 +80,17 @@ class Endpoint(Closing, ABC):
                       ) -> list[Message]:
         """Up to `limit` messages and `max_bytes` bytes of payload; waits for the first only. Not for requesters."""
 
+    def send_packed(self, blob: bytes | memoryview, lengths: int | Sequence[int], meta: Meta = NO_META, timeout: float | None = 0
+                    ) -> tuple[int, ShmwireException | None]:
+        """send_batch for messages that lie one behind the other; `lengths` is one number if all are as long."""
+        return self.send_batch(parts_of(blob, lengths), meta, timeout)
+
+    def receive_packed(self, limit: int, timeout: float | None = 0, max_bytes: int | None = None, spin: float = DEFAULT_SPIN
+                       ) -> tuple[bytes, list[int]]:
+        """receive_batch as one blob, and where each payload ends in it."""
+        found = self.receive_batch(limit, timeout, max_bytes, spin)
+        return b"".join([message.payload for message in found]), list(accumulate([len(message.payload) for message in found]))
+
     @abstractmethod
     def view(self, timeout: float | None = 0, spin: float = DEFAULT_SPIN) -> Message | None:
         """The next message, its payload where it lies. Subscribers and observers. What it shows is the message only if holds()
@@ -89,6 +103,10 @@ class Endpoint(Closing, ABC):
     @abstractmethod
     def seek(self, oldest: bool) -> None:
         """Go to the oldest message held, or behind the newest. Subscribers and observers."""
+
+    @abstractmethod
+    def last_info(self) -> Info | None:
+        """info() as it was at close()."""
 
     @abstractmethod
     def info(self) -> Info:
@@ -133,13 +151,13 @@ def open_endpoint(role: Role, name: str, options: Options | None = None, engine:
 
 
 def recover(locator: str, engine: Engine | None = None) -> Recovered:
-    """Repair the channel at `locator` if a dead writer holds its lock, and remove the reply channels of dead requesters. BusyError:
-    the holder lives. Errors of opening."""
+    """Repair the channel at `locator` if a dead writer holds its lock, and remove the reply channels of dead requesters.
+    BusyError: the holder lives. Errors of opening."""
     if is_native(engine):
         from . import native
         return native.recover(locator)
-    from . import recover as repairing
-    return repairing.recover(locator)
+    from .recover import recover as repair
+    return repair(locator)
 
 
 def remove(locator: str, insist: bool = False, engine: Engine | None = None) -> None:
@@ -149,5 +167,5 @@ def remove(locator: str, insist: bool = False, engine: Engine | None = None) -> 
         from . import native
         native.remove(locator, insist)
         return
-    from . import recover as repairing
-    repairing.remove(locator, insist)
+    from .recover import remove as unlink_stale
+    unlink_stale(locator, insist)

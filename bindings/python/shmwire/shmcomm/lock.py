@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Profile shmcomm, section 5, python engine: the writers' lock; and the repair of section 10, which belongs to who takes it from a
-dead owner.
+"""Profile shmcomm, section 5, python engine: the writers' lock; and the repair of section 10, which belongs to who takes it from
+a dead owner.
 
 A KeyboardInterrupt can end Python code between any two steps. So freeing asks the word itself whether this endpoint is the owner,
 and writers free in `finally`.

@@ -38,7 +38,7 @@ def segment_name(pattern: int, name: str, number: int = 0) -> str:
 
 def any_segment(name: str) -> str:
     """The segment of the channel `name` of whatever pattern; that of publish/subscribe if there is none. InvalidNameError."""
-    candidates = [segment_name(pattern, name) for pattern in (layout.PATTERN_PUBSUB, layout.PATTERN_PIPELINE, layout.PATTERN_REQUEST)]
+    candidates = [segment_name(pattern, name) for pattern in PREFIXES if pattern != layout.PATTERN_REPLY]
     return next((found for found in candidates if os.path.exists(mapping.path(found))), candidates[0])
 
 

@@ -88,7 +88,7 @@ class PureEndpoint(Endpoint):
 
     def close(self) -> None:
         """Leave, and remove the channel if its rules say so [shmcomm.leave.last]. Later calls raise Closed."""
-        with self._lock:
+        with self.lock:
             channel, self._channel = self._channel, None
             if channel is None:
                 return
@@ -102,8 +102,8 @@ class PureEndpoint(Endpoint):
         if self._requests is not None:
             self._requests.close()
             return
-        if self._replies is not None and self._member is not None and self._member.lock_fd >= 0:
-            self._replies.close()
+        if self._replies is not None:
+            self._replies.close(sweeping=self._member is not None and self._member.lock_fd >= 0)  # not in a forked child
         if self._writer is not None:
             self._writer.close()
         if self._member is not None:
@@ -125,7 +125,7 @@ class PureEndpoint(Endpoint):
         return self._writer
 
     def send(self, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> int:
-        with self._lock:
+        with self.lock:
             writer = self._sender()
             if self._requests is not None:
                 return self._requests.send(data, meta, timeout)
@@ -133,25 +133,25 @@ class PureEndpoint(Endpoint):
 
     def send_batch(self, parts: Sequence[bytes | memoryview], meta: Meta = NO_META, timeout: float | None = 0
                    ) -> tuple[int, ShmwireException | None]:
-        with self._lock:
+        with self.lock:
             return self._sender(plain=True).send_batch(parts, meta, timeout)
 
     def claim(self, length: int, meta: Meta = NO_META, timeout: float | None = 0) -> memoryview:
-        with self._lock:
+        with self.lock:
             if length < 0:
                 raise InvalidArgumentError(f"{length} bytes")
             return self._sender(plain=True).claim(length, meta, timeout)
 
     def commit(self) -> int:
-        with self._lock:
+        with self.lock:
             return self._sender(plain=True).commit()
 
     def abandon(self) -> None:
-        with self._lock:
+        with self.lock:
             self._sender(plain=True).abandon()
 
     def reply(self, request: Message, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> None:
-        with self._lock:
+        with self.lock:
             self._open()
             if self._replies is None or self._member is None:
                 raise UnsupportedError(f"a {self.role} does not reply")
@@ -195,18 +195,18 @@ class PureEndpoint(Endpoint):
         return source.batch(limit, max_bytes) or None
 
     def receive(self, timeout: float | None = 0, max_size: int | None = None, spin: float = DEFAULT_SPIN) -> Message | None:
-        with self._lock:
+        with self.lock:
             return self._wait(lambda: self._next(max_size), timeout, spin)
 
     def receive_batch(self, limit: int, timeout: float | None = 0, max_bytes: int | None = None, spin: float = DEFAULT_SPIN
                       ) -> list[Message]:
-        with self._lock:
+        with self.lock:
             if limit < 1:
                 raise InvalidArgumentError(f"a batch of {limit}")
             return self._wait(lambda: self._batch(limit, max_bytes), timeout, spin) or []
 
     def view(self, timeout: float | None = 0, spin: float = DEFAULT_SPIN) -> Message | None:
-        with self._lock:
+        with self.lock:
             cursor = self._looker()
             return self._wait(lambda: cursor.next(view=True), timeout, spin)
 
@@ -215,13 +215,13 @@ class PureEndpoint(Endpoint):
         return cursor is not None and self._channel is not None and cursor.holds(message)
 
     def seek(self, oldest: bool) -> None:
-        with self._lock:
+        with self.lock:
             self._looker().seek(oldest)
 
     # Everything else ------------------------------------------------------------------------------------------------
 
     def info(self) -> Info:
-        with self._lock:
+        with self.lock:
             return self._look_around(self._open())
 
     def last_info(self) -> Info | None:
@@ -246,10 +246,10 @@ class PureEndpoint(Endpoint):
             endpoint=member.number if member is not None else 0, keeper_lives=own or keeper_lives(fd), **asdict(counters))
 
     def snapshot(self) -> bytes:
-        with self._lock:
+        with self.lock:
             channel = self._open()
             return channel.window.read(0, layout.RING_OFFSET + channel.capacity)
 
     def validate(self) -> None:
-        with self._lock:
+        with self.lock:
             validate(self._open())

@@ -107,11 +107,12 @@ class Replies:
         self._swept = time.monotonic_ns()
         self.sweep()
 
-    def close(self) -> None:
+    def close(self, sweeping: bool) -> None:
         """Leave all reply channels."""
         for number in list(self._joined):
             self._forget(number)
-        self.sweep()
+        if sweeping:
+            self.sweep()
 
     def _forget(self, number: int) -> None:
         writer = self._joined.pop(number)
