@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile shmcomm, section 4 of spec/shmcomm.md as a Promela model: keepers (pushers) that join and leave a pipeline, pullers that
- * drain it, and the name, which is taken away by the last keeper or the last puller. A step of the chapter that touches a segment,
- * the name, a file lock or the futex queue is a step of the model.
+ * Profile shmcomm, section 4 of spec/shmcomm.md as a Promela model: keepers (pushers) that join and leave a pipeline, pullers
+ * that drain it, and the name, which is taken away by the last keeper or the last puller. A step of the chapter that touches a
+ * segment, the name, a file lock or the futex queue is a step of the model.
  *
  * Segments are numbered as they are made; the name leads to one of them, or to none. Every keeper sends one message. Sleeping and
  * waking is that of shmcomm_wait.pml without the count: whoever publishes wakes all.
  *
  * Sizes (-D)     KEEPERS of which FOUND (1) have joined the first segment already; PULLERS; DEAD: so many keepers may be killed
- * Defects (-D)   NO_RECHECK SIGNAL_FIRST NO_WAKE UNLINK_ANYWAY UNLINK_UNLOCKED NO_SECOND_LOOK BYTES_LATE NLINK_IGNORED WAITS_LOCKED
+ * Defects (-D)   NO_RECHECK SIGNAL_FIRST NO_WAKE UNLINK_ANYWAY UNLINK_UNLOCKED NO_SECOND_LOOK BYTES_LATE
+ *                NLINK_IGNORED WAITS_LOCKED
  */
 #ifndef KEEPERS
 #define KEEPERS 2
@@ -62,7 +63,9 @@ inline wake_all(g)
 
 #if DEAD > 0
 /* What the kernel does: the byte goes back, and the membership lock if it was held. */
-#define DIE(mine, lock) if :: d_step { dead < DEAD -> dead++; keepers[g] = keepers[g] - mine; locked[g] = (lock -> false : locked[g]) } goto end :: skip fi
+#define DIE(mine, lock) \
+    if :: d_step { dead < DEAD -> dead++; keepers[g] = keepers[g] - mine; locked[g] = (lock -> false : locked[g]) } goto end \
+    :: skip fi
 #else
 #define DIE(mine, lock) skip
 #endif
@@ -235,7 +238,8 @@ open:
             };
             if
             :: asleep[me] == NONE
-            :: d_step { dead > 0 && asleep[me] == g && (head[g] != tail[g] || state[g] == CLOSED) -> asleep[me] = NONE } /* a slice */
+            :: d_step { dead > 0 && asleep[me] == g && (head[g] != tail[g] || state[g] == CLOSED) -> /* a slice */
+                    asleep[me] = NONE }
             fi
         fi;
 again:

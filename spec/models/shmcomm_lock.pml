@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile shmcomm, section 5 of spec/shmcomm.md as a Promela model: the writers' lock and its take-over from the dead, the repair
- * of message_count (section 10), the puller that raises it (7.2, step 3), and endpoint numbers that are drawn again (section 4). A
- * step of the chapter that touches the segment, the kernel's futex queue or a file lock is a step of the model.
+ * Profile shmcomm, section 5 of spec/shmcomm.md as a Promela model: the writers' lock and its take-over from the dead, the
+ * repair of message_count (section 10), the puller that raises it (7.2, step 3), and endpoint numbers that are drawn again
+ * (section 4). A step of the chapter that touches the segment, the kernel's futex queue or a file lock is a step of the model.
  *
  * A message is one cell of a ring that never laps, so that its sequence must equal its position. A slice of sleep ends only where
  * somebody has died and there is something to see: where all live, a wake-up that only the slice would repair counts as lost.
@@ -48,7 +48,12 @@ byte dead, finished, messages;
 #else
 #define DIE(at_once) skip
 #endif
-#define drop atomic { holder[n] = (holder[n] == me -> NOBODY : holder[n]); inside = (inside == me -> NOBODY : inside); asleep[me] = false }
+#define drop \
+    atomic { \
+        holder[n] = (holder[n] == me -> NOBODY : holder[n]); \
+        inside = (inside == me -> NOBODY : inside); \
+        asleep[me] = false \
+    }
 
 inline wake_one()
 {

@@ -12,7 +12,7 @@ from rc11 import ACQ, NA, REL, RLX, SC, Litmus, Op, add, fence, load, store
 
 
 def message(word: str, publish: str, look: str, payload: str = RLX) -> Litmus:
-    """R0, A0 (the header, then the magic), R2, A2 (frames, then head) and R7, A7 (head, then state): fill, publish; look, read."""
+    """R0, A0 (the header, then the magic) and R2, A2 (frames, then head): fill, publish; look, read."""
     return Litmus([[store("pay", 1, payload), store(word, 1, publish)],
                    [load(word, "w", look), load("pay", "p", payload)]],
                   assume=lambda r: r["w"] == 1, bad=lambda r: r["p"] == 0)
@@ -32,8 +32,8 @@ def hand_over_twice(middle: str) -> Litmus:
 
 
 def reuse(claim: str, look: str) -> Litmus:
-    """R3, A3: a puller copies and takes; the writer finds the room and stores. Plain, as RC11 keeps relaxed loads in front of stores
-    that depend on them, which machines need not do."""
+    """R3, A3: a puller copies and takes; the writer finds the room and stores. Plain accesses: of relaxed ones RC11 keeps loads
+    before stores, which machines need not do."""
     return Litmus([[load("pay", "p", NA), add("tail", 1, claim)], [load("tail", "t", look), store("pay", 2, NA)]],
                   assume=lambda r: r["t"] == 1, bad=lambda r: r["p"] == 2, initial={"pay": 1})
 
@@ -46,7 +46,7 @@ def reuse_of_two(second: str) -> Litmus:
 
 
 def raised(claim: str, look: str) -> Litmus:
-    """R3, A3 for repair: a puller raises message_count and takes the frame that says so. Bad: the ring is empty, the count old."""
+    """R3, A3 for repair: a puller raises message_count and takes the frame that says so. Bad: an empty ring, an old count."""
     return Litmus([[add("count", 1), add("tail", 1, claim)], [load("tail", "t", look), load("count", "c")]],
                   assume=lambda r: r["t"] == 1, bad=lambda r: r["c"] == 0)
 
@@ -92,7 +92,8 @@ def mended(sleeper_fence: bool, waker_fence: bool) -> Litmus:
     first = [store("wait", 0), add("sig", 1, REL)]
     second = [store("head", 1, REL), *([fence(SC)] if waker_fence else []), load("wait", "w")]
     sleeper = [load("sig", "s", ACQ), load("wait", "c"), *([fence(SC)] if sleeper_fence else []), load("head", "h", ACQ)]
-    return Litmus([first, second, sleeper], assume=lambda r: r["c"] == 1 and r["w"] == 0, bad=lambda r: r["s"] == 1 and r["h"] == 0,
+    return Litmus([first, second, sleeper], assume=lambda r: r["c"] == 1 and r["w"] == 0,
+                  bad=lambda r: r["s"] == 1 and r["h"] == 0,
                   initial={"wait": 1})
 
 
@@ -164,7 +165,7 @@ TESTS: list[tuple[str, Litmus, str, str]] = [
     ("R4-A4/count", signal_first(REL, ACQ), "never", "who loads the new signal finds the count wiped out"),
     ("R4-A4/count-relaxed-addition", signal_first(RLX, ACQ), "sometimes", "a sleeper that counts on a count that is gone"),
     ("R4-A4/count-relaxed-load", signal_first(REL, RLX), "sometimes", "the same from the other side"),
-    ("R4-A4/wiped-late", signal_first(SC, ACQ, wipe_first=False), "sometimes", "wiped out after the signal: erased behind its back"),
+    ("R4-A4/wiped-late", signal_first(SC, ACQ, wipe_first=False), "sometimes", "the count wiped out after the signal"),
     ("R7-A7", closed(REL, ACQ), "never", "CLOSED only with nothing left"),
     ("R7-A7/relaxed-close", closed(RLX, ACQ), "sometimes", "CLOSED with messages left"),
     ("R7-A7/relaxed-look", closed(REL, RLX), "sometimes", "the same from the other side"),
@@ -172,9 +173,9 @@ TESTS: list[tuple[str, Litmus, str, str]] = [
     ("F5-F5", lap(EVICT, RECHECK), "never", "a copy that was overwritten shows in tail"),
     ("F5-F5/relaxed-evict", lap([store("tail", 1), fence(REL)], RECHECK), "never", "the fences do it, not the order of tail"),
     ("F5-F5/no-recheck", lap(EVICT, []), "sometimes", "a torn message"),
-    ("F5-F5/no-writer-fence", lap([store("tail", 1, REL)], RECHECK), "sometimes", "a release store does not hold back what follows"),
+    ("F5-F5/no-writer-fence", lap([store("tail", 1, REL)], RECHECK), "sometimes", "a release store holds nothing back"),
     ("F5-F5/seq-cst", lap([store("tail", 1, SC)], RECHECK), "sometimes", "nor does a sequentially consistent one"),
-    ("F5-F5/fence-first", lap([fence(REL), store("tail", 1, REL)], RECHECK), "sometimes", "a fence before the store of tail is the wrong one"),
+    ("F5-F5/fence-first", lap([fence(REL), store("tail", 1, REL)], RECHECK), "sometimes", "before the store it is the wrong one"),
     ("F5-F5/no-reader-fence", lap(EVICT, [load("tail", "t")]), "sometimes", "the look at tail is done first"),
     ("F5-F5/acquire-recheck", lap(EVICT, [load("tail", "t", ACQ)]), "sometimes", "an acquire load holds back what follows"),
     ("F5-F5/seq-cst-recheck", lap(EVICT, [load("tail", "t", SC)]), "sometimes", "so does a sequentially consistent one"),

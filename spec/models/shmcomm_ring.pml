@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Profile shmcomm, sections 6 and 7 of spec/shmcomm.md as a Promela model: a ring of frames, whoever holds the lock (the lock
- * itself is shmcomm_lock.pml), and subscribers that are overtaken, or pullers that take by CAS. A step of the chapter that touches
- * the segment is a step of the model.
+ * itself is shmcomm_lock.pml), and subscribers that are overtaken, or pullers that take by CAS. A step of the chapter that
+ * touches the segment is a step of the model.
  *
- * A cell stands for 8 bytes; capacities need not be powers of two here. A frame is a size, counted in cells, and cells that hold the
- * message's sequence, which may look like a size, or like SKIP. The other messages' bytes are all that a late reader can see.
+ * A cell stands for 8 bytes; capacities need not be powers of two here. A frame is a size, counted in cells, and cells that
+ * hold the message's sequence, which may look like a size, or like SKIP.
  *
- * Sizes (-D)     CAP cells, MSGS messages of 2 to CAP / 2 cells; FIXED: of 2 and 3 cells in turn; PULLERS (0: subscribers); READERS
+ * Sizes (-D)     CAP cells, MSGS messages of 2 or 3 cells; FIXED: in turn; PULLERS, or READERS (subscribers)
  *                SKIP: the mark, a sequence that occurs; BATCH: how many frames are read before one look at tail
  * Variants (-D)  DEAD     so many holders of the lock, or pullers, may die, at any step; the next holder repairs
  * Defects (-D)   NO_RECHECK EVICT_LATE FRAME_POSITION ANY_BOUNDARY NO_DROP_REPAIR

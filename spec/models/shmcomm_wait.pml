@@ -6,8 +6,8 @@
  *
  * head counts publications. A sleeper wants to see all of them; a sleep that only the one-second slice would end counts as lost.
  *
- * Sizes (-D)     SLEEPERS, WAKERS of MSGS publications each; LEAVES: how many sleeps may end by a time limit, to go on later; DEAD: how
- *                many sleepers may be killed, at any step
+ * Sizes (-D)     SLEEPERS, WAKERS of MSGS publications each; LEAVES: how many sleeps may end by a time limit, to go on later;
+ *                DEAD: how many sleepers may be killed, at any step
  * Defects (-D)   SIGNAL_LATE COUNT_LATE LOOK_FIRST WIPE_LATE REORDER WAKE_ONE COUNT_ONCE TAKEN_BACK NO_SIGNAL
  */
 #ifndef SLEEPERS
