@@ -10,7 +10,7 @@ cannot: see spec/memory-model.md.
     spec/models/run.py counted …    only the models whose name contains one of the words
     spec/models/run.py --trail NAME run one model and print the steps that lead to its failure (it must be one that fails)
 
-Needs `spin` and `gcc`. Takes about two minutes on two cores and under 6 GB. Standard library only.
+Needs `spin` and `gcc`. Takes two to three minutes on two cores and under 6 GB. Standard library only.
 """
 
 from __future__ import annotations
