@@ -282,8 +282,8 @@ class NativeEndpoint(Endpoint):
             self._messages[0].lost = 0
             while True:
                 size = self._room if max_bytes is None else min(max_bytes, self._room)
-                code: int = lib.shmwpy_shmcomm_receive_packed(self._handle, self._buffer, size, self._messages, limit, wait, spin_ns,
-                                                              self._count, self._ends)
+                code: int = lib.shmwpy_shmcomm_receive_packed(self._handle, self._buffer, size, self._messages, limit, wait,
+                                                              spin_ns, self._count, self._ends)
                 if code == _LAPPED:
                     self._message.lost = self._messages[0].lost
                 if code != _TOO_SMALL:
@@ -305,9 +305,9 @@ class NativeEndpoint(Endpoint):
             blob = ffi.buffer(self._buffer, ends[-1])
             found, begin = [], 0
             heads = HEAD.iter_unpack(ffi.buffer(self._messages, count * HEAD.size))
-            for (sequence, stamp, correlation, lost, position, taken, sender, content, flags, _, _, _), end in zip(
+            for (sequence, stamp, correlation, lost, at, taken, sender, content, flags, _, _, _), end in zip(
                     heads, ends, strict=True):
-                found.append(Message(sequence, stamp, correlation, lost, position, taken, sender, content, flags, blob[begin:end]))
+                found.append(Message(sequence, stamp, correlation, lost, at, taken, sender, content, flags, blob[begin:end]))
                 begin = end
             return found
 
