@@ -342,12 +342,12 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
         try:
             cast.go()
             cast.collect(cast.writers)
-            ends = end_readers(cast, locator, stage.path)
         finally:
-            if shape.one_cpu:
-                cast.pin(os.sched_getaffinity(0))
             if observer is not None:
                 observer.stop()
+        ends = end_readers(cast, locator, stage.path)
+        if shape.one_cpu:
+            cast.pin(os.sched_getaffinity(0))
         stage.hold_replies()
         cast.reset()
         if observer is not None:

@@ -22,6 +22,7 @@ from ..process import DriverProcess
 from ..segments import Segments
 from . import shmcomm, shmcomm_judge
 from .cast import Actor, Cast, demand, pause
+from .history import Record
 from .shmcomm import Ends, Shape, Stage
 from .shmcomm_held import HEADER, LAYOUT, number_of
 from .shmcomm_judge import Rest
@@ -165,17 +166,18 @@ def _grade_writers_killed(cast: Cast, shape: Shape, rest: Rest) -> str:
     else:
         shmcomm_judge.grade_once(cast, seen, rest.total)
     if shape.credit or shape.pattern != "pubsub":
-        _grade_prefixes(cast, [log[sequence].actor for sequence in sorted(log)], {one.actor: one.sequence for one in log.values()})
+        _grade_prefixes(cast, list(log.values()))
     shmcomm_judge.grade_rest(shape, rest)
     return shmcomm_judge.summary(seen)
 
 
-def _grade_prefixes(cast: Cast, actors: list[int], last: dict[int, int]) -> None:
-    """Of every writer, dead or not, the messages from its first to its last are there: they rise, so their number shows it."""
+def _grade_prefixes(cast: Cast, records: list[Record]) -> None:
+    """Of every writer, dead or not, all messages up to its last are there."""
     for writer in cast.writers:
-        have, end = actors.count(writer.number), last.get(writer.number, -1) + 1
-        if have != end:
-            raise Finding(f"{end - have} of the first {end} messages of {writer.label} are missing", on=writer.label)
+        mine = {record.sequence for record in records if record.actor == writer.number}
+        end = max(mine, default=-1) + 1
+        if len(mine) != end:
+            raise Finding(f"{end - len(mine)} of the first {end} messages of {writer.label} are missing", on=writer.label)
         if not writer.killed and end != writer.plan["count"]:
             raise Finding(f"{writer.label} sent {writer.plan['count']} messages, and {end} were received", on=writer.label)
 

@@ -186,7 +186,15 @@ class Reading(Actor):
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(plan)
         self.history = open(plan["history"], "wb", buffering=0)  # noqa: SIM115 - closed with the actor
+        self.slept = time.monotonic()
         self.said: dict[str, int] = {"received": 0, "torn": 0, "lost": 0}
+
+    def idle(self) -> None:
+        """Nothing to do; a replier that had nothing to do for a second sweeps."""
+        time.sleep(PAUSE_S)
+        if isinstance(self.end, Replier) and time.monotonic() > self.slept + 1:
+            self.end.sweep()
+            self.slept = time.monotonic()
 
     def tell(self, sequence: int) -> None:
         if self.credit is not None:
@@ -210,8 +218,9 @@ class Reading(Actor):
         while not ended and not self.late:
             found = self.take()
             if found is None:
-                time.sleep(PAUSE_S)
+                self.idle()
                 continue
+            self.slept = time.monotonic()
             fields, data, lost = found
             self.said["lost"] += lost
             ended = fields[5] == END
@@ -238,7 +247,7 @@ class Driver:
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
         me = {"name": "courier", "version": "1"}
-        claims = {"classes": ["write", "read", "recovery", "live"], "features": ["split"]}
+        claims = {"classes": ["write", "read", "blocking", "recovery", "live"], "features": ["split"]}
         return {"proto": 1, "driver": me, "impl": {**me, "language": "python"}, "profiles": {"shmcomm": claims}}
 
     def reset(self, _: dict[str, Any]) -> dict[str, Any]:
