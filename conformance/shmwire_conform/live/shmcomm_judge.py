@@ -191,8 +191,8 @@ def grade_senders(cast: Cast, records: Iterable[Record], rest: Rest) -> None:
 
 
 def grade_losses(reader: Actor, records: list[Record], total: int) -> None:
-    """Losses are exact, message by message and in all. A subscriber that wants the oldest message may have found none yet, and then
-    what is evicted before its first look is lost or not, as it sees it."""
+    """Losses are exact, message by message and in all. A subscriber that wants the oldest message may have found none yet, and
+    then what is evicted before its first look is lost or not, as it sees it."""
     oldest = (reader.plan.get("open") or {}).get("from") == "oldest"
     begun = records[0].position if records and oldest and not records[0].skipped else 0
     next_ = begun

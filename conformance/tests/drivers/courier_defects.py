@@ -196,7 +196,7 @@ def leaves_the_name(box: Any, _: Any) -> None:
     """The last keeper leaves, and the name stays."""
 
     class Lasting(type(Path())):  # type: ignore[misc]
-        def unlink(self, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002
+        def unlink(self, missing_ok: bool = False) -> None:
             del missing_ok
 
     box.Path = Lasting
