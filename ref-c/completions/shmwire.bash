@@ -5,55 +5,62 @@ _shmwire() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} options=
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'help ls inspect validate dump tail gen diff snapshot recover bench schema version' -- "$current"))
+        COMPREPLY=($(compgen -W 'help ls top gc inspect validate dump tail gen diff snapshot recover bench schema version' -- "$current"))
         return
     fi
     case $verb:$previous in
         ls:--dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
-        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        top:--dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
+        top:--interval-ms) return ;;
+        top:--rounds|top:-n) return ;;
+        gc:--dir) COMPREPLY=($(compgen -d -- "$current")); return ;;
+        inspect:--profile|inspect:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         inspect:--stall-ms) return ;;
-        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        validate:--profile|validate:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         validate:--stall-ms) return ;;
-        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        dump:--profile|dump:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         dump:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
         dump:--from) COMPREPLY=($(compgen -W 'oldest latest auto' -- "$current")); return ;;
         dump:--channel|dump:-c) return ;;
         dump:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
         tail:--lines|tail:-n) return ;;
-        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        tail:--profile|tail:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         tail:--format) COMPREPLY=($(compgen -W 'text jsonl raw' -- "$current")); return ;;
         tail:--channel|tail:-c) return ;;
         tail:--payload-layout) COMPREPLY=($(compgen -W 'auto crate document' -- "$current")); return ;;
-        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        gen:--profile|gen:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         gen:--channels) return ;;
         gen:--capacity) return ;;
         gen:--chunks) return ;;
         gen:--chunk-target) return ;;
         gen:--elements) return ;;
         gen:--generation) COMPREPLY=($(compgen -W '1.2 1.3 1.4' -- "$current")); return ;;
+        gen:--pattern) COMPREPLY=($(compgen -W 'pubsub pipeline' -- "$current")); return ;;
         gen:--count) return ;;
         gen:--size) return ;;
         gen:--payload-layout) COMPREPLY=($(compgen -W 'crate document' -- "$current")); return ;;
         gen:--seed) return ;;
-        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
-        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
-        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick' -- "$current")); return ;;
+        diff:--profile|diff:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        recover:--profile|recover:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
+        bench:--profile|bench:-p) COMPREPLY=($(compgen -W 'dmxp ouroboros slick shmcomm' -- "$current")); return ;;
         bench:--ms) return ;;
     esac
     case $verb in
         ls) options=' --dir --json --help -h' ;;
+        top) options=' --dir --interval-ms --rounds -n --json --help -h' ;;
+        gc) options=' --dir --dry-run -n --insist --json --help -h' ;;
         inspect) options=' --profile -p --stall-ms --json --help -h' ;;
         validate) options=' --profile -p --stall-ms --json --help -h' ;;
         dump) options=' --profile -p --format --json --from --channel -c --payload-layout --all -a --help -h' ;;
         tail) options=' --follow -f --lines -n --profile -p --format --json --channel -c --payload-layout --all -a --help -h' ;;
-        gen) options=' --profile -p --channels --capacity --chunks --chunk-target --elements --generation --count --size --payload-layout --seed --json --help -h' ;;
+        gen) options=' --profile -p --channels --capacity --chunks --chunk-target --elements --generation --pattern --count --size --payload-layout --seed --json --help -h' ;;
         diff) options=' --profile -p --json --help -h' ;;
         snapshot) options=' --json --help -h' ;;
         recover) options=' --profile -p --all-dead --dry-run -n --json --help -h' ;;
         bench) options=' --profile -p --ms --json --help -h' ;;
         schema) options=' --json --help -h' ;;
         version) options=' --json --help -h' ;;
-        help) COMPREPLY=($(compgen -W 'ls inspect validate dump tail gen diff snapshot recover bench schema version' -- "$current")); return ;;
+        help) COMPREPLY=($(compgen -W 'ls top gc inspect validate dump tail gen diff snapshot recover bench schema version' -- "$current")); return ;;
     esac
     case $current in
         -*) COMPREPLY=($(compgen -W "$options" -- "$current")); return ;;

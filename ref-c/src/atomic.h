@@ -35,6 +35,7 @@ _Static_assert(sizeof(_Atomic(uint64_t)) == 8 && sizeof(_Atomic(uint32_t)) == 4,
 #define shmw_store_release(field, value) atomic_store_explicit((field), (value), memory_order_release)
 #define shmw_add_seqcst(field, value) ((void)atomic_fetch_add_explicit((field), (value), memory_order_seq_cst))
 #define shmw_add_release(field, value) ((void)atomic_fetch_add_explicit((field), (value), memory_order_release))
+#define shmw_add_relaxed(field, value) ((void)atomic_fetch_add_explicit((field), (value), memory_order_relaxed))
 #define shmw_sub_seqcst(field, value) ((void)atomic_fetch_sub_explicit((field), (value), memory_order_seq_cst))
 
 /* Compare-and-swap; on failure *expected gets the value found. */
@@ -44,6 +45,13 @@ _Static_assert(sizeof(_Atomic(uint64_t)) == 8 && sizeof(_Atomic(uint32_t)) == 4,
 /* The same, ordering what came before it for those who load the new value with acquire. */
 #define shmw_cas_release(field, expected, desired) \
     atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_release, memory_order_relaxed)
+
+/* The same, ordering what comes after it behind what its storer did before. */
+#define shmw_cas_acquire(field, expected, desired) \
+    atomic_compare_exchange_strong_explicit((field), (expected), (desired), memory_order_acquire, memory_order_relaxed)
+
+/* Store, and give the value that was there. */
+#define shmw_exchange_release(field, value) atomic_exchange_explicit((field), (value), memory_order_release)
 
 #define shmw_field_load(field) __atomic_load_n((field), __ATOMIC_RELAXED)
 #define shmw_field_store(field, value) __atomic_store_n((field), (value), __ATOMIC_RELAXED)
@@ -61,6 +69,12 @@ static inline void shmw_fence_acquire(void)
 static inline void shmw_fence_release(void)
 {
     atomic_thread_fence(memory_order_release);
+}
+
+/* Between a store and a load of which one side at least must see the other's. */
+static inline void shmw_fence_seqcst(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
 }
 #if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic pop

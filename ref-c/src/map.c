@@ -78,9 +78,9 @@ int shmw_unlink(const char *locator)
     return unlink(path) == 0 ? SHMW_OK : shmw_error_from_errno(errno);
 }
 
-/* open(2) on a locator. A shared-memory name is never followed through a symbolic link: the directory is writable by everybody.
+/* A shared-memory name is never followed through a symbolic link: the directory is writable by everybody.
  * O_NONBLOCK: a FIFO in the segment's place must not hold us. */
-static int open_locator(const char *locator, int flags, uint32_t mode, int *fd)
+int shmw_map_open_file(const char *locator, int flags, uint32_t mode, int *fd)
 {
     char path[PATH_SIZE + sizeof(SHM_DIRECTORY)];
     const int rc = shmw_path(locator, path, sizeof(path));
@@ -96,7 +96,7 @@ static int open_locator(const char *locator, int flags, uint32_t mode, int *fd)
 
 /* Mapping ---------------------------------------------------------------------------------------------------------- */
 
-static int map_file(struct shmw_map *map, uint64_t size)
+int shmw_map_file(struct shmw_map *map, uint64_t size)
 {
     if (size > SIZE_MAX)
         return SHMW_UNSUPPORTED;
@@ -114,14 +114,14 @@ int shmw_map_create(const char *locator, uint64_t size, uint64_t reserve, uint32
     *map = (struct shmw_map){.fd = -1, .writable = true};
     if (size > INT64_MAX)
         return SHMW_INVALID_ARGUMENT;
-    int rc = open_locator(locator, O_RDWR | O_CREAT | O_EXCL, mode, &map->fd);
+    int rc = shmw_map_open_file(locator, O_RDWR | O_CREAT | O_EXCL, mode, &map->fd);
     if (rc != SHMW_OK)
         return rc;
     rc = ftruncate(map->fd, (off_t)size) == 0 ? SHMW_OK : SHMW_SYSTEM;
     if (rc == SHMW_OK)
         rc = shmw_map_reserve(map, 0, reserve);
     if (rc == SHMW_OK)
-        rc = map_file(map, size);
+        rc = shmw_map_file(map, size);
     if (rc == SHMW_OK)
         return SHMW_OK;
     const int cause = errno;
@@ -165,7 +165,7 @@ static int await_size(int fd, uint64_t deadline, uint64_t *size)
 int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t deadline, struct shmw_map *map)
 {
     *map = (struct shmw_map){.fd = -1, .writable = !read_only};
-    int rc = open_locator(locator, read_only ? O_RDONLY : O_RDWR, 0, &map->fd);
+    int rc = shmw_map_open_file(locator, read_only ? O_RDONLY : O_RDWR, 0, &map->fd);
     if (rc != SHMW_OK)
         return rc;
     uint64_t size = 0;
@@ -173,7 +173,7 @@ int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t 
     if (rc == SHMW_OK && size < least)
         rc = SHMW_TRUNCATED;
     if (rc == SHMW_OK)
-        rc = map_file(map, size);
+        rc = shmw_map_file(map, size);
     if (rc == SHMW_OK)
         return SHMW_OK;
     const int cause = errno;

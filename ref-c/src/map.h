@@ -33,6 +33,13 @@ int shmw_map_anonymous(uint64_t size, struct shmw_map *map);
  * waited for until the deadline. SHMW_NOT_FOUND, SHMW_TRUNCATED, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */
 int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t deadline, struct shmw_map *map);
 
+/* Parts of the above for who must look at a file before he maps it. open(2) on a locator, close-on-exec, never through a symbolic
+ * link in the directory of shared memory. SHMW_NOT_FOUND, SHMW_EXISTS, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */
+int shmw_map_open_file(const char *locator, int flags, uint32_t mode, int *fd);
+
+/* Map the first size bytes of map->fd, writable or not as map->writable says. SHMW_UNSUPPORTED, SHMW_SYSTEM. */
+int shmw_map_file(struct shmw_map *map, uint64_t size);
+
 void shmw_map_close(struct shmw_map *map);
 
 /* Take flock(LOCK_EX) on the file; waits. *lock is to be given back to shmw_map_unlock. Each call locks anew, so that threads of

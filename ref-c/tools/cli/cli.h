@@ -33,12 +33,16 @@ enum option_id {
     OPT_FROM,
     OPT_GENERATION,
     OPT_HELP,
+    OPT_INSIST,
+    OPT_INTERVAL_MS,
     OPT_JSON,
     OPT_LAST,
     OPT_MILLISECONDS,
     OPT_NEW_LAYOUT,
+    OPT_PATTERN,
     OPT_PAYLOAD_LAYOUT,
     OPT_PROFILE,
+    OPT_ROUNDS,
     OPT_SEED,
     OPT_SIZE,
     OPT_STALL_MS,
@@ -106,6 +110,7 @@ int generate(const char *what);
 int verb_bench(const struct args *args);
 int verb_diff(const struct args *args);
 int verb_dump(const struct args *args);
+int verb_gc(const struct args *args);
 int verb_gen(const struct args *args);
 int verb_inspect(const struct args *args);
 int verb_ls(const struct args *args);
@@ -113,6 +118,7 @@ int verb_recover(const struct args *args);
 int verb_schema(const struct args *args);
 int verb_snapshot(const struct args *args);
 int verb_tail(const struct args *args);
+int verb_top(const struct args *args);
 int verb_validate(const struct args *args);
 int verb_version(const struct args *args);
 

@@ -1,126 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * ls: segments of known profiles in a directory. */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+ * ls: segments of known profiles in a directory. Rates are what was published while it looked twice. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "guard.h"
-#include "mappers.h"
+#include "listing.h"
 #include "output.h"
-#include "view.h"
 
-#define SHM_DIRECTORY "/dev/shm"
+#define BETWEEN_LOOKS_NS 100000000L
+#define LEAST_NAME_WIDTH 5
 
-struct row {
-    char *name;
-    struct view *view; /* kept open, so that the scan of /proc can tell its mapping */
-    struct segment_summary summary;
-    bool readable; /* not shortened under us */
-};
-
-struct listing {
-    const char *directory;
-    struct row *rows;
-    size_t count;
-    size_t unreadable; /* files that may not be opened */
-    struct mappers mappers;
-};
-
-/* Open one directory entry; false if it is no segment of ours. */
-static bool open_entry(struct listing *listing, const char *name, struct view *view)
-{
-    char path[PATH_ROOM];
-    struct stat status;
-    if (snprintf(path, sizeof(path), "%s/%s", listing->directory, name) >= (int)sizeof(path))
-        return false;
-    if (lstat(path, &status) != 0 || !S_ISREG(status.st_mode))
-        return false;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    if (fd < 0) {
-        listing->unreadable += errno == EACCES || errno == EPERM;
-        return false;
-    }
-    if (!view_map(fd, path, view))
-        return false;
-    view->profile = view_detect(view);
-    return view->profile != NULL;
-}
-
-struct look {
-    struct listing *listing;
-    const char *name;
-    struct row *row;
-    bool ours;
-};
-
-static void look_at_entry(void *context)
-{
-    struct look *look = context;
-    look->ours = open_entry(look->listing, look->name, look->row->view);
-    if (!look->ours)
-        return;
-    look->row->view->profile->summarise(look->row->view, &look->row->summary);
-    look->row->readable = true;
-}
-
-static void free_row(struct row *row)
-{
-    view_close(row->view);
-    free(row->view);
-    free(row->name);
-}
-
-/* false when memory ran out. */
-static bool add_entry(struct listing *listing, const char *name)
-{
-    struct row *rows = realloc(listing->rows, (listing->count + 1) * sizeof(*rows));
-    if (rows == NULL)
-        return false;
-    listing->rows = rows;
-    struct row *row = &rows[listing->count];
-    *row = (struct row){.name = strdup(name), .view = calloc(1, sizeof(*row->view))};
-    if (row->name == NULL || row->view == NULL) {
-        free(row->name);
-        free(row->view);
-        return false;
-    }
-    row->view->fd = -1;
-    struct look look = {.listing = listing, .name = name, .row = row};
-    guarded(look_at_entry, &look);
-    if (look.ours)
-        listing->count++;
-    else
-        free_row(row);
-    return true;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct row *)a)->name, ((const struct row *)b)->name);
-}
-
-static int collect(struct listing *listing)
-{
-    DIR *directory = opendir(listing->directory);
-    if (directory == NULL)
-        return io_error("%s: %s", listing->directory, strerror(errno));
-    bool good = true;
-    for (struct dirent *entry = readdir(directory); good && entry != NULL; entry = readdir(directory))
-        good = add_entry(listing, entry->d_name);
-    closedir(directory);
-    if (good && listing->count > 0) {
-        qsort(listing->rows, listing->count, sizeof(*listing->rows), by_name);
-        good = mappers_scan(&listing->mappers);
-    }
-    return good ? EXIT_OK : io_error("out of memory");
-}
-
-/* Printing --------------------------------------------------------------------------------------------------------- */
+/* Text ------------------------------------------------------------------------------------------------------------- */
 
 static void print_name(const struct listing *listing, const struct row *row, int width)
 {
@@ -143,22 +34,42 @@ static void print_age(uint64_t seconds)
     printf(" %5llu%c ", (unsigned long long)(seconds / units[i].seconds), units[i].letter);
 }
 
-static uint64_t age_of(const struct row *row)
+static void print_counts(const struct row *row)
 {
-    const time_t now = time(NULL);
-    return now > row->view->status.st_ctime ? (uint64_t)(now - row->view->status.st_ctime) : 0;
+    if (row->readable)
+        printf(" %8llu %8llu", (unsigned long long)row->summary.channels, (unsigned long long)row->summary.waiting);
+    else
+        printf(" %8s %8s", "?", "?");
+    if (row->rated)
+        printf(" %9.0f", row->rate);
+    else
+        printf(" %9s", "-");
+    if (row->summary.has_members)
+        printf(" %8llu %6llu", (unsigned long long)row->summary.dropped, (unsigned long long)row->summary.asleep);
+    else
+        printf(" %8s %6s", "-", "-");
+}
+
+/* The process that keeps a channel, or that none does. */
+static void print_keeper(const struct row *row)
+{
+    char text[24] = "-";
+    if (row->summary.has_members && row->summary.keeper == KEEPER_LIVES)
+        snprintf(text, sizeof(text), "%u", (unsigned)row->summary.owner_pid);
+    else if (row->summary.has_members)
+        snprintf(text, sizeof(text), "%s", row->summary.keeper == KEEPER_DEAD ? "stale" : "?");
+    printf(" %8s", text);
 }
 
 static void print_row(const struct listing *listing, const struct row *row, int width)
 {
     print_name(listing, row, width);
-    printf(" %-8s %12zu", row->view->profile->name, row->view->size);
-    if (row->readable)
-        printf(" %8llu %8llu", (unsigned long long)row->summary.channels, (unsigned long long)row->summary.waiting);
-    else
-        printf(" %8s %8s", "?", "?");
+    printf(" %-9s %-8s %12zu", row->view->profile->name, row->summary.kind[0] != '\0' ? row->summary.kind : "-",
+           row->view->size);
+    print_counts(row);
+    print_keeper(row);
     printf(" %6u %04o", (unsigned)row->view->status.st_uid, (unsigned)(row->view->status.st_mode & 07777));
-    print_age(age_of(row));
+    print_age(listing_age(row));
     size_t at = 0;
     bool some = false;
     for (long pid = mappers_next(&listing->mappers, row->view->base, &at); pid != 0;
@@ -169,19 +80,33 @@ static void print_row(const struct listing *listing, const struct row *row, int 
     printf("%s%s\n", some ? "" : "-", listing->mappers.complete ? "" : "?");
 }
 
-static void print_table(const struct listing *listing)
+void listing_table(const struct listing *listing)
 {
-    int width = 5;
+    int width = LEAST_NAME_WIDTH;
     for (size_t i = 0; i < listing->count; i++)
         if ((int)strlen(listing->rows[i].name) + 1 > width)
             width = (int)strlen(listing->rows[i].name) + 1;
-    printf("%s%-*s %-8s %12s %8s %8s %6s %-4s %6s %s%s\n", style_bold(), width, "NAME", "PROFILE", "BYTES", "CHANNELS", "WAITING",
-           "OWNER", "MODE", "AGE", "PROCESSES", style_plain());
+    if (listing->count > 0)
+        printf("%s%-*s %-9s %-8s %12s %8s %8s %9s %8s %6s %8s %6s %-4s %6s %s%s\n", style_bold(), width, "NAME", "PROFILE",
+               "KIND", "BYTES", "CHANNELS", "WAITING", "PER-S", "DROPPED", "ASLEEP", "KEEPER", "OWNER", "MODE", "AGE", "PROCESSES",
+               style_plain());
     for (size_t i = 0; i < listing->count; i++)
         print_row(listing, &listing->rows[i], width);
 }
 
-static void json_row(const struct listing *listing, const struct row *row, struct json *json)
+/* JSON ------------------------------------------------------------------------------------------------------------- */
+
+static void members_json(const struct row *row, struct json *json)
+{
+    static const char *const words[] = {[KEEPER_UNKNOWN] = "unknown", [KEEPER_LIVES] = "lives", [KEEPER_DEAD] = "dead"};
+    json_text(json, "kind", row->summary.kind);
+    json_u64(json, "dropped", row->summary.dropped);
+    json_u64(json, "asleep", row->summary.asleep);
+    json_number(json, "owner_pid", row->summary.owner_pid);
+    json_text(json, "keeper", words[row->summary.keeper]);
+}
+
+static void row_json(const struct listing *listing, const struct row *row, struct json *json)
 {
     char mode[8];
     snprintf(mode, sizeof(mode), "%04o", (unsigned)(row->view->status.st_mode & 07777));
@@ -192,9 +117,15 @@ static void json_row(const struct listing *listing, const struct row *row, struc
     json_u64(json, "size", row->view->size);
     json_u64(json, "channels", row->summary.channels);
     json_u64(json, "waiting", row->summary.waiting);
+    if (row->summary.counts_published)
+        json_u64(json, "published", row->summary.published);
+    if (row->rated)
+        json_real(json, "per_second", row->rate);
+    if (row->summary.has_members)
+        members_json(row, json);
     json_number(json, "uid", row->view->status.st_uid);
     json_text(json, "mode", mode);
-    json_u64(json, "age_seconds", age_of(row));
+    json_u64(json, "age_seconds", listing_age(row));
     json_array(json, "processes");
     size_t at = 0;
     for (long pid = mappers_next(&listing->mappers, row->view->base, &at); pid != 0;
@@ -204,29 +135,46 @@ static void json_row(const struct listing *listing, const struct row *row, struc
     json_close(json);
 }
 
+void listing_json(const struct listing *listing, struct json *json)
+{
+    json_text(json, "directory", listing->directory);
+    json_bool(json, "processes_complete", listing->mappers.complete);
+    json_array(json, "segments");
+    for (size_t i = 0; i < listing->count; i++)
+        row_json(listing, &listing->rows[i], json);
+    json_close(json);
+}
+
+/* Two looks, the second one with the processes. */
+static int look_twice(struct listing *listing)
+{
+    struct listing before = {.directory = listing->directory};
+    int rc = listing_collect(&before, false);
+    if (rc == EXIT_OK && before.count > 0)
+        nanosleep(&(struct timespec){.tv_nsec = BETWEEN_LOOKS_NS}, NULL);
+    if (rc == EXIT_OK)
+        rc = listing_collect(listing, true);
+    if (rc == EXIT_OK)
+        listing_rates(&before, listing);
+    listing_free(&before);
+    return rc;
+}
+
 int verb_ls(const struct args *args)
 {
     struct listing listing = {.directory = given(args, OPT_DIR) ? args->value[OPT_DIR] : SHM_DIRECTORY};
-    listing.mappers.complete = true;
-    const int rc = collect(&listing);
+    const int rc = look_twice(&listing);
     if (rc == EXIT_OK && given(args, OPT_JSON)) {
         struct json json;
         json_begin(&json, stdout);
         json_text(&json, "schema", "shmwire-ls/1");
-        json_text(&json, "directory", listing.directory);
-        json_bool(&json, "processes_complete", listing.mappers.complete);
-        json_array(&json, "segments");
-        for (size_t i = 0; i < listing.count; i++)
-            json_row(&listing, &listing.rows[i], &json);
+        listing_json(&listing, &json);
         json_end(&json);
-    } else if (rc == EXIT_OK && listing.count > 0) {
-        print_table(&listing);
+    } else if (rc == EXIT_OK) {
+        listing_table(&listing);
     }
     if (listing.unreadable > 0)
         diagnostic("%s: %zu files may not be read", listing.directory, listing.unreadable);
-    for (size_t i = 0; i < listing.count; i++)
-        free_row(&listing.rows[i]);
-    free(listing.rows);
-    mappers_free(&listing.mappers);
+    listing_free(&listing);
     return rc;
 }

@@ -14,8 +14,9 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_ALL] = {"all", 'a', NULL, NULL, "print tombstones too (dmxp)", "dmxp"},
     [OPT_ALL_DEAD] = {"all-dead", 0, NULL, NULL, "your word that no other process uses the segment", NULL},
     [OPT_CAPACITY] = {"capacity", 0, "SLOTS", NULL,
-                      "slots of each channel, or elements of the ring, a power of two (dmxp and slick, default 1024)",
-                      "dmxp|slick"},
+                      "slots of each channel, elements of the ring, or bytes of the ring, a power of two (dmxp and slick, default "
+                      "1024; shmcomm 65536)",
+                      "dmxp|slick|shmcomm"},
     [OPT_CHANNEL] = {"channel", 'c', "N", NULL, "this channel only (dmxp)", "dmxp"},
     [OPT_CHANNELS] = {"channels", 0, "N", NULL, "channels to make, numbered from 0 (dmxp, default 1)", "dmxp"},
     [OPT_CHUNKS] = {"chunks", 0, "N", NULL, "chunks that the ring is cut into (ouroboros, default 4)", "ouroboros"},
@@ -23,8 +24,8 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
                           "ouroboros"},
     [OPT_COUNT] = {"count", 0, "M", NULL, "messages to send to each channel, or entries or items to write (default 0)", NULL},
     [OPT_DIR] = {"dir", 0, "DIR", NULL, "look there instead of in /dev/shm", NULL},
-    [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL, "say what would be repaired, change nothing, exit 1 if there is anything",
-                     NULL},
+    [OPT_DRY_RUN] = {"dry-run", 'n', NULL, NULL,
+                     "say what would be repaired or removed, change nothing, exit 1 if there is anything", NULL},
     [OPT_ELEMENTS] = {"elements", 0, "N", NULL, "elements of each item (slick, default 1)", "slick"},
     [OPT_FOLLOW] = {"follow", 'f', NULL, NULL, "go on with new messages until interrupted", NULL},
     [OPT_FORMAT] = {"format", 0, "FORMAT", "text|jsonl|raw",
@@ -36,16 +37,20 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
     [OPT_GENERATION] = {"generation", 0, "GENERATION", "1.2|1.3|1.4",
                         "releases of the source system that are to understand the ring (slick, default 1.4)", "slick"},
     [OPT_HELP] = {"help", 'h', NULL, NULL, "show this help", NULL},
+    [OPT_INSIST] = {"insist", 0, NULL, NULL, "remove stale pipelines that hold messages, too", NULL},
+    [OPT_INTERVAL_MS] = {"interval-ms", 0, "N", NULL, "time between two looks in milliseconds (default 1000)", NULL},
     [OPT_JSON] = {"json", 0, NULL, NULL, "print JSON; `shmwire schema VERB` describes it", NULL},
     [OPT_LAST] = {"lines", 'n', "N", NULL, "begin with the last N messages of each channel, log or ring (default 10)", NULL},
     [OPT_MILLISECONDS] = {"ms", 0, "N", NULL, "length of each measurement in milliseconds (default 300)", NULL},
     [OPT_NEW_LAYOUT] = {"payload-layout", 0, "LAYOUT", "crate|document",
                         "payload layout of the new segment (dmxp, default crate)", "dmxp"},
+    [OPT_PATTERN] = {"pattern", 0, "PATTERN", "pubsub|pipeline", "what the channel is for (shmcomm, default pubsub)", "shmcomm"},
     [OPT_PAYLOAD_LAYOUT] = {"payload-layout", 0, "LAYOUT", "auto|crate|document",
                             "where payloads are if header.payload_layout is 0 (dmxp, default auto; libraries: crate)",
                             "dmxp"},
-    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros|slick",
+    [OPT_PROFILE] = {"profile", 'p', "PROFILE", "dmxp|ouroboros|slick|shmcomm",
                      "take the segment for one of this profile instead of looking at its magic", NULL},
+    [OPT_ROUNDS] = {"rounds", 'n', "N", NULL, "end after N looks (default: when interrupted)", NULL},
     [OPT_SEED] = {"seed", 0, "S", NULL, "number that the payloads are made from (default 1)", NULL},
     [OPT_SIZE] = {"size", 0, "B", NULL, "payload bytes of each message; of slick, of each element (default 64)", NULL},
     [OPT_STALL_MS] = {"stall-ms", 0, "N", NULL,
@@ -55,11 +60,20 @@ const struct option_row option_table[OPT_COUNT_OF_OPTIONS] = {
 
 const struct verb_row verb_table[] = {
     {"ls", "", 0, 0, "list the segments on this machine",
-     "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, size in bytes, "
-     "channels, messages waiting, owner, mode, time since the last change of the file's status, and the processes that map "
-     "it; a ? there says that the maps of some processes could not be read.",
+     "Lists the files in /dev/shm (or in --dir) that carry the magic of a known profile: name, profile, pattern, size in bytes, "
+     "channels, messages waiting, messages published in a second, dropped, processes that went to sleep since the last wake, "
+     "keeper, owner, mode, time since the last change of the file's status, and the processes that map "
+     "it; a ? there says that the maps of some processes could not be read. The keeper is the process id that a channel "
+     "(shmcomm) names, or stale if no keeper lives. Rates come from two looks, a tenth of a second apart.",
      LIST(OPT_DIR, OPT_JSON), verb_ls},
-    {"inspect", "SEG", 1, 1, "decode the header and the channels, chunks or slots and say how they are",
+    {"top", "", 0, 0, "show the segments of this machine again and again, busiest first",
+     "The columns of ls, once an interval, until interrupted. With --json a line each time.",
+     LIST(OPT_DIR, OPT_INTERVAL_MS, OPT_ROUNDS, OPT_JSON), verb_top},
+    {"gc", "", 0, 0, "remove the channels that dead processes left behind",
+     "Writes. Removes the segments in /dev/shm (or in --dir) that no keeper lives of (shmcomm), and prints a line for each. "
+     "Pipelines that hold messages are kept unless --insist is given. Segments of profiles that cannot tell are left alone.",
+     LIST(OPT_DIR, OPT_DRY_RUN, OPT_INSIST, OPT_JSON), verb_gc},
+    {"inspect", "SEG", 1, 1, "decode the header and the channels, chunks, slots or frames and say how they are",
      "Prints what is there, by the field names of the layout, also when it is broken, and of a ring (slick) the generation. Exit 1 "
      "if the header, a channel, a chunk or a slot has a problem.",
      LIST(OPT_PROFILE, OPT_STALL_MS, OPT_JSON), verb_inspect},
@@ -73,18 +87,19 @@ const struct verb_row verb_table[] = {
      "Of a log (ouroboros) it prints the entries that can be read, from the chunk that --from names to the last one that was "
      "there at the start. Entries overwritten meanwhile are counted on standard error.\n"
      "Of a ring (slick) it prints the items that can be read, from the oldest that is whole to the last one that was reserved at the "
-     "start. Reservations that nobody published are passed over and counted on standard error.",
+     "start. Reservations that nobody published are passed over and counted on standard error.\n"
+     "Of a channel (shmcomm) it prints the messages that are held at the start, and takes none.",
      LIST(OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_FROM, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_dump},
     {"tail", "SEG", 1, 1, "print the last messages, and with -f the new ones",
      "Looks without consuming, so the segment's consumers are not disturbed; what they take before this command sees it is "
-     "counted on standard error, and so is what the writers of a log (ouroboros) or a ring (slick) overwrite. With -f it ends at "
-     "SIGINT or SIGTERM.",
+     "counted on standard error, and so is what the writers of a log (ouroboros), a ring (slick) or a channel (shmcomm) "
+     "overwrite. With -f it ends at SIGINT or SIGTERM.",
      LIST(OPT_FOLLOW, OPT_LAST, OPT_PROFILE, OPT_FORMAT, OPT_JSON, OPT_CHANNEL, OPT_PAYLOAD_LAYOUT, OPT_ALL), verb_tail},
     {"gen", "SEG", 1, 1, "make a segment with known messages",
-     "Writes. Makes a new segment, as large as its channels, chunks or elements need; the same options give the same bytes. Refuses a name "
-     "that is taken. Without --profile the segment is one of profile dmxp.",
-     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_CHUNKS, OPT_CHUNK_TARGET, OPT_ELEMENTS, OPT_GENERATION, OPT_COUNT, OPT_SIZE,
-          OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON),
+     "Writes. Makes a new segment, as large as its channels, chunks, elements or ring need; the same options give the same bytes. "
+     "Refuses a name that is taken. Without --profile the segment is one of profile dmxp.",
+     LIST(OPT_PROFILE, OPT_CHANNELS, OPT_CAPACITY, OPT_CHUNKS, OPT_CHUNK_TARGET, OPT_ELEMENTS, OPT_GENERATION, OPT_PATTERN,
+          OPT_COUNT, OPT_SIZE, OPT_NEW_LAYOUT, OPT_SEED, OPT_JSON),
      verb_gen},
     {"diff", "A B", 2, 2, "compare two segments field by field",
      "Every byte is compared; differences are named by the layout of A. Exit 1 if there are any.", LIST(OPT_PROFILE, OPT_JSON),
@@ -96,7 +111,8 @@ const struct verb_row verb_table[] = {
     {"recover", "SEG", 1, 1, "repair what dead processes left behind",
      "Writes, under the segment's lock. Refused while another process maps the segment, or where that cannot be seen, unless "
      "--all-dead is given. Of a ring (slick) it marks what dead producers reserved and never published, so that readers pass it. A "
-     "log (ouroboros) has nothing to recover: exit 3.",
+     "log (ouroboros) has nothing to recover: exit 3. Of a channel (shmcomm), which may be in use, it takes the lock from a "
+     "dead writer, mends the counts and removes the reply channels of dead requesters.",
      LIST(OPT_PROFILE, OPT_ALL_DEAD, OPT_DRY_RUN, OPT_JSON), verb_recover},
     {"bench", "", 0, 0, "measure quickly on this machine",
      "A probe, not a benchmark: two processes that are not pinned, payloads of 64 bytes, throughput and round trip. `./dev "

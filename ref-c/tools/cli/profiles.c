@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-const struct cli_profile *const cli_profiles[] = {&cli_dmxp, &cli_ouroboros, &cli_slick, NULL};
+const struct cli_profile *const cli_profiles[] = {&cli_dmxp, &cli_ouroboros, &cli_shmcomm, &cli_slick, NULL};
 
 const struct cli_profile *find_profile(const char *name)
 {

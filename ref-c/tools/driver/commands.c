@@ -9,7 +9,7 @@
 
 #define PROTOCOL 1
 
-static const struct profile *const profiles[] = {&driver_dmxp, &driver_ouroboros, &driver_slick};
+static const struct profile *const profiles[] = {&driver_dmxp, &driver_ouroboros, &driver_slick, &driver_shmcomm};
 #define PROFILE_COUNT (sizeof(profiles) / sizeof(profiles[0]))
 
 /* A segment handle, or a claim that belongs to one. */
@@ -154,6 +154,8 @@ static int cmd_inject(struct request *rq)
         rc = want_u64(rq, rq->body, "pid", UINT32_MAX, &pid);
     if (rc == SHMW_OK)
         rc = want_u64(rq, rq->body, "runtime", UINT16_MAX, &runtime);
+    if (rc == SHMW_OK)
+        rc = want_u64(rq, rq->body, "boot_ns", UINT64_MAX, &next.boot_ns);
     if (rc != SHMW_OK)
         return rc;
     next.has_clock = next.has_clock || field(rq->body, "clock_ns") != NULL;
@@ -274,13 +276,26 @@ static int cmd_abandon(struct request *rq)
     return rc;
 }
 
+/* A verb without a handle: its profile is the one that it is named after. */
+static int call_profile(struct request *rq, const char *verb)
+{
+    for (size_t i = 0; i < PROFILE_COUNT; i++) {
+        const size_t length = strlen(profiles[i]->name);
+        if (strncmp(verb, profiles[i]->name, length) == 0 && verb[length] == '.' && profiles[i]->calls_without_handle)
+            return profiles[i]->call(rq, NULL, verb, field(rq->body, "args"));
+    }
+    return request_fail(rq, DRIVER_BAD_REQUEST, "h is missing");
+}
+
 static int cmd_call(struct request *rq)
 {
     struct handle *handle = NULL;
     const char *verb = NULL;
-    int rc = take_handle(rq, "h", false, &handle);
+    int rc = need_text(rq, rq->body, "verb", &verb);
+    if (rc == SHMW_OK && field(rq->body, "h") == NULL)
+        return call_profile(rq, verb);
     if (rc == SHMW_OK)
-        rc = need_text(rq, rq->body, "verb", &verb);
+        rc = take_handle(rq, "h", false, &handle);
     return rc == SHMW_OK ? handle->profile->call(rq, handle->object, verb, field(rq->body, "args")) : rc;
 }
 

@@ -27,6 +27,7 @@ struct live {
     void *port;
     bool writer;
     bool block; /* wait in the kernel instead of spinning */
+    bool to_position; /* a reader ends when it has read position `count` */
     uint32_t actor;
     uint32_t seed;
     uint64_t count; /* messages to write; in lossy profiles also the position that a reader ends at */
@@ -211,6 +212,7 @@ int live_arm(struct request *rq, const struct profile *profile, struct live **ou
     int rc = need_text(rq, rq->body, "seg", &seg);
     if (rc == SHMW_OK)
         rc = take_plan(rq, live);
+    live->to_position = profile->loses != NULL && !profile->ends_by_message && live->count > 0;
     if (rc == SHMW_OK)
         rc = profile->live_open != NULL ? profile->live_open(rq, seg, live->writer, rq->body, &live->segment)
                                         : profile->open(rq, seg, false, 0, field(rq->body, "options"), &live->segment);
@@ -303,6 +305,8 @@ static int run_writer(struct request *rq, struct live *live)
     }
     put_number(rq->ok, "sent", sent);
     put_number(rq->ok, "full", full);
+    if (live->profile->live_summary != NULL)
+        live->profile->live_summary(rq, live->port);
     return SHMW_OK;
 }
 
@@ -327,7 +331,7 @@ static int take_messages(struct request *rq, struct live *live, size_t count, st
         }
         tally->received++;
         tally->skipped += message->skipped;
-        tally->ended = tally->ended || (live->profile->loses != NULL && live->count > 0 && message->position >= live->count);
+        tally->ended = tally->ended || (live->to_position && message->position >= live->count);
         if (!payload_whole(message))
             tally->torn++;
         if (live->history != NULL && !write_record(live->history, message))

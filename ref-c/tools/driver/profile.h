@@ -16,6 +16,7 @@ struct injection {
     bool has_runtime;
     uint64_t clock_ns; /* of the next message that is sent */
     uint64_t clock_step_ns;
+    uint64_t boot_ns; /* 0: none */
     uint32_t pid;
     uint16_t runtime;
 };
@@ -37,6 +38,8 @@ struct profile {
     const char *const *classes;  /* NULL-ended */
     const char *const *features; /* NULL-ended */
     const char *loses; /* a reader may be overtaken: the word for what live readers missed; NULL where nothing is lost */
+    bool calls_without_handle; /* some verbs need none: `call` then gets segment NULL */
+    bool ends_by_message; /* a live reader ends at an END even so, and not at a position */
 
     int (*create)(struct request *rq, const char *seg, const cJSON *options, void **segment);
     int (*open)(struct request *rq, const char *seg, bool read_only, uint64_t timeout_ns, const cJSON *options, void **segment);
@@ -64,10 +67,14 @@ struct profile {
 
     /* Of a writer that may stop early: messages that were sent, and what else its summary says. NULL elsewhere. */
     uint64_t (*live_sent)(struct request *rq, void *port);
+
+    /* What else a writer's summary says. NULL elsewhere. */
+    void (*live_summary)(struct request *rq, void *port);
 };
 
 extern const struct profile driver_dmxp;
 extern const struct profile driver_ouroboros;
 extern const struct profile driver_slick;
+extern const struct profile driver_shmcomm;
 
 #endif

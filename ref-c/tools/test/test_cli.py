@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from support import LAYOUT, ROOT, SHMWIRE, STRUCTS, as_json, driver, field, message_lines, offset_of, ok, pattern, poke, run
 
 Make = Callable[..., Path]
-VERBS = ["ls", "inspect", "validate", "dump", "tail", "gen", "diff", "snapshot", "recover", "bench", "schema", "version"]
+VERBS = ["ls", "top", "gc", "inspect", "validate", "dump", "tail", "gen", "diff", "snapshot", "recover", "bench", "schema", "version"]
 TOMBSTONE = 0x8000
 
 
@@ -35,12 +36,11 @@ def test_help_names_every_verb() -> None:
     for verb in VERBS:
         assert re.search(rf"^  {verb} ", text, re.M)
         assert ok(verb, "--help") == ok("help", verb)
-    assert "top" not in text.split() and "gc" not in text.split()
 
 
 def test_every_verb_has_a_valid_schema() -> None:
     names = ok("schema").split()
-    assert set(VERBS) | {"dmxp", "ouroboros", "slick"} == set(names)
+    assert set(VERBS) | {"dmxp", "ouroboros", "slick", "shmcomm"} == set(names)
     assert as_json("schema")["names"] == names
     for verb in VERBS:
         jsonschema.Draft202012Validator.check_schema(json.loads(ok("schema", verb)))
@@ -505,8 +505,33 @@ def test_ls_of_a_directory(segment: Make, tmp_path: Path) -> None:
     found = [(s["name"], s["channels"], s["waiting"], s["mode"]) for s in value["segments"]]
     assert found == [("a.bin", "1", "0", "0600"), ("b.bin", "2", "6", "0600")]
     text = ok("ls", "--dir", tmp_path).splitlines()
-    assert text[0].split()[:3] == ["NAME", "PROFILE", "BYTES"] and len(text) == 3
+    assert text[0].split()[:3] == ["NAME", "PROFILE", "KIND"] and len(text) == 3
     assert run("ls", "--dir", tmp_path / "nowhere").returncode == 2
+
+
+def test_top_ends_after_its_rounds_and_when_interrupted(segment: Make, tmp_path: Path) -> None:
+    segment("a.bin", channels=2)
+    lines = ok("top", "--dir", tmp_path, "--json", "--interval-ms", "1", "--rounds", "3").splitlines()
+    checker = jsonschema.Draft202012Validator(json.loads(ok("schema", "top")))
+    for line in lines:
+        checker.validate(json.loads(line))
+    assert [json.loads(line)["segments"][0]["waiting"] for line in lines] == ["6"] * 3
+    assert "a.bin" in ok("top", "--dir", tmp_path, "--interval-ms", "1", "--rounds", "1")
+    process = subprocess.Popen([SHMWIRE, "top", "--dir", str(tmp_path), "--interval-ms", "50"], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    process.stdout.close()
+    assert process.wait(10) == 0
+
+
+def test_gc_leaves_alone_what_cannot_tell(segment: Make, tmp_path: Path) -> None:
+    path = segment("a.bin")
+    os.mkfifo(tmp_path / "fifo")
+    before = path.read_bytes()
+    assert as_json("gc", "--dir", tmp_path)["segments"] == [] and ok("gc", "--insist", "--dir", tmp_path) == ""
+    assert path.read_bytes() == before
+    assert run("gc", "--dir", tmp_path / "nowhere").returncode == 2
 
 
 def test_ls_shows_who_maps(shm_name: str) -> None:

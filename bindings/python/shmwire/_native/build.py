@@ -22,6 +22,8 @@ uint64_t shmwpy_load_u64(const char *base, size_t offset, int order);
 void shmwpy_store_u32(char *base, size_t offset, uint32_t value, int order);
 void shmwpy_store_u64(char *base, size_t offset, uint64_t value, int order);
 uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired, int order);
+uint32_t shmwpy_cas_u32(char *base, size_t offset, uint32_t expected, uint32_t desired, int order);
+uint32_t shmwpy_swap_u32(char *base, size_t offset, uint32_t value);
 uint32_t shmwpy_add_u32(char *base, size_t offset, uint32_t delta);
 void shmwpy_fence(int order);
 int shmwpy_futex_wait(const char *base, size_t offset, uint32_t value, uint64_t timeout_ns);

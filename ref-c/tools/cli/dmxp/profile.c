@@ -12,12 +12,14 @@ static bool recognise(const struct view *view)
 
 static void summarise(const struct view *view, struct segment_summary *summary)
 {
+    summary->counts_published = true;
     for (uint32_t id = 0; id < SHMW_DMXP_MAX_CHANNELS; id++) {
         const struct raw_channel channel = raw_load_channel(view, id);
         uint64_t depth = 0;
         summary->channels += channel.capacity != 0;
         if (channel.geometry == GEOMETRY_GOOD && raw_depth(&channel, &depth))
             summary->waiting += depth;
+        summary->published += channel.tail;
     }
 }
 

@@ -19,7 +19,10 @@ static void summarise(const struct view *view, struct segment_summary *summary)
     summary->channels = 1;
     if (!log_find_ends(view, &header, &ends) || !log_offset_good(view, &header, ends.latest.offset))
         return;
-    summary->waiting = ends.latest.token - ends.oldest.token + log_walk(view, ends.latest.offset, UINT64_MAX).entries;
+    const uint64_t entries = log_walk(view, ends.latest.offset, UINT64_MAX).entries;
+    summary->waiting = ends.latest.token - ends.oldest.token + entries;
+    summary->counts_published = true;
+    summary->published = ends.latest.token + entries;
 }
 
 static int recover(const struct args *args, const struct view *view)

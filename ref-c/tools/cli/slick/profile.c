@@ -46,6 +46,8 @@ static void summarise(const struct view *view, struct segment_summary *summary)
 {
     const struct ring_header header = ring_load_header(view);
     summary->channels = 1;
+    summary->counts_published = header.good;
+    summary->published = header.index;
     if (header.good)
         summary->waiting = ring_walk(view, &header).items;
 }

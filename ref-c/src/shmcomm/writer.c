@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Profile shmcomm, section 6: sending. The steps are those of the chapter, in its order. */
+#include <string.h>
+
+#include "internal.h"
+
+#define BEAT_NS UINT64_C(1000000000)
+#define BEAT_EVERY 256         /* messages, whatever their timestamps say */
+#define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
+
+/* Locking and loading ------------------------------------------------------------------------------------------------ */
+
+/* Step 4. */
+static inline int load_positions(struct shmw_shmcomm_channel *channel)
+{
+    const struct shmw_shmcomm_wire_header *header = channel->header;
+    channel->head = shmw_load_relaxed(&header->head);  /* only holders of the lock store it: A1 has carried it here */
+    channel->tail = shmw_load_acquire(&header->tail);  /* A3: pairs with R3; pullers have done with the bytes below */
+    channel->count = shmw_load_relaxed(&header->message_count);
+    channel->dropped = shmw_load_relaxed(&header->dropped_count);
+    return shmw_shmcomm_possible(channel, channel->head, channel->tail) ? SHMW_OK : SHMW_CORRUPT; /* [shmcomm.send.corrupt] */
+}
+
+static inline bool is_closed(const struct shmw_shmcomm_channel *channel)
+{
+    return channel->pattern != SHMW_SHMCOMM_PATTERN_PUBSUB &&
+           shmw_load_acquire(&channel->header->state) == SHMW_SHMCOMM_STATE_CLOSED; /* A7: pairs with R7 */
+}
+
+void shmw_shmcomm_end(struct shmw_shmcomm_channel *channel)
+{
+    if (!channel->sole)
+        shmw_shmcomm_unlock(channel);
+}
+
+/* *deadline: that of the time limit once it has been needed, 0 before. A limit begins with the first obstacle. */
+int shmw_shmcomm_begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns, uint64_t *deadline)
+{
+    int rc = SHMW_OK;
+    if (!channel->sole && !shmw_shmcomm_lock_at_once(channel)) {
+        if (*deadline == 0)
+            *deadline = shmw_deadline(timeout_ns);
+        rc = shmw_shmcomm_lock_slowly(channel, *deadline);
+        if (rc != SHMW_OK)
+            return rc;
+    }
+    if (is_closed(channel))
+        rc = SHMW_CLOSED; /* [shmcomm.push.closed] */
+    else if (!channel->sole)
+        rc = load_positions(channel);
+    if (rc != SHMW_OK)
+        shmw_shmcomm_end(channel);
+    return rc;
+}
+
+/* Making room -------------------------------------------------------------------------------------------------------- */
+
+/* Step 5 of a publisher: whole frames, oldest first, no further than needed [shmcomm.publish.evict, .dropped]. */
+static int evict(struct shmw_shmcomm_channel *channel, uint64_t end)
+{
+    struct shmw_shmcomm_wire_header *header = channel->header;
+    uint64_t tail = channel->tail;
+    uint64_t frames = 0;
+    while (end - tail > channel->capacity) {
+        struct shmw_shmcomm_place place = {.at = tail};
+        if (tail == channel->head || shmw_shmcomm_find(channel, tail, channel->head, &place) != SHMW_OK)
+            return SHMW_CORRUPT; /* [shmcomm.send.corrupt] */
+        if (place.at != tail && end - place.at <= channel->capacity) {
+            tail = place.at; /* the mark alone was in the way */
+            break;
+        }
+        tail = place.end;
+        frames++;
+    }
+    channel->dropped += frames;
+    channel->tail = tail;
+    shmw_store_relaxed(&header->dropped_count, channel->dropped);
+    shmw_store_release(&header->tail, tail); /* R3: pairs with A3; the head that subscribers who go there must see */
+    return SHMW_OK;
+}
+
+/* Step 5: room for a frame that ends at `end`, which is at most capacity behind the published head. SHMW_FULL. */
+static inline int make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
+{
+    if (end - channel->tail <= channel->capacity)
+        return SHMW_OK;
+    if (channel->pattern == SHMW_SHMCOMM_PATTERN_PUBSUB)
+        return evict(channel, end);
+    channel->tail = shmw_load_acquire(&channel->header->tail); /* A3: pairs with R3; pullers have done with the bytes below */
+    if (!shmw_shmcomm_possible(channel, channel->head, channel->tail))
+        return SHMW_CORRUPT;
+    return end - channel->tail <= channel->capacity ? SHMW_OK : SHMW_FULL; /* [shmcomm.push.full] */
+}
+
+/* Frames ------------------------------------------------------------------------------------------------------------- */
+
+/* Step 7, but for the payload: gives where that goes. */
+static inline unsigned char *put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                                        const struct shmw_shmcomm_letter *letter)
+{
+    const uint64_t room = shmw_shmcomm_room(channel, position);
+    struct shmw_shmcomm_wire_frame *frame = shmw_shmcomm_frame(channel, position);
+    if (shmw_shmcomm_extent(letter->length) > room) { /* [shmcomm.send.frame] */
+        shmw_field_store(&frame->size, SHMW_SHMCOMM_SKIP);
+        frame = shmw_shmcomm_frame(channel, position + room);
+    }
+    shmw_field_store(&frame->size, SHMW_SHMCOMM_MESSAGE_HEADER_SIZE + letter->length);
+    shmw_field_store(&frame->sequence, sequence);
+    shmw_field_store(&frame->timestamp_ns, letter->timestamp_ns);
+    shmw_field_store(&frame->correlation_id, letter->correlation_id);
+    shmw_field_store(&frame->sender, channel->number);
+    shmw_field_store(&frame->content_type, letter->content_type);
+    shmw_field_store(&frame->flags, letter->flags);
+    return (unsigned char *)frame + SHMW_SHMCOMM_FRAME_OVERHEAD;
+}
+
+/* Zeros from the end of the payload to the extent [shmcomm.send.frame, .extent]. */
+static inline void put_padding(unsigned char *payload, uint64_t length)
+{
+    for (; (length & (SHMW_SHMCOMM_FRAME_ALIGN - 1)) != 0; length++)
+        shmw_field_store(payload + length, 0);
+}
+
+static inline void put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                             const struct shmw_shmcomm_letter *letter)
+{
+    unsigned char *payload = put_header(channel, position, sequence, letter);
+    shmw_copy_to_shared(payload, letter->data, letter->length);
+    put_padding(payload, letter->length);
+}
+
+/* Steps 8 to 11: frames up to `head` are complete, `count` of them [shmcomm.send.order]. The lock is freed before the wake: a system
+ * call is no place to hold it. */
+static inline void publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
+{
+    struct shmw_shmcomm_wire_header *header = channel->header;
+    channel->head = head;
+    channel->count += count;
+    shmw_store_release(&header->head, head); /* R2: pairs with A2; the frames below */
+    shmw_store_relaxed(&header->message_count, channel->count);
+    shmw_shmcomm_end(channel);
+    shmw_shmcomm_wake_receivers(channel);
+}
+
+void shmw_shmcomm_keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns)
+{
+    const bool due = timestamp_ns - channel->beat_ns >= BEAT_NS; /* also for a clock that was set back */
+    if (!channel->keeper || (!due && ++channel->unbeaten < BEAT_EVERY))
+        return;
+    channel->beat_ns = timestamp_ns;
+    shmw_shmcomm_beat(channel);
+}
+
+/* One message -------------------------------------------------------------------------------------------------------- */
+
+void shmw_shmcomm_address(const struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_meta *meta,
+                          struct shmw_shmcomm_letter *letter)
+{
+    letter->timestamp_ns = meta != NULL && meta->timestamp_ns != 0 ? meta->timestamp_ns : shmw_wall_clock();
+    letter->content_type = meta != NULL ? meta->content_type : channel->serializer; /* [shmcomm.send.content] */
+    letter->flags = meta != NULL ? meta->flags : 0;
+}
+
+/* Steps 2 to 5: on SHMW_OK the lock is held and there is room up to *end; otherwise it is free. */
+static inline int reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
+                          uint64_t *end)
+{
+    int rc = shmw_shmcomm_begin(channel, timeout_ns, deadline);
+    if (rc != SHMW_OK)
+        return rc;
+    *end = channel->head + shmw_shmcomm_need(channel, channel->head, shmw_shmcomm_extent(length));
+    rc = make_room(channel, *end);
+    if (rc != SHMW_OK)
+        shmw_shmcomm_end(channel);
+    else
+        shmw_fence_release(); /* F5: pairs with F5; tail, as loaded or moved, before our stores to the ring [shmcomm.send.fence] */
+    return rc;
+}
+
+/* Pullers are often about to make room. */
+static bool room_comes(const struct shmw_shmcomm_channel *channel)
+{
+    const uint64_t tail = shmw_load_relaxed(&channel->header->tail);
+    for (unsigned look = 0; look < LOOKS_BEFORE_SLEEP; look++) {
+        if (shmw_load_relaxed(&channel->header->tail) != tail)
+            return true;
+        shmw_relax();
+    }
+    return false;
+}
+
+/* The ring was full: sleep until there is room or the time is over (section 8). */
+static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline, uint64_t *end)
+{
+    struct shmw_shmcomm_wire_header *header = channel->header;
+    if (*deadline == 0)
+        *deadline = shmw_deadline(timeout_ns);
+    for (;;) {
+        const bool last = shmw_expired(*deadline);
+        if (room_comes(channel)) {
+            const int rc = reserve(channel, length, timeout_ns, deadline, end);
+            if (rc != SHMW_FULL)
+                return rc;
+        }
+        const uint32_t seen = shmw_shmcomm_go_to_sleep(&header->space_signal, &header->space_waiters);
+        const int rc = reserve(channel, length, timeout_ns, deadline, end);
+        if (rc != SHMW_FULL || last)
+            return rc == SHMW_FULL ? SHMW_TIMEOUT : rc; /* [shmcomm.wait.timeout] */
+        if (shmw_futex_wait(&header->space_signal, seen, shmw_remaining(*deadline, SHMW_SHMCOMM_WAIT_SLICE_NS)) != SHMW_OK)
+            return SHMW_SYSTEM;
+    }
+}
+
+/* Steps 1 to 5 with what waiting the time limit allows. */
+static inline int reserve_in_time(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
+{
+    uint64_t deadline = 0;
+    if (length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
+        return SHMW_TOO_LARGE;
+    int rc = reserve(channel, length, timeout_ns, &deadline, end);
+    if (rc != SHMW_FULL)
+        return rc;
+    if (timeout_ns != 0)
+        rc = await_room(channel, length, timeout_ns, &deadline, end);
+    if (rc == SHMW_FULL || rc == SHMW_TIMEOUT) {
+        shmw_add_relaxed(&channel->header->dropped_count, 1); /* [shmcomm.push.full] */
+        channel->refused++;
+    }
+    return rc;
+}
+
+int shmw_shmcomm_post(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_letter *letter, uint64_t timeout_ns,
+                      uint64_t *sequence)
+{
+    uint64_t end = 0;
+    const int rc = reserve_in_time(channel, letter->length, timeout_ns, &end);
+    if (rc != SHMW_OK)
+        return rc;
+    if (sequence != NULL)
+        *sequence = channel->count; /* [shmcomm.send.sequence] */
+    put_frame(channel, channel->head, channel->count, letter);
+    shmw_shmcomm_keep_alive(channel, letter->timestamp_ns);
+    publish(channel, end, 1);
+    return SHMW_OK;
+}
+
+/* Calls -------------------------------------------------------------------------------------------------------------- */
+
+static int check_sender(const shmw_shmcomm *endpoint, const void *data, size_t length, bool requests)
+{
+    if (endpoint == NULL || (data == NULL && length > 0))
+        return SHMW_INVALID_ARGUMENT;
+    const enum shmw_shmcomm_role role = endpoint->role;
+    if (role != SHMW_SHMCOMM_PUBLISHER && role != SHMW_SHMCOMM_PUSHER && !(requests && role == SHMW_SHMCOMM_REQUESTER))
+        return SHMW_UNSUPPORTED;
+    if (endpoint->claimed)
+        return SHMW_BUSY;
+    return shmw_shmcomm_usable(endpoint);
+}
+
+int shmw_shmcomm_send(shmw_shmcomm *endpoint, const void *data, size_t length, const struct shmw_shmcomm_meta *meta,
+                      uint64_t timeout_ns, uint64_t *sequence)
+{
+    int rc = check_sender(endpoint, data, length, true);
+    if (rc != SHMW_OK)
+        return rc;
+    if (endpoint->role == SHMW_SHMCOMM_REQUESTER)
+        return shmw_shmcomm_request(endpoint, data, length, meta, timeout_ns, sequence);
+    struct shmw_shmcomm_letter letter = {.data = data, .length = length};
+    shmw_shmcomm_address(&endpoint->channel, meta, &letter);
+    rc = shmw_shmcomm_post(&endpoint->channel, &letter, timeout_ns, sequence);
+    endpoint->sent += rc == SHMW_OK;
+    return rc;
+}
+
+/* As many of the parts as belong into one piece, the first of which has its room: gives how many, and their end. */
+static size_t put_piece(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_part *parts, size_t count,
+                        struct shmw_shmcomm_letter *letter, uint64_t *end)
+{
+    const uint64_t most = shmw_min_u64(SHMW_SHMCOMM_PIECE_BYTES, channel->capacity / 2);
+    const uint64_t begin = channel->head;
+    uint64_t at = begin;
+    size_t done = 0;
+    for (;;) {
+        letter->data = parts[done].data;
+        letter->length = parts[done].length;
+        put_frame(channel, at, channel->count + done, letter);
+        at = *end;
+        if (++done == count)
+            return done;
+        const uint64_t next = at + shmw_shmcomm_need(channel, at, shmw_shmcomm_extent(parts[done].length));
+        if (next - begin > most || make_room(channel, next) != SHMW_OK)
+            return done; /* what stands in the way of the next one is its own affair */
+        shmw_fence_release(); /* F5: pairs with F5; tail before our next stores to the ring */
+        *end = next;
+    }
+}
+
+static int check_parts(const struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_part *parts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].data == NULL && parts[i].length > 0)
+            return SHMW_INVALID_ARGUMENT;
+        if (parts[i].length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
+            return SHMW_TOO_LARGE;
+    }
+    return SHMW_OK;
+}
+
+int shmw_shmcomm_send_batch(shmw_shmcomm *endpoint, const struct shmw_shmcomm_part *parts, size_t count,
+                            const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns, size_t *sent)
+{
+    size_t done = 0;
+    if (sent != NULL)
+        *sent = 0;
+    int rc = check_sender(endpoint, parts, count, false);
+    if (rc == SHMW_OK)
+        rc = check_parts(&endpoint->channel, parts, count);
+    if (rc != SHMW_OK || count == 0)
+        return rc;
+    struct shmw_shmcomm_channel *channel = &endpoint->channel;
+    struct shmw_shmcomm_letter letter = {0};
+    shmw_shmcomm_address(channel, meta, &letter);
+    while (done < count) {
+        uint64_t end = 0;
+        rc = reserve_in_time(channel, parts[done].length, timeout_ns, &end);
+        if (rc != SHMW_OK)
+            break;
+        const size_t piece = put_piece(channel, parts + done, count - done, &letter, &end);
+        shmw_shmcomm_keep_alive(channel, letter.timestamp_ns);
+        publish(channel, end, piece);
+        done += piece;
+    }
+    endpoint->sent += done;
+    if (sent != NULL)
+        *sent = done;
+    return rc;
+}
+
+/* Claims ------------------------------------------------------------------------------------------------------------- */
+
+int shmw_shmcomm_claim(shmw_shmcomm *endpoint, size_t length, const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns,
+                       struct shmw_shmcomm_claim *claim)
+{
+    uint64_t end = 0;
+    int rc = claim != NULL ? check_sender(endpoint, claim, 0, false) : SHMW_INVALID_ARGUMENT;
+    if (rc == SHMW_OK)
+        rc = reserve_in_time(&endpoint->channel, length, timeout_ns, &end);
+    if (rc != SHMW_OK)
+        return rc;
+    const struct shmw_shmcomm_channel *channel = &endpoint->channel;
+    const uint64_t at = end - shmw_shmcomm_extent(length);
+    endpoint->claimed = true;
+    endpoint->claim_length = length;
+    endpoint->claim_meta = meta != NULL ? *meta : (struct shmw_shmcomm_meta){.content_type = channel->serializer};
+    *claim = (struct shmw_shmcomm_claim){.data = shmw_shmcomm_at(channel, at) + SHMW_SHMCOMM_FRAME_OVERHEAD, .length = length};
+    return SHMW_OK;
+}
+
+static int check_claim(const shmw_shmcomm *endpoint)
+{
+    if (endpoint == NULL)
+        return SHMW_INVALID_ARGUMENT;
+    return endpoint->claimed ? shmw_shmcomm_usable(endpoint) : SHMW_OUT_OF_ORDER;
+}
+
+int shmw_shmcomm_commit(shmw_shmcomm *endpoint, uint64_t *sequence)
+{
+    const int rc = check_claim(endpoint);
+    if (rc != SHMW_OK)
+        return rc;
+    struct shmw_shmcomm_channel *channel = &endpoint->channel;
+    struct shmw_shmcomm_letter letter = {.length = (size_t)endpoint->claim_length};
+    const uint64_t need = shmw_shmcomm_need(channel, channel->head, shmw_shmcomm_extent(letter.length));
+    shmw_shmcomm_address(channel, &endpoint->claim_meta, &letter);
+    if (sequence != NULL)
+        *sequence = channel->count;
+    put_padding(put_header(channel, channel->head, channel->count, &letter), letter.length);
+    endpoint->claimed = false;
+    shmw_shmcomm_keep_alive(channel, letter.timestamp_ns);
+    publish(channel, channel->head + need, 1);
+    endpoint->sent++;
+    return SHMW_OK;
+}
+
+int shmw_shmcomm_abandon(shmw_shmcomm *endpoint)
+{
+    const int rc = check_claim(endpoint);
+    if (rc != SHMW_OK)
+        return rc;
+    endpoint->claimed = false;
+    shmw_shmcomm_end(&endpoint->channel); /* nothing was visible [shmcomm.send.claim] */
+    return SHMW_OK;
+}
