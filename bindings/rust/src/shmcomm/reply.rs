@@ -232,12 +232,7 @@ impl Replier {
     ///
     /// # Errors
     /// As [`Puller::receive_batch`](super::Puller::receive_batch).
-    pub fn receive_batch(
-        &mut self,
-        buffer: &mut [u8],
-        messages: &mut [Message],
-        wait: impl Into<Wait>,
-    ) -> Result<Answer<usize>> {
+    pub fn receive_batch(&mut self, buffer: &mut [u8], messages: &mut [Message], wait: impl Into<Wait>) -> Result<Answer<usize>> {
         Segment::check_batch(messages)?;
         let answer = self.wait_for(wait.into(), |segment| segment.pull_batch(buffer, messages))?;
         let (count, now) = (answer.done().unwrap_or(0), Instant::now());

@@ -258,13 +258,14 @@ impl Writer {
                 tail = tail.wrapping_add(room);
                 continue;
             }
-            let place = segment.find(tail, self.published).ok_or_else(|| corrupt("a frame to be evicted has an impossible size"))?;
+            let place =
+                segment.find(tail, self.published).ok_or_else(|| corrupt("a frame to be evicted has an impossible size"))?;
             tail = place.end;
             evicted += 1;
         }
         let dropped = segment.dropped_count();
         dropped.store_relaxed(dropped.load_relaxed().wrapping_add(evicted)); // ours while we hold the lock
-        // R3: pairs with A3; head, to subscribers that go to tail
+                                                                             // R3: pairs with A3; head, to subscribers that go to tail
         segment.tail().store_release(tail);
         self.tail = tail;
         Ok(true)
