@@ -272,10 +272,10 @@ impl ReadPort {
     /// One message as a view shows it, copied to the front of the buffer.
     fn look(&mut self, wait: Duration) -> shmwire::Result<Answer<Message>> {
         match self.end.view(wait)? {
-            Answer::Done((message, data, Answer::Done(()))) => {
+            Answer::Done((mut message, data, Answer::Done(()))) => {
                 self.buffer[..data.len()].copy_from_slice(&data);
-                let lost = message.lost + std::mem::take(&mut self.lapsed);
-                Ok(Answer::Done(Message { lost, ..message }))
+                message.lost += std::mem::take(&mut self.lapsed);
+                Ok(Answer::Done(message))
             }
             Answer::Done((message, ..)) => {
                 self.lapsed += message.lost + 1;
