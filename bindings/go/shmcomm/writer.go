@@ -211,6 +211,10 @@ func (w *writer) awaitRoom(l *limit, try func() error) error {
 			return done
 		}
 		shm.Wait(w.spaceSignal, signal, l.slice(time.Duration(WaitSliceNS))) // [shmcomm.wait.slice]
+		// Before it counts itself again, which would cost the next puller a wake for nothing.
+		if err := try(); err != shmwire.ErrFull {
+			return err
+		}
 	}
 	w.refuse()
 	return shmwire.ErrFull
