@@ -122,9 +122,13 @@ impl Line for WritePort {
         };
         Ok(match answer {
             _ if sent > 0 => Answer::Done(sent), // if something stopped it, the next call will say so
-            Answer::Timeout if !wait.is_zero() && matches!(self.end, End::Pusher(_)) => Answer::Full,
             other => other.map(|()| 0),
         })
+    }
+
+    /// By the library's count: a batch that was stopped by want of room was answered so, too.
+    fn complete(&self, summary: &mut Value) {
+        summary["full"] = json!(self.end.info().refused);
     }
 
     fn receive(&mut self, _letters: &mut [Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
@@ -211,6 +215,7 @@ impl Line for AskPort {
     }
 
     fn complete(&self, summary: &mut Value) {
+        summary["full"] = json!(self.end.info().refused);
         summary["replied"] = json!(self.replied);
         summary["timeouts"] = json!(self.timeouts);
         summary["mismatched"] = json!(self.mismatched);
@@ -352,5 +357,9 @@ impl Line for ReadPort {
 
     fn ending(&self) -> Ending {
         Ending::Letters(self.ends)
+    }
+
+    fn finish(&mut self) {
+        self.told = None;
     }
 }
