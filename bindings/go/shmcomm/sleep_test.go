@@ -147,11 +147,14 @@ func TestEndOfWait(t *testing.T) {
 func TestSpin(t *testing.T) {
 	name := uniqueName(t)
 	p, s := publisher(t, name, small()), subscriber(t, name, &Options{NoWait: true, Spin: patience})
+	sent := make(chan error, 1)
 	go func() {
 		time.Sleep(5 * time.Millisecond)
-		_, _ = p.Send(numbered(0, 8), nil, 0) // what goes wrong is missed below
+		_, err := p.Send(numbered(0, 8), nil, 0)
+		sent <- err
 	}()
 	m, err := s.Receive(nil, patience)
+	succeed(t, <-sent)
 	if err != nil || m.Sequence != 0 || p.dataSignal.Load() != 0 {
 		t.Errorf("%+v, %v, signal %d", m, err, p.dataSignal.Load())
 	}

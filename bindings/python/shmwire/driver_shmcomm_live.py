@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from .driver_codec import U32, BadRequest, Json, integer, table, word
+from .driver_codec import U32, BadRequest, Json, flag, integer, table, word
 from .driver_live import make_payload
 from .driver_lossy import BLOCK_SLICE, LossyActor, LossyReaderActor, take_sizes
 from .driver_shmcomm import ShmcommRoom
@@ -19,7 +19,7 @@ END: Final = 0xFFFF  # content type
 DATA: Final = Meta(content_type=0)
 WRITERS: Final = ("publisher", "pusher", "requester")
 READERS: Final = ("subscriber", "puller", "replier")
-REPLY_PATIENCE: Final = 5.0  # seconds for which a requester waits before it goes on
+REPLY_PATIENCE_MS: Final = 5000  # for which a requester waits before it goes on
 
 
 def _open(room: ShmcommRoom, plan: Json, role: str) -> Endpoint:
@@ -98,6 +98,10 @@ class WriterActor(LossyActor):
 class RequesterActor(WriterActor):
     """A requester: each payload must come back as it was."""
 
+    def __init__(self, room: ShmcommRoom, plan: Json) -> None:
+        self._patience_ns = (integer(plan, "reply_ms", U32, 0) or REPLY_PATIENCE_MS) * 1_000_000
+        super().__init__(room, plan)
+
     def run(self) -> Json:
         """Go: the summary."""
         end = time.monotonic_ns() + self.limit_ns
@@ -112,7 +116,7 @@ class RequesterActor(WriterActor):
                 self.spin()
                 continue
             tally["sent"] += 1
-            reply = self._reply(min(end, time.monotonic_ns() + int(REPLY_PATIENCE * 1e9)))
+            reply = self._reply(min(end, time.monotonic_ns() + self._patience_ns))
             if reply is None:
                 tally["timeouts"] += 1
             else:
@@ -138,6 +142,9 @@ class ReaderActor(LossyReaderActor):
         super().__init__(plan)
         self.tally["lost"] = 0
         self._ends = integer(plan, "ends", U32, 1) or 1
+        self._views = flag(plan, "view")
+        self._flushes = flag(plan, "flush")
+        self._missed = 0  # in views that were overwritten, before the next message
         self._credit: Credit | None = None
         self._endpoint: Endpoint | None = None
         try:
@@ -174,14 +181,28 @@ class ReaderActor(LossyReaderActor):
             self.tally["ended"] = True
             return False
         for message in messages:
-            self._take(self._endpoint, message)
+            self._take(self._endpoint, message._replace(lost=message.lost + self._missed))
+            self._missed = 0
+        if self._flushes and self._history is not None:
+            self._history.flush()
         return bool(messages)
 
     def _receive(self, endpoint: Endpoint) -> list[Message]:
+        if self._views:
+            view = endpoint.view(self.wait)
+            if view is None:
+                return []
+            copied = view._replace(payload=bytes(view.payload))
+            return [copied] if endpoint.holds(view) else self._overwritten(view)
         if self.batch > 1 and endpoint.role != "replier":
             return endpoint.receive_batch(self.batch, self.wait)
         message = endpoint.receive(self.wait)
         return [message] if message is not None else []
+
+    def _overwritten(self, view: Message) -> list[Message]:
+        """A view that did not last counts as lost: nothing of it is recorded."""
+        self._missed += view.lost + 1
+        return []
 
     def _take(self, endpoint: Endpoint, message: Message) -> None:
         """Judge and answer one message. What stands behind END in a batch has been taken, too."""

@@ -61,7 +61,9 @@ impl Wait {
     /// The same with what is left of it, for one of the calls that one call makes.
     pub(crate) fn left(self, deadline: Deadline) -> Wait {
         match self.limit {
-            Some(limit) if !limit.is_zero() => Wait { limit: Some(deadline.remaining(limit).max(Duration::from_nanos(1))), ..self },
+            Some(limit) if !limit.is_zero() => {
+                Wait { limit: Some(deadline.remaining(limit).max(Duration::from_nanos(1))), ..self }
+            }
             _ => self,
         }
     }

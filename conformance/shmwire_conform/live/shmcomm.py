@@ -230,9 +230,8 @@ class _Drained:
 
 
 def _sender(cast: Cast) -> DriverProcess:
-    """Who sends END: the creator, or, if it died, a writer that lives."""
-    creators = [one for one in cast.played("creator") if one.alive]
-    return creators[0] if creators else next(writer.process for writer in cast.writers if not writer.killed)
+    """Who sends END: the creator, or, if it died, whoever keeps the channel to its end."""
+    return next(one for one in [*cast.played("creator"), *cast.played("closer")] if one.alive)
 
 
 def _send_end(process: DriverProcess, handle: int, ends: Ends) -> None:
@@ -326,9 +325,8 @@ class Stage:
     def rest(self, ends: Ends) -> Rest:
         """Everything as it stands when all have left."""
         replies = {number: held.content() for number, held in self.replies.items()}
-        return Rest(
-            self.channel.content(), ends.sent, ends.refused, self.armed, replies, named=self.channel.named, left=self.reply_names()
-        )
+        named, left = self.channel.named, self.reply_names()
+        return Rest(self.channel.content(), ends.sent, ends.refused, self.armed, replies, named=named, left=left)
 
 
 def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: random.Random) -> str:
@@ -342,12 +340,12 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
         try:
             cast.go()
             cast.collect(cast.writers)
-            ends = end_readers(cast, locator, stage.path)
         finally:
-            if shape.one_cpu:
-                cast.pin(os.sched_getaffinity(0))
             if observer is not None:
                 observer.stop()
+        ends = end_readers(cast, locator, stage.path)
+        if shape.one_cpu:
+            cast.pin(os.sched_getaffinity(0))
         stage.hold_replies()
         cast.reset()
         if observer is not None:

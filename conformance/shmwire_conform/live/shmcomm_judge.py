@@ -191,20 +191,20 @@ def grade_senders(cast: Cast, records: Iterable[Record], rest: Rest) -> None:
 
 
 def grade_losses(reader: Actor, records: list[Record], total: int) -> None:
-    """Losses are exact, message by message and in all. Who began with the oldest message expects the one that it is given."""
+    """Losses are exact, message by message and in all. A subscriber that wants the oldest message may have found none yet, and
+    then what is evicted before its first look is lost or not, as it sees it."""
     oldest = (reader.plan.get("open") or {}).get("from") == "oldest"
-    next_ = records[0].position if oldest and records else 0
-    begun = next_
+    begun = records[0].position if records and oldest and not records[0].skipped else 0
+    next_ = begun
     for record in records:
         gap = record.position - next_
         if record.skipped != min(gap, MANY):
             what = f"sequence {record.position} reports {record.skipped} lost, and {gap} lie before it"
             raise Finding(f"{reader.label}: {what}", on=reader.label)
         next_ = record.position + 1
-    # An oldest subscriber that was overtaken before its first message may have got none but END.
-    wanted = total - begun if records or not oldest else None
-    if wanted is not None and len(records) + reader.count("lost") != wanted:
-        what = f"{len(records)} received and {reader.count('lost')} lost are not the {wanted} messages that were published"
+    have = len(records) + reader.count("lost")
+    if have != total - begun and (records or not oldest or have):
+        what = f"{len(records)} received and {reader.count('lost')} lost are not the {total - begun} messages that were published"
         raise Finding(f"{reader.label}: {what}", on=reader.label)
 
 

@@ -10,11 +10,9 @@ Plan "kill-keepers": all keepers die, the creator too. The channel stays, and th
 
 from __future__ import annotations
 
-import mmap
 import random
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from ..errors import Finding
@@ -22,13 +20,15 @@ from ..process import DriverProcess
 from ..segments import Segments
 from . import shmcomm, shmcomm_judge
 from .cast import Actor, Cast, demand, pause
+from .history import Record
 from .shmcomm import Ends, Shape, Stage
-from .shmcomm_held import HEADER, LAYOUT, number_of
+from .shmcomm_held import LAYOUT
 from .shmcomm_judge import Rest
 
 LIMIT_MS = shmcomm.LIMIT_MS
 VICTIMS = 2
-EARLIEST, LATEST = 0.02, 0.7  # of all messages: how many are published when a victim dies
+EARLIEST, LATEST = 0.02, 0.7  # of the messages that there would be: how many are published when a victim dies
+ENDLESS = 1 << 40  # messages of a writer that is going to be killed, so that it does not leave before
 LAST_MOMENT_S = 0.0002  # and at most so much later
 IDLE_S = 1.0  # without a message: the victim's moment does not come, and it dies now
 LATE_COUNT = 64  # messages of the writer that comes late, at least; whole batches
@@ -37,9 +37,10 @@ OPEN = LAYOUT.constants["STATE_OPEN"]
 
 
 def helpers(shape: Shape, names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Roles beside the actors, and who plays them: one dies holding a claim, one comes late, one sweeps."""
+    """Roles beside the actors, and who plays them: one dies holding a claim, one comes late, one sweeps, one keeps the channel to
+    its end."""
     if shape.plan == "kill-keepers":
-        return [("late", names[-1])]
+        return [("late", names[-1]), ("closer", names[0])]
     if shape.plan == "kill-readers":
         return []
     if shape.pattern == "request":
@@ -54,36 +55,44 @@ def moments(rng: random.Random, _seconds: float) -> list[float]:
 
 def run(cast: Cast, segments: Segments, locator: str, shape: Shape, when: list[float]) -> str:
     """The whole of it; returns what happened in words."""
+    victims, whole = _victims(cast, shape), sum(writer.plan["count"] for writer in cast.writers)
+    for victim in victims:
+        if victim in cast.writers:
+            victim.plan["count"] = ENDLESS
     cast.arm()
     with Stage.of(segments, locator, shape) as stage:
         stage.require_armed()
         cast.go()
         if shape.plan == "kill-keepers":
-            return _kill_keepers(cast, stage, locator, when)
+            creator = cast.played("creator")[0]
+            cast.transcript.add(creator.role, "!", f"{signal.SIGKILL.name} from the runner")
+            creator.kill()
+        for victim, part in zip(victims, when, strict=False):
+            _await(stage, int(part * whole))
+            pause(when[-1])
+            cast.kill(victim)
+        if shape.plan == "kill-keepers":
+            return _kill_keepers(cast, stage, locator)
         if shape.plan == "kill-readers":
-            return _kill_readers(cast, stage, locator, when)
-        if shape.pattern == "request":
-            return _kill_requesters(cast, stage, locator, when)
-        return _kill_writers(cast, stage, locator, when)
+            return _kill_readers(cast, stage, locator)
+        return (_kill_requesters if shape.pattern == "request" else _kill_writers)(cast, stage, locator)
 
 
-def _kill_at(cast: Cast, victims: list[Actor], stage: Stage, when: list[float]) -> None:
-    """Each when so many messages are published as its moment says, and a little later."""
-    whole = sum(writer.plan["count"] for writer in cast.writers)
-    for victim, part in zip(victims, when, strict=False):
-        _await(stage.path, int(part * whole))
-        pause(when[-1])
-        cast.kill(victim)
+def _victims(cast: Cast, shape: Shape) -> list[Actor]:
+    """Who dies; but for keepers somebody of each kind goes on."""
+    if shape.plan == "kill-keepers":
+        return cast.readers if shape.pattern == "request" else cast.writers
+    actors = cast.readers if shape.plan == "kill-readers" else cast.writers
+    return actors[: min(VICTIMS, len(actors) - 1)]
 
 
-def _await(path: Path, messages: int) -> None:
+def _await(stage: Stage, messages: int) -> None:
     """Come back when so many messages are published, or nothing has happened for a while."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), HEADER.size, prot=mmap.PROT_READ) as header:
-        seen, limit = 0, time.monotonic() + IDLE_S
-        while seen < messages and time.monotonic() < limit:
-            now = number_of(header[:], "message_count")
-            if now != seen:
-                seen, limit = now, time.monotonic() + IDLE_S
+    seen, limit = 0, time.monotonic() + IDLE_S
+    while seen < messages and time.monotonic() < limit:
+        now = stage.channel.number("message_count")
+        if now != seen:
+            seen, limit = now, time.monotonic() + IDLE_S
 
 
 def _died(cast: Cast, *more: str) -> str:
@@ -105,16 +114,17 @@ def _rest(cast: Cast, stage: Stage, ends: Ends) -> Rest:
 # -- publishers and pushers die ------------------------------------------------------------------------------------------
 
 
-def _kill_writers(cast: Cast, stage: Stage, locator: str, when: list[float]) -> str:
+def _kill_writers(cast: Cast, stage: Stage, locator: str) -> str:
     (claimer,), (late,) = (cast.played(role) for role in ("claimer", "late"))
-    _kill_at(cast, cast.writers[:VICTIMS], stage, when)
     _die_holding(cast, claimer, stage, locator)
-    newcomer = _send_late(cast, late, stage, locator, "join")
+    newcomer = _come_late(cast, late, stage, locator, "join")
+    cast.go([newcomer])
     cast.collect([writer for writer in cast.writers if not writer.killed])
     rest = _leave(cast, stage, locator)
     epoch = rest.number("lock_epoch")
     if not 1 <= epoch <= VICTIMS + 1:
-        raise Finding(f"lock_epoch is {epoch}: the lock died with the claimer, and with {VICTIMS} others perhaps", on=newcomer.label)
+        what = f"lock_epoch is {epoch}: the lock died with the claimer, and with {VICTIMS} others perhaps"
+        raise Finding(what, on=newcomer.label)
     outcome = _grade_writers_killed(cast, stage.shape, rest)
     return f"{_died(cast, 'a claimer')}; {epoch} locks taken over; {outcome}"
 
@@ -137,8 +147,8 @@ def _die_holding(cast: Cast, claimer: DriverProcess, stage: Stage, locator: str)
     claimer.kill()
 
 
-def _send_late(cast: Cast, late: DriverProcess, stage: Stage, locator: str, making: str) -> Actor:
-    """A writer that begins after all deaths."""
+def _come_late(cast: Cast, late: DriverProcess, stage: Stage, locator: str, making: str) -> Actor:
+    """A writer that joins after all deaths."""
     shape = stage.shape
     count = -(-LATE_COUNT // shape.write_batch) * shape.write_batch
     number = max(writer.number for writer in cast.writers) + 1
@@ -147,7 +157,6 @@ def _send_late(cast: Cast, late: DriverProcess, stage: Stage, locator: str, maki
     plan["open"] = {**plan["open"], "making": making}
     newcomer = cast.promote(late, f"w{number - 1}:{late.config.name}", plan)
     stage.armed |= stage.channel.endpoints()
-    cast.go([newcomer])
     return newcomer
 
 
@@ -165,17 +174,18 @@ def _grade_writers_killed(cast: Cast, shape: Shape, rest: Rest) -> str:
     else:
         shmcomm_judge.grade_once(cast, seen, rest.total)
     if shape.credit or shape.pattern != "pubsub":
-        _grade_prefixes(cast, [log[sequence].actor for sequence in sorted(log)], {one.actor: one.sequence for one in log.values()})
+        _grade_prefixes(cast, list(log.values()))
     shmcomm_judge.grade_rest(shape, rest)
     return shmcomm_judge.summary(seen)
 
 
-def _grade_prefixes(cast: Cast, actors: list[int], last: dict[int, int]) -> None:
-    """Of every writer, dead or not, the messages from its first to its last are there: they rise, so their number shows it."""
+def _grade_prefixes(cast: Cast, records: list[Record]) -> None:
+    """Of every writer, dead or not, all messages up to its last are there."""
     for writer in cast.writers:
-        have, end = actors.count(writer.number), last.get(writer.number, -1) + 1
-        if have != end:
-            raise Finding(f"{end - have} of the first {end} messages of {writer.label} are missing", on=writer.label)
+        mine = {record.sequence for record in records if record.actor == writer.number}
+        end = max(mine, default=-1) + 1
+        if len(mine) != end:
+            raise Finding(f"{end - len(mine)} of the first {end} messages of {writer.label} are missing", on=writer.label)
         if not writer.killed and end != writer.plan["count"]:
             raise Finding(f"{writer.label} sent {writer.plan['count']} messages, and {end} were received", on=writer.label)
 
@@ -183,8 +193,7 @@ def _grade_prefixes(cast: Cast, actors: list[int], last: dict[int, int]) -> None
 # -- requesters die ------------------------------------------------------------------------------------------------------
 
 
-def _kill_requesters(cast: Cast, stage: Stage, locator: str, when: list[float]) -> str:
-    _kill_at(cast, cast.writers[:VICTIMS], stage, when)
+def _kill_requesters(cast: Cast, stage: Stage, locator: str) -> str:
     living = [writer for writer in cast.writers if not writer.killed]
     cast.collect(living)
     _sweep(cast, stage, locator)
@@ -221,14 +230,11 @@ def _sweep(cast: Cast, stage: Stage, locator: str) -> None:
 # -- pullers and repliers die --------------------------------------------------------------------------------------------
 
 
-def _kill_readers(cast: Cast, stage: Stage, locator: str, when: list[float]) -> str:
-    shape = stage.shape
-    victims = cast.readers[: min(VICTIMS, shape.readers - 1)]
-    _kill_at(cast, victims, stage, when)
+def _kill_readers(cast: Cast, stage: Stage, locator: str) -> str:
     before = stage.channel.number("message_count")  # who takes a message has seen to it that it counts [shmcomm.pull.count]
     cast.collect(cast.writers)
     rest = _leave(cast, stage, locator)
-    return f"{_died(cast)} before message {before}; {_grade_readers_killed(cast, shape, rest, before)}"
+    return f"{_died(cast)} before message {before}; {_grade_readers_killed(cast, stage.shape, rest, before)}"
 
 
 def _grade_readers_killed(cast: Cast, shape: Shape, rest: Rest, before: int) -> str:
@@ -251,18 +257,18 @@ def _grade_readers_killed(cast: Cast, shape: Shape, rest: Rest, before: int) -> 
 # -- all keepers die -----------------------------------------------------------------------------------------------------
 
 
-def _kill_keepers(cast: Cast, stage: Stage, locator: str, when: list[float]) -> str:
-    shape = stage.shape
-    keepers = cast.readers if shape.pattern == "request" else cast.writers
-    creator, (late,) = cast.played("creator")[0], cast.played("late")
-    cast.transcript.add(creator.role, "!", f"{signal.SIGKILL.name} from the runner")
-    creator.kill()
-    _kill_at(cast, keepers, stage, when)
+def _kill_keepers(cast: Cast, stage: Stage, locator: str) -> str:
+    shape, (late,), (closer,) = stage.shape, cast.played("late"), cast.played("closer")
     if left := stage.channel.keepers():
         raise Finding(f"keepers {sorted(left)} live, and all were killed")
     before, instance = stage.channel.number("message_count"), stage.channel.number("instance")
-    newcomer = _take_over(cast, late, stage, locator)
+    come = _serve_late if shape.pattern == "request" else _come_late
+    newcomer = come(cast, late, stage, locator, "any")
     _require_taken_over(stage, newcomer, instance)
+    options = {"role": shape.roles[0]}
+    request = {"cmd": "open", "profile": "shmcomm", "seg": locator, "mode": "rw", "options": options}
+    demand(closer.request(request), closer.role, "open")
+    cast.go([newcomer])
     cast.collect([writer for writer in cast.writers if not writer.killed])
     rest = _leave(cast, stage, locator)
     died = f"{_died(cast)} before message {before}"
@@ -271,18 +277,14 @@ def _kill_keepers(cast: Cast, stage: Stage, locator: str, when: list[float]) -> 
     return f"{died}; {_grade_writers_killed(cast, shape, rest)}"
 
 
-def _take_over(cast: Cast, late: DriverProcess, stage: Stage, locator: str) -> Actor:
-    """The keeper that comes next. It would make the channel if it were not there."""
-    shape = stage.shape
-    if shape.pattern != "request":
-        return _send_late(cast, late, stage, locator, "any")
+def _serve_late(cast: Cast, late: DriverProcess, stage: Stage, locator: str, making: str) -> Actor:
+    """A replier that joins after all deaths."""
     number = max(reader.number for reader in cast.readers) + 1
     path = stage.path.with_name(f"{stage.path.name}.history")
-    plan = shmcomm.plan_of(shape, "read", number, locator, 0, cast.writers[0].plan["seed"], LIMIT_MS)
-    plan |= {"open": {"making": "any"}, "history": str(path)}
+    plan = shmcomm.plan_of(stage.shape, "read", number, locator, 0, cast.writers[0].plan["seed"], LIMIT_MS)
+    plan |= {"open": {"making": making}, "history": str(path)}
     newcomer = cast.promote(late, f"r{len(cast.readers)}:{late.config.name}", plan)
     newcomer.history = path
-    cast.go([newcomer])
     return newcomer
 
 

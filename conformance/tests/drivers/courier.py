@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import logger
 import mailbox
-from logger import Refused, path_of, skeleton
 from mailbox import COUNT, KEEPER_ROLES, PATTERNS, PAUSE_S, Channel, Words
+
+import logger
+from logger import Refused, path_of, skeleton
 from ringer import HEAD, PAYLOAD, RECORD, payload
 
 END, NONE = 0xFFFF, (1 << 64) - 1
@@ -103,13 +104,18 @@ class Replier:
         self.requests.leave()
 
 
+def end_of(locator: str, role: str, options: dict[str, Any]) -> Any:
+    """Whatever has that role."""
+    kinds: dict[str, Any] = {"requester": Requester, "replier": Replier}
+    return kinds[role](locator, options) if role in kinds else opened(locator, role, options)
+
+
 class Actor:
     """A plan, and how long it may take."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
-        self.plan, options = plan, plan["open"]
-        kinds: dict[str, Any] = {"requester": Requester, "replier": Replier}
-        self.end: Any = kinds[plan["as"]](plan["seg"], options) if plan["as"] in kinds else opened(plan["seg"], plan["as"], options)
+        self.plan = plan
+        self.end: Any = end_of(plan["seg"], plan["as"], plan["open"])
         self.credit = Words(plan["credit"]["path"]) if "credit" in plan else None
         self.limit = 0.0
 
@@ -185,8 +191,16 @@ class Reading(Actor):
 
     def __init__(self, plan: dict[str, Any]) -> None:
         super().__init__(plan)
-        self.history = open(plan["history"], "wb", buffering=0)  # noqa: SIM115 - closed with the actor
+        self.history = open(plan["history"], "wb", buffering=0)
+        self.slept = time.monotonic()
         self.said: dict[str, int] = {"received": 0, "torn": 0, "lost": 0}
+
+    def idle(self) -> None:
+        """Nothing to do; a replier that had nothing to do for a second sweeps."""
+        time.sleep(PAUSE_S)
+        if isinstance(self.end, Replier) and time.monotonic() > self.slept + 1:
+            self.end.sweep()
+            self.slept = time.monotonic()
 
     def tell(self, sequence: int) -> None:
         if self.credit is not None:
@@ -210,8 +224,9 @@ class Reading(Actor):
         while not ended and not self.late:
             found = self.take()
             if found is None:
-                time.sleep(PAUSE_S)
+                self.idle()
                 continue
+            self.slept = time.monotonic()
             fields, data, lost = found
             self.said["lost"] += lost
             ended = fields[5] == END
@@ -238,7 +253,7 @@ class Driver:
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
         me = {"name": "courier", "version": "1"}
-        claims = {"classes": ["write", "read", "recovery", "live"], "features": ["split"]}
+        claims = {"classes": ["write", "read", "blocking", "recovery", "live"], "features": ["split"]}
         return {"proto": 1, "driver": me, "impl": {**me, "language": "python"}, "profiles": {"shmcomm": claims}}
 
     def reset(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -257,9 +272,7 @@ class Driver:
 
     def open(self, ask: dict[str, Any]) -> dict[str, Any]:
         options, number = ask["options"], len(self.handles) + 1
-        kinds: dict[str, Any] = {"requester": Requester, "replier": Replier}
-        kind = kinds.get(options["role"])
-        self.handles[number] = kind(ask["seg"], options) if kind else opened(ask["seg"], options["role"], options)
+        self.handles[number] = end_of(ask["seg"], options["role"], options)
         return {"h": number}
 
     def write(self, ask: dict[str, Any]) -> dict[str, Any]:

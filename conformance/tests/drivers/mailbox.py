@@ -218,10 +218,12 @@ class Channel(Words):
         frame = FRAME.pack(32 + len(data), sequence, time.time_ns(), correlation, self.number, content, 0)
         self.bytes[at : at + extent] = (frame + data).ljust(extent, b"\0")
 
-    def publish(self, head: int) -> None:
+    def publish(self, head: int, count: int) -> None:
+        """The count is stored, not added to: a puller may have raised it by now."""
         fence()
         self.u64[HEAD] = head
-        self.u64[COUNT] += 1
+        fence()
+        self.u64[COUNT] = count
 
     def send(self, data: bytes, content: int = 0, correlation: int = 0) -> tuple[str, int]:
         """One message, or why not, and its sequence. BUSY is Refused."""
@@ -236,7 +238,7 @@ class Channel(Words):
                 return "full", 0
             fence()
             self.put(head, need, data, sequence, content, correlation)
-            self.publish(head + need)
+            self.publish(head + need, sequence + 1)
         finally:
             self.unlock()
         return "ok", sequence
@@ -279,8 +281,8 @@ class Channel(Words):
         return self.swap(self.u64, TAIL, tail, behind)
 
     def pull(self) -> tuple[tuple[int, ...], bytes, int] | None:
-        """For a puller, a requester's reply channel and a replier's requests."""
-        while True:
+        """For a puller, a requester's reply channel and a replier's requests. Nothing, too, if there is nothing sensible."""
+        for _ in range(64):
             tail = self.u64[TAIL]
             fence()
             head = self.u64[HEAD]
@@ -291,6 +293,7 @@ class Channel(Words):
                 self.raise_count(tail, fields[1] + 1)
                 if self.claim(tail, behind):
                     return fields, data, 0
+        return None
 
     def raise_count(self, tail: int, count: int) -> None:
         with self.guarded():

@@ -252,4 +252,7 @@ class PureEndpoint(Endpoint):
 
     def validate(self) -> None:
         with self.lock:
-            validate(self._open())
+            channel = self._open()
+            if self.role != "observer":
+                raise UnsupportedError(f"a {self.role} does not validate")
+            validate(channel)

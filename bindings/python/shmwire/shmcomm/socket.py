@@ -148,8 +148,8 @@ class Socket(Closing):
             dict: `sent`, `received`, `lost` (messages overwritten before this subscriber came to them), `refused` (sends for
             which there was no room), `discarded` (replies that came too late), `unanswered` (replies whose requester was gone),
             `takeovers` (locks taken from dead writers), `errors` (calls that raised), and of the channel `messages` (published,
-            ever), `dropped` (pub/sub: messages evicted; otherwise sends refused, by anybody), and, in bytes, `used`, `capacity` and
-            `max_payload`.
+            ever), `dropped` (pub/sub: messages evicted; otherwise sends refused, by anybody), and, in bytes, `used`, `capacity`
+            and `max_payload`.
 
         Example:
             >>> pub.stats()["sent"]

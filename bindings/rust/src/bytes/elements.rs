@@ -151,7 +151,6 @@ unsafe impl Send for CursorMemory {}
 // SAFETY: likewise.
 unsafe impl Sync for CursorMemory {}
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -74,12 +74,15 @@ impl Ahead {
         let payload = rest.get(..length as usize)?;
         let extent = super::segment::extent_of(length);
         let place = Place { at: position, length: length as usize, end: position.wrapping_add(extent) };
-        let message = message_of(&place, [
-            word(FRAME_SEQUENCE_OFFSET),
-            word(FRAME_TIMESTAMP_NS_OFFSET),
-            word(FRAME_CORRELATION_ID_OFFSET),
-            word(FRAME_SENDER_OFFSET),
-        ]);
+        let message = message_of(
+            &place,
+            [
+                word(FRAME_SEQUENCE_OFFSET),
+                word(FRAME_TIMESTAMP_NS_OFFSET),
+                word(FRAME_CORRELATION_ID_OFFSET),
+                word(FRAME_SENDER_OFFSET),
+            ],
+        );
         Some((place, message, payload))
     }
 }

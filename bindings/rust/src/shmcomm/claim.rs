@@ -101,6 +101,14 @@ impl Claim<'_> {
         Ok(())
     }
 
+    /// Set the time of sending, in nanoseconds since the Unix epoch; without it, and without one in the claim's meta, it is that of the
+    /// commit.
+    pub fn set_timestamp_ns(&mut self, time: u64) {
+        if let Some(open) = &mut self.writer.open {
+            open.meta = open.meta.timestamp_ns(time);
+        }
+    }
+
     /// Where the payload lies, for those who store to it on their own account: [`Claim::length`] bytes, aligned to 8, valid until the claim
     /// ends; not in a child that was forked meanwhile. A subscriber that is behind may be loading them at any moment, and throws away
     /// what it gets.

@@ -257,12 +257,7 @@ impl Puller {
     ///
     /// # Errors
     /// [`Error::TooSmall`] when not even the first fits; [`Error::InvalidArgument`] when `messages` is empty; as [`Puller::receive`].
-    pub fn receive_batch(
-        &mut self,
-        buffer: &mut [u8],
-        messages: &mut [Message],
-        wait: impl Into<Wait>,
-    ) -> Result<Answer<usize>> {
+    pub fn receive_batch(&mut self, buffer: &mut [u8], messages: &mut [Message], wait: impl Into<Wait>) -> Result<Answer<usize>> {
         Segment::check_batch(messages)?;
         let answer = self.wait_for(wait.into(), |segment| segment.pull_batch(buffer, messages))?;
         self.received += answer.done().unwrap_or(0) as u64;

@@ -11,6 +11,8 @@ use crate::wait::Wait;
 
 /// Times that a reader is overtaken in one call before the answer is LAPPED.
 const READ_TRIES: u32 = 8;
+/// Messages that come without a pause before it reads ahead: one who keeps up has nothing to gain, and what it is given is as new as can be.
+const STREAK: u32 = 8;
 /// Tries to see head and message_count of one moment.
 const START_TRIES: u32 = 100;
 
@@ -36,6 +38,8 @@ pub(super) struct Reader {
     /// Since the message that was delivered last.
     overtaken: bool,
     ahead: Ahead,
+    /// Messages since it found nothing.
+    streak: u32,
     tell_lost: bool,
     /// LAPPED was answered for the message at the cursor.
     told: bool,
@@ -70,6 +74,7 @@ impl Reader {
             expected: Expected::Any,
             overtaken: false,
             ahead: Ahead::default(),
+            streak: 0,
             tell_lost,
             told: false,
             told_lost: 0,
@@ -115,9 +120,7 @@ impl Reader {
         mut look: impl FnMut(&mut Reader) -> Result<Answer<T>>,
     ) -> Result<Answer<T>> {
         match look(self)? {
-            Answer::Empty if !wait.is_none() => {
-                wait_on(self, (wait.deadline(), wait.spin_deadline()), look)
-            }
+            Answer::Empty if !wait.is_none() => wait_on(self, (wait.deadline(), wait.spin_deadline()), look),
             other => Ok(other),
         }
     }
@@ -145,7 +148,7 @@ impl Reader {
 
     fn next_in_ring(&mut self, buffer: &mut [u8]) -> Result<Answer<Message>> {
         let copy = |segment: &Segment, place: &Place| segment.copy_payload(place, &mut *buffer);
-        match self.find(true, copy)? {
+        match self.find(self.streak >= STREAK, copy)? {
             Found::Message(message, end, ()) => Ok(self.deliver(message, end)),
             Found::Nothing(answer) => Ok(answer.map(|()| Message::default())),
             Found::Overtaken => Ok(self.overtaken_again()),
@@ -200,6 +203,7 @@ impl Reader {
         self.cursor = end;
         self.overtaken = false;
         self.told = false;
+        self.streak = self.streak.saturating_add(1);
         self.received += 1;
         self.lost = self.lost.wrapping_add(message.lost);
         Answer::Done(message)
@@ -233,16 +237,13 @@ impl Reader {
         if self.head != self.cursor {
             return None;
         }
+        self.streak = 0;
         self.segment.nothing_at(self.cursor) // [shmcomm.receive.empty]
     }
 
     /// Steps 2 to 5; `None`: overtaken.
     #[inline]
-    fn examine<T>(
-        &mut self,
-        ahead: bool,
-        work: &mut impl FnMut(&Segment, &Place) -> Result<T>,
-    ) -> Result<Option<Found<T>>> {
+    fn examine<T>(&mut self, ahead: bool, work: &mut impl FnMut(&Segment, &Place) -> Result<T>) -> Result<Option<Found<T>>> {
         let found = self.segment.find(self.cursor, self.head);
         if let (true, Some(place)) = (ahead, found) {
             if Ahead::pays(&place, self.head) {

@@ -300,12 +300,15 @@ impl Segment {
     #[inline]
     pub(super) fn describe(&self, place: &Place) -> Message {
         let word = |offset| self.ring.word(place.at, offset).load_relaxed();
-        message_of(place, [
-            word(FRAME_SEQUENCE_OFFSET),
-            word(FRAME_TIMESTAMP_NS_OFFSET),
-            word(FRAME_CORRELATION_ID_OFFSET),
-            word(FRAME_SENDER_OFFSET),
-        ])
+        message_of(
+            place,
+            [
+                word(FRAME_SEQUENCE_OFFSET),
+                word(FRAME_TIMESTAMP_NS_OFFSET),
+                word(FRAME_CORRELATION_ID_OFFSET),
+                word(FRAME_SENDER_OFFSET),
+            ],
+        )
     }
 
     /// Copy the payload of a frame to the front of `buffer`, or say how much that needs.
@@ -384,7 +387,8 @@ fn check_header(header: Area<'_, HEADER_SIZE>) -> Result<Geometry> {
     }
     let version = header.u64(HEADER_VERSION_OFFSET).load_relaxed();
     if version != VERSION {
-        return Err(Error::BadVersion { found: u32::try_from(version).unwrap_or(u32::MAX) }); // [shmcomm.segment.version]
+        return Err(Error::BadVersion { found: u32::try_from(version).unwrap_or(u32::MAX) });
+        // [shmcomm.segment.version]
     }
     // [shmcomm.segment.geometry]
     let capacity = header.u64(HEADER_CAPACITY_OFFSET).load_relaxed();

@@ -42,7 +42,7 @@ pub(super) fn wait_on<S: Sleeper, T>(
     }
     loop {
         let last = deadline.expired(); // first, so that one look comes after it [shmcomm.wait.timeout]
-        // A4: pairs with R4; what the waker published or took before it [shmcomm.wait.load-first]
+                                       // A4: pairs with R4; what the waker published or took before it [shmcomm.wait.load-first]
         let seen = sleeper.bed().0.load_acquire();
         count(sleeper.bed().1);
         match look(sleeper)? {
@@ -101,9 +101,7 @@ impl Endpoint {
         mut take: impl FnMut(&mut Endpoint) -> Result<Answer<T>>,
     ) -> Result<Answer<T>> {
         match take(self)? {
-            Answer::Empty if !wait.is_none() => {
-                wait_on(self, (wait.deadline(), wait.spin_deadline()), take)
-            }
+            Answer::Empty if !wait.is_none() => wait_on(self, (wait.deadline(), wait.spin_deadline()), take),
             other => Ok(other),
         }
     }
