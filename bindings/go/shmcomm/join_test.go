@@ -29,6 +29,7 @@ func TestNames(t *testing.T) {
 		{PatternRequest, "s", 0, "/shmcomm_req_s", nil},
 		{PatternReply, "s", 2147483647, "/shmcomm_rep_s_2147483647", nil},
 		{PatternReply, "/loc", 12, "/loc_rep_12", nil},
+		{PatternReply, "/shmcomm_req_s", 12, "/shmcomm_rep_s_12", nil},
 		{PatternPubsub, "/loc", 0, "/loc", nil},
 		{PatternPubsub, "", 0, "", shmwire.ErrInvalidName},
 		{PatternPubsub, strings.Repeat("x", 201), 0, "", shmwire.ErrInvalidName},
@@ -64,6 +65,8 @@ func TestOptions(t *testing.T) {
 		expectCode(t, err, shmwire.ErrInvalidArgument)
 	}
 	mustBeGone(t, name)
+	_, err := NewObserver("name", small())
+	expectCode(t, err, shmwire.ErrInvalidName)
 	p := publisher(t, name, &Options{Capacity: MinCapacity, Mode: 0o640})
 	path, err := shmwire.Path(name)
 	succeed(t, err)

@@ -18,7 +18,7 @@ var prefixes = map[uint32]string{
 }
 
 // SegmentName is the segment of a channel; number is the requester's, for PatternReply. A locator (anything with a slash)
-// stands for itself, and its reply channels for LOCATOR_rep_N. ErrInvalidName [shmcomm.name.valid], ErrInvalidArgument.
+// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName [shmcomm.name.valid], ErrInvalidArgument.
 func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	prefix, known := prefixes[pattern]
 	if !known {
@@ -29,7 +29,7 @@ func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	}
 	if strings.Contains(name, "/") {
 		if pattern == PatternReply {
-			return name + replyInfix + strconv.FormatUint(uint64(number), 10), nil
+			return replyPrefix(name) + strconv.FormatUint(uint64(number), 10), nil
 		}
 		return name, nil
 	}
@@ -148,6 +148,9 @@ type Observer struct{ follower }
 
 // NewObserver opens the segment of a channel by its locator: SegmentName tells it. The errors of NewPublisher.
 func NewObserver(locator string, options *Options) (*Observer, error) {
+	if !strings.Contains(locator, "/") { // which of the channels of that name?
+		return nil, shmwire.Errorf(shmwire.ErrInvalidName, "%q is not a locator", locator)
+	}
 	f, err := openFollower(locator, 0, options)
 	if err != nil {
 		return nil, err

@@ -120,10 +120,10 @@ func (w *writer) evict(end uint64) error {
 	return nil
 }
 
-// write is steps 6 and 7: a SKIP if the frame would cross the end, and the frame, at most the payload of it
-// [shmcomm.send.frame] [shmcomm.send.extent]. It answers where the payload goes, zeros behind it.
-func (w *writer) write(position, at, length uint64, h *heading, sequence uint64) []byte {
+// write is steps 6 and 7: a SKIP if the frame would cross the end, and the frame [shmcomm.send.frame] [shmcomm.send.extent].
+func (w *writer) write(position, at uint64, data []byte, h *heading, sequence uint64) {
 	shm.Fence() // F5: pairs with F5; tail before the first store to the ring [shmcomm.send.fence]
+	length := uint64(len(data))
 	if at != position {
 		w.ring.PutU64(position&w.mask, skip)
 	}
@@ -133,7 +133,7 @@ func (w *writer) write(position, at, length uint64, h *heading, sequence uint64)
 	if length%frameAlign != 0 {
 		binary.LittleEndian.PutUint64(frame[extent-frameAlign:], 0) // the payload comes over it
 	}
-	return frame[frameSize : frameSize+length]
+	copy(frame[frameSize:], data)
 }
 
 // publish is steps 8 to 11, for count frames that end at a position [shmcomm.send.order].
@@ -179,7 +179,7 @@ func (w *writer) try(data []byte, h *heading, l *limit) (uint64, error) {
 		}
 	}
 	sequence := w.upcoming // [shmcomm.send.sequence]
-	copy(w.write(w.next, at, length, h, sequence), data)
+	w.write(w.next, at, data, h, sequence)
 	w.publish(w.next+need, 1)
 	w.beatHeart(h.timestamp)
 	return sequence, nil
@@ -311,7 +311,7 @@ func (w *writer) piece(items [][]byte, h *heading, l *limit) (n int, err error) 
 		if err = w.makeRoom(position, need); err != nil {
 			break
 		}
-		copy(w.write(position, at, length, h, w.upcoming+uint64(n)), data)
+		w.write(position, at, data, h, w.upcoming+uint64(n))
 		position += need
 		n++
 	}

@@ -65,7 +65,7 @@ type shmcommSession struct {
 // shmcommOptions are the options of create and open.
 type shmcommOptions struct {
 	Role       string   `json:"role"`
-	Name       string   `json:"name"`
+	Name       *string  `json:"name"`
 	Capacity   integer  `json:"capacity"`
 	Serializer *integer `json:"serializer"`
 	Mode       string   `json:"mode"`
@@ -158,8 +158,8 @@ func openShmcomm(seg string, readOnly bool, limit time.Duration, raw json.RawMes
 
 func (o *shmcommOptions) newSession(seg string, options *shmcomm.Options, in *injection) (session, error) {
 	name := seg
-	if o.Name != "" {
-		name = o.Name
+	if o.Name != nil {
+		name = *o.Name
 	}
 	end, err := openEnd(o.Role, name, options)
 	if err != nil {
