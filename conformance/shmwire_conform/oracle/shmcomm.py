@@ -304,7 +304,8 @@ def messages(data: bytes, choice: str = "oldest") -> list[Message]:
     for place in seg.held():
         if not place.mark:
             message = seg.message(place)
-            lost = (message.sequence - found[-1].sequence - 1) & U64 if found else 0
+            gap = (message.sequence - found[-1].sequence - 1) & U64 if found else 0
+            lost = gap if gap < 1 << 63 else 0
             found.append(Message(**{**vars(message), "lost": lost}))
     return found
 

@@ -16,6 +16,32 @@ def no_recheck(m: Modules) -> None:
     m.service.Subscriber.overtaken = lambda *_: False
 
 
+def rechecks_behind_the_mark(m: Modules) -> None:
+    """Tail is compared with the position that a mark leads to."""
+    plain = m.service.Subscriber.look
+
+    def look(self: Any, head: int, room: int | None) -> Any:
+        if self.ch.word(self.cursor) == m.channel.SKIP:
+            self.cursor += self.ch.capacity - self.cursor % self.ch.capacity
+        return plain(self, head, room)
+
+    m.service.Subscriber.look = look
+
+
+def keeps_the_byte(m: Modules) -> None:
+    """The byte of a dead owner is taken with its lock, and kept."""
+    import fcntl
+
+    def succeed(self: Any, held: int, mine: int) -> bool:
+        if self.lives(held & m.channel.MOST):
+            return False
+        m.channel.locks(self.fd, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, held & m.channel.MOST)
+        self["writer_lock"] = mine
+        return True
+
+    m.channel.Channel.succeed = succeed
+
+
 def version_1_too(m: Modules) -> None:
     """The package in the wild has the same magic."""
     plain = m.channel.Channel.__getitem__
@@ -85,7 +111,12 @@ def closes_early(m: Modules) -> None:
 
 def takes_from_the_living(m: Modules) -> None:
     """A lock that is held for long is taken."""
-    m.channel.Channel.lives = lambda *_: False
+
+    def succeed(self: Any, held: int, mine: int) -> bool:
+        self["writer_lock"] = mine
+        return True
+
+    m.channel.Channel.succeed = succeed
 
 
 def waits_for_the_dead(m: Modules) -> None:
@@ -377,7 +408,7 @@ def larger_messages(m: Modules) -> None:
 
 
 DEFECTS: tuple[Callable[[Any], None], ...] = (
-    no_recheck, version_1_too, head_believed, sizes_believed, marks_ignored, losses_not_counted, starts_at_tail, closes_early,
+    no_recheck, rechecks_behind_the_mark, keeps_the_byte, version_1_too, head_believed, sizes_believed, marks_ignored, losses_not_counted, starts_at_tail, closes_early,
     takes_from_the_living, waits_for_the_dead, gives_up_at_once, repairs_nothing, repairs_no_dropped, lock_not_cleared_of_waiters,
     evicts_one_more, dropped_not_counted, pushes_over, no_mark, padding_left, clears_ahead, sequences_of_its_own, wakes_nobody,
     wakes_everybody, sleeps_uncounted, polls, no_last_look, keeps_no_lock, number_of_the_dead, always_the_owner, never_closes,
