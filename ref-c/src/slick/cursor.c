@@ -156,12 +156,12 @@ static void glance(const shmw_slick_reader *reader)
     const uint64_t cursor = load_cursor(reader);
     const struct shmw_slick_wire_slot *slot = shmw_slick_slot(reader->queue, cursor);
     for (unsigned polls = 0; polls < POLLS_A_LOOK; polls++) {
+        for (unsigned pauses = 0; pauses < PAUSES_A_POLL; pauses++)
+            shmw_relax(); /* first, since a look has just been */
         const uint64_t found = shmw_load_relaxed(&slot->data_index);
         if (found >= cursor && found != SHMW_SLICK_NO_INDEX)
             return;
         shmw_prefetch_line_to_read(shmw_slick_element(reader->queue, cursor));
-        for (unsigned pauses = 0; pauses < PAUSES_A_POLL; pauses++)
-            shmw_relax();
     }
 }
 
