@@ -113,7 +113,7 @@ static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reade
         if (credit != NULL && (code != SHMW_OK || sequence % (BENCH_IN_FLIGHT / 8) == 0))
             bench_credit_give(credit, args, sequence);
         if (code == SHMW_EMPTY)
-            bench_relax(args);
+            bench_stand_back(args);
     }
     result->skipped = args->count - result->messages;
     if (place->lossless)
