@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BARRIER_SIZE = 4096, BARRIER_STRIDE = 64 };
+enum { BARRIER_SIZE = 4096, BARRIER_STRIDE = 64, PAUSES = 64 };
 
 static const char *const role_names[] = {"make", "write", "read", "ping", "pong"};
 
@@ -116,6 +116,12 @@ void bench_relax(const struct bench_args *args)
     else
         __builtin_ia32_pause();
 #endif
+}
+
+void bench_stand_back(const struct bench_args *args)
+{
+    for (int i = 0; i < (args->crowded ? 1 : PAUSES); i++)
+        bench_relax(args);
 }
 
 uint64_t bench_barrier(const struct bench_args *args)

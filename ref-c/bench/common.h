@@ -52,6 +52,10 @@ uint64_t bench_barrier(const struct bench_args *args);
 /* Called in every turn of a loop that found nothing to do. */
 void bench_relax(const struct bench_args *args);
 
+/* Called by a reader of ouroboros or slick that found nothing: let the writers get ahead. Each look takes from them the line at
+ * which they meet, so that a reader who looks at once goes in lockstep with them, at a third of the pace. */
+void bench_stand_back(const struct bench_args *args);
+
 /* Fill or check the content of message number i: its first word (8 bytes or fewer) and its last byte. Inline: a call would
  * weigh as much as the fastest peer. */
 static inline void bench_fill(void *payload, size_t size, uint64_t i)

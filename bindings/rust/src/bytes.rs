@@ -150,10 +150,57 @@ fn blocks_of(at: *const u8, length: usize) -> Option<usize> {
     (length >= 2 * LONG && (at as usize | length) % LONG == 0).then_some(length / LONG)
 }
 
-/// How many bytes to move before an address is a multiple of 16.
+/// Move one word of 4 or 8 bytes, as [`move_blocks`] moves blocks.
+///
+/// # Safety
+/// Both sides are valid for so many bytes and do not overlap.
 #[cfg(target_arch = "x86_64")]
-fn bytes_to_block(at: *const u8) -> usize {
-    (at as usize).wrapping_neg() % LONG
+#[inline]
+unsafe fn move_word<const SIZE: usize>(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if SIZE == WORD {
+            std::arch::asm!("mov {part}, [{from}]", "mov [{to}], {part}", from = in(reg) from, to = in(reg) to,
+                part = out(reg) _, options(nostack, preserves_flags));
+        } else {
+            std::arch::asm!("mov {part:e}, dword ptr [{from}]", "mov dword ptr [{to}], {part:e}", from = in(reg) from,
+                to = in(reg) to, part = out(reg) _, options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// Move a multiple of 4 bytes in as few steps as there can be that are aligned to their size on the side of the mapping, where
+/// `shared` is: a store across two lines costs several times one in each.
+///
+/// # Safety
+/// Both sides are valid for `length` bytes and do not overlap; `shared` is one of them, and a multiple of 4.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn move_steps(to: *mut u8, from: *const u8, shared: *const u8, length: usize) {
+    let mut done = 0;
+    // SAFETY: no step passes `length`.
+    unsafe {
+        if shared as usize % WORD != 0 && length >= SHORT {
+            move_word::<SHORT>(to, from);
+            done = SHORT;
+        }
+        if (shared as usize + done) % LONG != 0 && length - done >= WORD {
+            move_word::<WORD>(to.add(done), from.add(done));
+            done += WORD;
+        }
+        if length - done >= LONG {
+            let blocks = (length - done) / LONG;
+            move_blocks(to.add(done), from.add(done), blocks);
+            done += blocks * LONG;
+        }
+        if (length - done) & WORD != 0 {
+            move_word::<WORD>(to.add(done), from.add(done));
+            done += WORD;
+        }
+        if (length - done) & SHORT != 0 {
+            move_word::<SHORT>(to.add(done), from.add(done));
+        }
+    }
 }
 
 impl Whole {
@@ -219,13 +266,10 @@ impl Whole {
         #[cfg(target_arch = "x86_64")]
         if to.len() >= 2 * LONG {
             let from = self.field(offset, to.len() as u64, SHORT as u64);
-            let before = bytes_to_block(from);
-            let blocks = (to.len() - before) / LONG;
-            let after = before + blocks * LONG;
-            self.copy_out_words(offset, &mut to[..before]);
+            let whole = to.len() - to.len() % SHORT;
             // SAFETY: field has found all of to.len() bytes to be inside; `to` is no part of a mapping.
-            unsafe { move_blocks(to.as_mut_ptr().add(before), from.add(before), blocks) };
-            self.copy_out_words(offset + after as u64, &mut to[after..]);
+            unsafe { move_steps(to.as_mut_ptr(), from, from, whole) };
+            self.copy_out_words(offset + whole as u64, &mut to[whole..]);
             return;
         }
         self.copy_out_words(offset, to);
@@ -241,7 +285,8 @@ impl Whole {
         let rest = &mut to[whole..];
         if !rest.is_empty() {
             let word = self.last_word(offset + whole as u64);
-            rest.copy_from_slice(&word.to_le_bytes()[..rest.len()]);
+            // Too few to be worth a call of memcpy.
+            rest.iter_mut().zip(word.to_le_bytes()).for_each(|(to, byte)| *to = byte);
         }
     }
 
@@ -252,13 +297,10 @@ impl Whole {
         #[cfg(target_arch = "x86_64")]
         if from.len() >= 2 * LONG {
             let to = self.field(offset, from.len() as u64, SHORT as u64);
-            let before = bytes_to_block(to);
-            let blocks = (from.len() - before) / LONG;
-            let after = before + blocks * LONG;
-            self.copy_in_words(offset, &from[..before]);
+            let whole = from.len() - from.len() % SHORT;
             // SAFETY: as in copy_out_racing.
-            unsafe { move_blocks(to.add(before), from.as_ptr().add(before), blocks) };
-            self.copy_in_words(offset + after as u64, &from[after..]);
+            unsafe { move_steps(to, from.as_ptr(), to, whole) };
+            self.copy_in_words(offset + whole as u64, &from[whole..]);
             return;
         }
         self.copy_in_words(offset, from);
@@ -277,6 +319,7 @@ impl Whole {
     }
 
     /// The word at `offset`, whose last bytes may be behind the end: there is no word there for anybody then, only bytes.
+    #[inline]
     fn last_word(&self, offset: u64) -> u32 {
         if offset + SHORT as u64 <= self.len() {
             return self.u32(offset).load_relaxed();
@@ -650,6 +693,23 @@ mod tests {
                 elements.copy_out_racing(at, &mut part);
                 assert!(all == expected && part == patch, "{element_size}: {at} to {end}");
             }
+        }
+    }
+
+    /// The same in a mapping that is looked at as words of 4: from each of them on.
+    #[test]
+    fn wholes_are_copied_at_any_word() {
+        let whole = Whole::new(Map::create_local(160).expect("memory"));
+        let mut expected: Vec<u8> = (0..160).map(|i| (i * 7 + 1) as u8).collect();
+        whole.copy_in_racing(0, &expected);
+        for (at, end) in (0..40).map(|word| word * 4).flat_map(|at| (at..=160).map(move |end| (at, end))) {
+            let patch: Vec<u8> = (at..end).map(|i| (at * 31 + end * 5 + i) as u8).collect();
+            whole.copy_in_racing(at as u64, &patch);
+            expected[at..end].copy_from_slice(&patch);
+            let (mut all, mut part) = (vec![0; 160], vec![0; end - at]);
+            whole.copy_out_racing(0, &mut all);
+            whole.copy_out_racing(at as u64, &mut part);
+            assert!(all == expected && part == patch, "{at} to {end}");
         }
     }
 

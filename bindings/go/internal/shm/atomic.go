@@ -32,6 +32,11 @@ func (w U32) Store(v uint32) { atomic.StoreUint32(w.p, v) }
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U32) StoreRelease(v uint32) { storeRelease32(w.p, v) }
 
+// StoreReleaseBoth is a release store to the first word and then one to the second.
+func StoreReleaseBoth(first U32, v uint32, second U32, w uint32) {
+	storeReleaseBoth32(first.p, v, second.p, w)
+}
+
 // StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
 func (w U32) StoreRelaxed(v uint32) { storeRelaxed32(w.p, v) }
 
