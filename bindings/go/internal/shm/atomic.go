@@ -43,6 +43,12 @@ func (w U32) StoreRelaxed(v uint32) { storeRelaxed32(w.p, v) }
 // Add adds modulo 2^32, with both orders, and returns the new value.
 func (w U32) Add(v uint32) uint32 { return atomic.AddUint32(w.p, v) }
 
+// CompareAndSwap has both orders.
+func (w U32) CompareAndSwap(old, new uint32) bool { return atomic.CompareAndSwapUint32(w.p, old, new) }
+
+// Swap exchanges, with both orders, and returns the old value.
+func (w U32) Swap(v uint32) uint32 { return atomic.SwapUint32(w.p, v) }
+
 // Load is an acquire load.
 func (w U64) Load() uint64 { return atomic.LoadUint64(w.p) }
 
@@ -54,6 +60,12 @@ func (w U64) CompareAndSwap(old, new uint64) bool { return atomic.CompareAndSwap
 
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
+
+// StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
+func (w U64) StoreRelaxed(v uint64) { storeRelaxed(w.p, v) }
+
+// Add adds modulo 2^64, with both orders, and returns the new value.
+func (w U64) Add(v uint64) uint64 { return atomic.AddUint64(w.p, v) }
 
 // Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
 func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
@@ -110,6 +122,14 @@ func Fence() {
 		var private uint64
 		atomic.AddUint64(&private, 1)
 	}
+}
+
+// FullFence orders everything before it before everything behind it, a store before a load too, as a sequentially
+// consistent fence does: on amd64 a locked operation is one, and elsewhere the atomics around it are sequentially
+// consistent themselves.
+func FullFence() {
+	var private uint64
+	atomic.AddUint64(&private, 1)
 }
 
 // Flag is a private (not mapped) atomic boolean, false at first.
