@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+import types
 from typing import Any
 
 import channel
@@ -237,7 +238,8 @@ def main() -> None:
     if "--broken" in sys.argv:
         import caster_defects
 
-        caster_defects.plant(sys.argv[sys.argv.index("--broken") + 1], channel, member, service)
+        modules = types.SimpleNamespace(channel=channel, member=member, service=service)
+        caster_defects.plant(sys.argv[sys.argv.index("--broken") + 1], modules)
     logger.skeleton.Driver, logger.skeleton.answer = Driver, logger.answer
     logger.skeleton.main()
 

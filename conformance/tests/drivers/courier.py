@@ -212,11 +212,11 @@ class Reading(Actor):
         return self.end.pull() if isinstance(self.end, Channel) else self.end.requests.pull()
 
     def keep(self, fields: tuple[int, ...], data: bytes, lost: int) -> None:
-        magic, actor, sequence, length, seed = HEAD.unpack_from(data)
+        magic, actor, sequence, length, seed = HEAD.unpack_from(data.ljust(HEAD.size, b"\0"))
         self.said["torn"] += magic != PAYLOAD or length != len(data) or data != payload(actor, sequence, length, seed)
         self.said["received"] += 1
-        crc = zlib.crc32(data)
-        self.history.write(RECORD.pack(actor, fields[4], sequence, fields[1], len(data), 0, crc, min(lost, (1 << 32) - 1)))
+        lost = max(0, min(lost, (1 << 32) - 1))
+        self.history.write(RECORD.pack(actor, fields[4], sequence, fields[1], len(data), 0, zlib.crc32(data), lost))
 
     def go(self) -> dict[str, Any]:
         self.begin()
@@ -228,7 +228,7 @@ class Reading(Actor):
                 continue
             self.slept = time.monotonic()
             fields, data, lost = found
-            self.said["lost"] += lost
+            self.said["lost"] += max(0, lost)
             ended = fields[5] == END
             if ended:
                 break

@@ -55,6 +55,8 @@ pub trait Line: Send {
     fn recorded(&mut self) -> shmwire::Result<()> {
         Ok(())
     }
+    /// The actor is done.
+    fn finish(&mut self) {}
     /// What a writer answers beside `sent`, where the profile has something of its own.
     fn complete(&self, _summary: &mut Value) {}
 }
@@ -118,12 +120,11 @@ impl Actor {
         })
     }
 
-    pub fn run(mut self) -> Outcome {
-        if self.writes {
-            self.write()
-        } else {
-            self.read()
-        }
+    /// Play it, once. The actor keeps what it has joined until it is dropped.
+    pub fn run(&mut self) -> Outcome {
+        let outcome = if self.writes { self.write() } else { self.read() };
+        self.line.finish();
+        outcome
     }
 
     fn write(&mut self) -> Outcome {

@@ -56,6 +56,8 @@ struct Driver {
     claims: BTreeMap<u64, Claimed>,
     injection: Injection,
     armed: Option<live::Actor>,
+    /// It has been played, and keeps what it has joined until it is replaced.
+    played: Option<live::Actor>,
     leaving: bool,
 }
 
@@ -191,6 +193,7 @@ impl Driver {
     fn drop_everything(&mut self) {
         self.leave_claims(|_| true);
         self.armed = None;
+        self.played = None;
         self.segments.clear();
         self.injection = Injection::default();
     }
@@ -285,6 +288,7 @@ impl Driver {
 
     fn arm(&mut self, body: &Body) -> Outcome {
         self.armed = None;
+        self.played = None;
         let body = Arc::clone(body);
         let arm = move || {
             let plan = Request::new(&body);
@@ -295,8 +299,13 @@ impl Driver {
     }
 
     fn go(&mut self) -> Outcome {
-        let actor = self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?;
-        apart(move || actor.run())?
+        let mut actor = self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?;
+        let (actor, outcome) = apart(move || {
+            let outcome = actor.run();
+            (actor, outcome)
+        })?;
+        self.played = Some(actor);
+        outcome
     }
 }
 

@@ -175,6 +175,7 @@ pub struct Replier {
     prefix: OsString,
     routes: HashMap<u32, Route>,
     rank: u64,
+    swept: Instant,
     sent: u64,
     received: u64,
     unanswered: u64,
@@ -195,11 +196,12 @@ impl Replier {
         let options = options.checked(DEFAULT_CAPACITY)?;
         let locator = locate(PATTERN_REQUEST, name.as_ref())?;
         let endpoint = Endpoint::join(&locator, &Joining::new(PATTERN_REQUEST, true, &options))?;
-        let replier = Replier {
+        let mut replier = Replier {
             endpoint,
             prefix: reply_prefix(name.as_ref()),
             routes: HashMap::new(),
             rank: 0,
+            swept: Instant::now(),
             sent: 0,
             received: 0,
             unanswered: 0,
@@ -212,8 +214,9 @@ impl Replier {
 
     /// Remove the reply channels of those who do not live. A directory that cannot be read hides them from us, and nothing else
     /// [shmcomm.reply.sweep].
-    fn sweep(&self) {
+    fn sweep(&mut self) {
         let _ = sweep(&self.prefix);
+        self.swept = Instant::now();
     }
 
     /// Take the oldest request, copied to `buffer`. Answers and errors as those of [`Puller::receive`](super::Puller::receive).
@@ -241,7 +244,8 @@ impl Replier {
         Ok(answer)
     }
 
-    /// Wait slice by slice: after each one that was slept through, clear away what dead requesters left.
+    /// Wait slice by slice: after each one that was slept through, or several calls that waited in vain for as long, clear away what
+    /// dead requesters left.
     fn wait_for<T>(&mut self, wait: Wait, mut pull: impl FnMut(&Segment) -> Result<Answer<T>>) -> Result<Answer<T>> {
         self.endpoint.file()?;
         match pull(&self.endpoint.segment)? {
@@ -251,14 +255,16 @@ impl Replier {
         let (deadline, slice) = (wait.deadline(), Duration::from_nanos(WAIT_SLICE_NS));
         loop {
             let left = deadline.remaining(slice);
-            let last = left < slice;
             match self.endpoint.wait_to_take(wait.within(left), |endpoint| pull(&endpoint.segment))? {
-                Answer::Timeout if !last => {
-                    self.routes.retain(|_, route| !route.writer.segment().is_closed());
-                    self.sweep();
-                }
-                Answer::Empty => return Ok(Answer::Timeout), // nothing was left of the time
+                Answer::Timeout | Answer::Empty => {} // the latter if nothing was left of the time
                 other => return Ok(other),
+            }
+            if self.swept.elapsed() >= slice {
+                self.routes.retain(|_, route| !route.writer.segment().is_closed());
+                self.sweep();
+            }
+            if left < slice {
+                return Ok(Answer::Timeout);
             }
         }
     }

@@ -15,8 +15,8 @@ use crate::wait::{wall_clock_ns, Deadline, Wait};
 const PIECE_BYTES: u64 = 16 << 10;
 /// A keeper gives a sign of life with a message so long after the last one.
 const BEAT_EVERY_NS: u64 = 1_000_000_000;
-/// Messages with a time of the sender's between two looks at the clock for that.
-const BEAT_LOOKS: u32 = 256;
+/// Messages with a time of the sender's own between two looks at the clock for that.
+const CLOCK_LOOKS: u32 = 256;
 
 /// What a message says beside its payload.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +42,10 @@ pub(super) struct Writer {
     count: u64,
     /// The claim that is open.
     pub(super) open: Option<Open>,
+    /// The clock, when it was asked last, and at the last sign of life.
+    now: u64,
     beaten_ns: u64,
-    unbeaten: u32,
+    unasked: u32,
     pub(super) sent: u64,
     pub(super) refused: u64,
 }
@@ -57,6 +59,7 @@ impl Sleeper for Writer {
 
 impl Writer {
     pub(super) fn new(endpoint: Endpoint) -> Writer {
+        let now = wall_clock_ns();
         Writer {
             endpoint,
             sole: false,
@@ -65,8 +68,9 @@ impl Writer {
             tail: 0,
             count: 0,
             open: None,
-            beaten_ns: 0,
-            unbeaten: 0,
+            now,
+            beaten_ns: now, // when it joined
+            unasked: 0,
             sent: 0,
             refused: 0,
         }
@@ -95,35 +99,31 @@ impl Writer {
     /// What `meta` leaves open.
     #[inline]
     pub(super) fn stamp(&mut self, meta: &Meta, correlation_id: u64) -> Stamp {
+        let time = meta.timestamp_ns.unwrap_or_else(|| {
+            self.now = wall_clock_ns();
+            self.now
+        });
+        if meta.timestamp_ns.is_some() {
+            self.unasked += 1;
+            if self.unasked >= CLOCK_LOOKS {
+                (self.unasked, self.now) = (0, wall_clock_ns());
+            }
+        }
         Stamp {
-            time: match meta.timestamp_ns {
-                Some(time) => self.note_time(time),
-                None => self.note_now(wall_clock_ns()),
-            },
+            time,
             correlation_id,
             content_type: meta.content_type.unwrap_or(self.segment().geometry.serializer), // [shmcomm.send.content]
             flags: meta.flags,
         }
     }
 
-    /// Signs of life go with messages [shmcomm.join.heartbeat].
+    /// Signs of life go with messages, so that one that was refused changes nothing [shmcomm.join.heartbeat].
     #[inline]
-    fn note_now(&mut self, now: u64) -> u64 {
-        if now.wrapping_sub(self.beaten_ns) >= BEAT_EVERY_NS {
-            self.beaten_ns = now;
+    fn beat(&mut self) {
+        if self.now.wrapping_sub(self.beaten_ns) >= BEAT_EVERY_NS {
+            self.beaten_ns = self.now;
             self.endpoint.beat();
         }
-        now
-    }
-
-    /// The same for messages whose time is not that of the clock, which is asked now and then.
-    fn note_time(&mut self, time: u64) -> u64 {
-        self.unbeaten += 1;
-        if self.unbeaten >= BEAT_LOOKS {
-            self.unbeaten = 0;
-            self.note_now(wall_clock_ns());
-        }
-        time
     }
 
     /// [shmcomm.send.too-large]
@@ -315,6 +315,7 @@ impl Writer {
         segment.message_count().store_relaxed(self.count);
         self.published = self.head;
         segment.wake_receivers();
+        self.beat();
         self.end();
     }
 

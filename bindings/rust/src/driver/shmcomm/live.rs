@@ -122,9 +122,13 @@ impl Line for WritePort {
         };
         Ok(match answer {
             _ if sent > 0 => Answer::Done(sent), // if something stopped it, the next call will say so
-            Answer::Timeout if !wait.is_zero() && matches!(self.end, End::Pusher(_)) => Answer::Full,
             other => other.map(|()| 0),
         })
+    }
+
+    /// By the library's count: a batch that was stopped by want of room was answered so, too.
+    fn complete(&self, summary: &mut Value) {
+        summary["full"] = json!(self.end.info().refused);
     }
 
     fn receive(&mut self, _letters: &mut [Letter], _wait: Duration) -> shmwire::Result<Answer<usize>> {
@@ -211,6 +215,7 @@ impl Line for AskPort {
     }
 
     fn complete(&self, summary: &mut Value) {
+        summary["full"] = json!(self.end.info().refused);
         summary["replied"] = json!(self.replied);
         summary["timeouts"] = json!(self.timeouts);
         summary["mismatched"] = json!(self.mismatched);
@@ -272,10 +277,10 @@ impl ReadPort {
     /// One message as a view shows it, copied to the front of the buffer.
     fn look(&mut self, wait: Duration) -> shmwire::Result<Answer<Message>> {
         match self.end.view(wait)? {
-            Answer::Done((message, data, Answer::Done(()))) => {
+            Answer::Done((mut message, data, Answer::Done(()))) => {
                 self.buffer[..data.len()].copy_from_slice(&data);
-                let lost = message.lost + std::mem::take(&mut self.lapsed);
-                Ok(Answer::Done(Message { lost, ..message }))
+                message.lost += std::mem::take(&mut self.lapsed);
+                Ok(Answer::Done(message))
             }
             Answer::Done((message, ..)) => {
                 self.lapsed += message.lost + 1;
@@ -352,5 +357,9 @@ impl Line for ReadPort {
 
     fn ending(&self) -> Ending {
         Ending::Letters(self.ends)
+    }
+
+    fn finish(&mut self) {
+        self.told = None;
     }
 }
