@@ -14,6 +14,7 @@ import (
 // writer is a sending endpoint (section 6): of a publisher, a pusher, a requester, or of a replier in a reply channel.
 type writer struct {
 	*endpoint
+	clock    clock
 	sole     bool
 	claiming bool // a claim is open, and the lock held for it
 	closed   bool
