@@ -45,7 +45,8 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for requests, want := range map[string]string{
-		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_", "/shmcomm_req_": "/shmcomm_req__rep_",
+		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_",
+		"/shmcomm_req_": "/shmcomm_req__rep_",
 	} {
 		if found := replyPrefix(requests); found != want {
 			t.Errorf("%q: %q, expected %q", requests, found, want)

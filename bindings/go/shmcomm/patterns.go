@@ -18,7 +18,8 @@ var prefixes = map[uint32]string{
 }
 
 // SegmentName is the segment of a channel; number is the requester's, for PatternReply. A locator (anything with a slash)
-// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName [shmcomm.name.valid], ErrInvalidArgument.
+// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName
+// [shmcomm.name.valid], ErrInvalidArgument.
 func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	prefix, known := prefixes[pattern]
 	if !known {

@@ -12,10 +12,10 @@ import (
 	"shmwire/shmcomm"
 )
 
-// Profile shmcomm. Peers are words behind "shmcomm-", joined by dashes: pub (a sole publisher and subscribers, with credit), push (a
-// pipeline), req (round trips by request and reply); lock (no sole writer), view, free (publishers never wait; what a subscriber
-// missed counts as skipped), sleep (receivers sleep, all others spin). Ping writes PATH, pong PATH.back; a channel lives as long
-// as its keeper, so whoever writes makes it.
+// Profile shmcomm. Peers are words behind "shmcomm-", joined by dashes: pub (a sole publisher and subscribers, with credit),
+// push (a pipeline), req (round trips by request and reply); lock (no sole writer), view, free (publishers never wait; what a
+// subscriber missed counts as skipped), sleep (receivers sleep, all others spin). Ping writes PATH, pong PATH.back; a channel
+// lives as long as its keeper, so whoever writes makes it.
 
 const (
 	headroom     = 64 // bytes of a frame beside its payload, at most

@@ -145,7 +145,8 @@ func TestMoreAtomics(t *testing.T) {
 	a.StoreRelaxed(5)
 	b.StoreRelaxed(6)
 	FullFence()
-	if a.Add(^uint64(0)) != 4 || b.Swap(9) != 6 || b.CompareAndSwap(6, 1) || !b.CompareAndSwap(9, 1) || b.Load() != 1 || a.Load() != 4 {
+	if a.Add(^uint64(0)) != 4 || b.Swap(9) != 6 || b.CompareAndSwap(6, 1) || !b.CompareAndSwap(9, 1) || b.Load() != 1 ||
+		a.Load() != 4 {
 		t.Errorf("%d %d", a.Load(), b.Load())
 	}
 }
