@@ -29,7 +29,7 @@ func image(t testing.TB, pattern uint32, lengths ...int) []byte {
 
 // writerOf is a keeper that writes to a channel of any pattern, by its locator.
 func writerOf(pattern uint32, locator string, options *Options) (w writer, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(true)
 	if err != nil {
 		return w, err
 	}

@@ -66,7 +66,16 @@ func TestOptions(t *testing.T) {
 		expectCode(t, err, shmwire.ErrInvalidArgument)
 	}
 	mustBeGone(t, name)
-	_, err := NewObserver("name", small())
+	sole := &Options{NoWait: true, Sole: true}
+	_, err := NewSubscriber(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewPuller(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewReplier(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewRequester(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewObserver("name", small())
 	expectCode(t, err, shmwire.ErrInvalidName)
 	p := publisher(t, name, &Options{Capacity: MinCapacity, Mode: 0o640})
 	path, err := shmwire.Path(name)

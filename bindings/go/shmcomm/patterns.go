@@ -97,7 +97,7 @@ func (p *Pusher) Close() error { return p.close() }
 
 // openWriter opens a publisher or a pusher.
 func openWriter(pattern uint32, name string, options *Options) (w writer, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(true)
 	if err != nil {
 		return w, err
 	}
@@ -161,7 +161,7 @@ func NewObserver(locator string, options *Options) (*Observer, error) {
 
 // openFollower opens a subscriber or, without a pattern, an observer.
 func openFollower(locator string, pattern uint32, options *Options) (f follower, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return f, err
 	}
@@ -180,7 +180,7 @@ type Puller struct{ taker }
 
 // NewPuller joins a pipeline that is there, or comes within the waiting time. The errors of NewPublisher.
 func NewPuller(name string, options *Options) (*Puller, error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return nil, err
 	}
