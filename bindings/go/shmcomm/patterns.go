@@ -103,7 +103,7 @@ func openWriter(pattern uint32, name string, options *Options) (w writer, err er
 	if w.endpoint, err = o.keep(pattern, name); err != nil {
 		return w, err
 	}
-	w.beat, w.sole = now(), o.Sole
+	w.beat, w.sole = w.clock.now(), o.Sole
 	if w.sole {
 		if err = w.acquire(&limit{none: true}); err != nil {
 			w.leave(false)
