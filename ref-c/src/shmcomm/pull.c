@@ -13,8 +13,7 @@ int shmw_shmcomm_nothing(const struct shmw_shmcomm_channel *channel, uint64_t po
         return SHMW_EMPTY;
     if (shmw_load_acquire(&header->head) != position) /* A2: pairs with R2 */
         return SHMW_OK;
-    shmw_shmcomm_drained(channel);
-    return SHMW_CLOSED; /* [shmcomm.receive.closed] */
+    return channel->puller ? shmw_shmcomm_drained(channel) : SHMW_CLOSED; /* [shmcomm.receive.closed] */
 }
 
 /* Has another one moved tail from `tail`, so that what we saw means nothing? */

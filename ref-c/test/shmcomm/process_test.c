@@ -104,9 +104,7 @@ static void a_killed_writer_is_replaced(void)
 static void a_stale_channel_is_taken_over(void)
 {
     struct party party = {.name = fresh_name(), .board = make_board(), .role = SHMW_SHMCOMM_PUBLISHER};
-    const int child = start_child(claim_and_hang, &(struct party){.name = party.name, .board = party.board, .role = party.role});
-    (void)child;
-    /* claim_and_hang makes a channel of the default size */
+    const int child = start_child(claim_and_hang, &party); /* it makes the channel */
     await(&party.board->ready, 1);
     shmw_shmcomm *reader = enter(SHMW_SHMCOMM_SUBSCRIBER, party.name);
     const struct shmw_shmcomm_info before = info_of(reader);
@@ -195,9 +193,8 @@ static void a_killed_requester_is_swept(void)
         CHECK(has_name(replies));
         kill_child(child);
         CHECK(has_name(replies));
-        if (how == BY_OLD_REPLY) { /* as if it had been taken long ago: its requester lived then */
+        if (how == BY_OLD_REPLY) /* as if it had been taken long ago: its requester lived then */
             request.taken_ns = now_ns() - SHMW_SHMCOMM_LIVENESS_AGE_NS;
-        }
         sweep(how, &party, &replier, &request);
         CHECK(!has_name(replies));
         shmw_shmcomm_close(replier);
@@ -233,7 +230,7 @@ static void note(const struct party *party, const struct tagged *message, size_t
     CHECK_U64(length, sizeof(*message) - message->number % 200);
     for (size_t i = 8; i < length; i++)
         CHECK_U64(message->rest[i - 8], message->number & 0xff);
-    atomic_fetch_add(&party->board->got[message->number], 1);
+    shmw_add_relaxed(&party->board->got[message->number], 1);
 }
 
 static void pull_for_ever(void *context)
@@ -478,15 +475,12 @@ static void another_pid_namespace(void)
     CHECK(fd >= 0);
     CHECK_CODE(shmw_ofd_ask(fd, shmw_load_relaxed(&party.board->number), 1), SHMW_BUSY);
     CHECK_U64(raw_header(&raw)->owner_pid, (uint32_t)getpid());
-    DIR *directory = opendir("/proc");
-    CHECK(directory != NULL);
     char parent[64];
     snprintf(parent, sizeof(parent), "/proc/%d/task/%d/children", child, child);
     FILE *children = fopen(parent, "re");
     int inner = 0;
     CHECK(children != NULL && fscanf(children, "%d", &inner) == 1);
     fclose(children);
-    closedir(directory);
     CHECK(kill(inner, SIGKILL) == 0);
     CHECK_U64(child_status(child), 0);
     CHECK_CODE(shmw_ofd_ask(fd, shmw_load_relaxed(&party.board->number), 1), SHMW_OK);
