@@ -10,10 +10,10 @@ from conftest import planted, run_suite
 from shmwire_conform.config import DriverConfig
 
 # Bytes that are no message, or of another lap: the first thing that the judge stumbles over.
-GARBLED = "torn|not what was sent|nobody sent|sent [0-9]+$|delivered|lie before|taken by|lost|not done|no progress|the senders"
+GARBLED = "torn|not what was sent|nobody sent|sent [0-9]+$|delivered|lie before|taken by|lost|not done|no progress|the senders|after"
 # defect, case, a rule that it breaks, what the finding says
 BROKEN = [
-    ("publishes_first", "pipe-one-to-one-4096", "shmcomm.send.order", GARBLED),
+    ("publishes_first", "one-to-one-4096", "shmcomm.send.order", GARBLED),
     ("counts_first", "count-order", "shmcomm.send.order", "message_count was [0-9]+ when head was"),
     ("never_checks", "one-to-one-4096", "shmcomm.receive.recheck", GARBLED),
     ("checks_first", "one-to-one-4096", "shmcomm.receive.recheck", GARBLED),
@@ -38,7 +38,7 @@ BROKEN = [
     ("never_sweeps", "kill-requesters", "shmcomm.reply.sweep", "of dead requesters are there still when another"),
     ("never_sweeps", "kill-requesters-slice", "shmcomm.reply.sweep", "of dead requesters are there still when repliers"),
     ("makes_anew", "kill-keepers-pipe", "shmcomm.join.takeover", "made a new channel"),
-    ("restarts", "kill-keepers-pubsub", "shmcomm.join.takeover", "delivered|lie before|dropped_count"),
+    ("restarts", "kill-keepers-pubsub", "shmcomm.join.takeover", GARBLED),
 ]
 
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/shm"
 )
 
 // Claim is a message that is filled in place: Data, then Commit or Abandon, on the goroutine of its endpoint.
@@ -16,6 +17,7 @@ type Claim struct {
 	need, at uint64
 	position uint64
 	sequence uint64
+	length   uint64 // of Data, whatever its owner does with that
 }
 
 // Claim begins a message of a length that is filled in place. Until it is committed or abandoned the endpoint holds the
@@ -43,20 +45,32 @@ func (w *writer) Claim(length int, meta *Meta, timeout time.Duration) (*Claim, e
 	return c, nil
 }
 
-// claim is steps 1 to 5 and the stores above head, which nobody sees.
+// claim is steps 1 to 6: nothing is stored to the ring before the caller fills the payload.
 func (w *writer) claim(c *Claim, length uint64, l *limit) error {
 	if err := w.begin(l); err != nil {
 		return err
 	}
-	c.position, c.sequence = w.next, w.upcoming
+	c.position, c.sequence, c.length = w.next, w.upcoming, length
 	c.need, c.at = w.need(w.next, extentOf(messageHeaderSize+length))
 	if err := w.makeRoom(c.position, c.need); err != nil {
 		w.finish()
 		return err
 	}
-	payload := w.write(c.position, c.at, length, &c.heading, c.sequence)
-	c.Data = payload[:length:length]
+	c.Data = w.ring.Bytes(c.at&w.mask+frameSize, length)
+	shm.Fence() // F5: pairs with F5; tail before the first store to the ring, which is the caller's [shmcomm.send.fence]
 	return nil
+}
+
+// complete is step 7 around a payload that is there already.
+func (w *writer) complete(c *Claim) {
+	if c.at != c.position {
+		w.ring.PutU64(c.position&w.mask, skip)
+	}
+	frame := w.ring.Bytes(c.at&w.mask, extentOf(messageHeaderSize+c.length))
+	(*frameHead)(frame).put(&c.heading, c.length, c.sequence, w.number)
+	for i := frameSize + c.length; i < uint64(len(frame)); i++ {
+		frame[i] = 0
+	}
 }
 
 // open answers why the claim cannot be concluded.
@@ -76,6 +90,7 @@ func (c *Claim) Commit() (uint64, error) {
 		return 0, err
 	}
 	w := c.writer
+	w.complete(c)
 	c.writer, c.Data, w.claiming = nil, nil, false
 	w.publish(c.position+c.need, 1)
 	w.beatHeart(c.heading.timestamp)

@@ -29,6 +29,7 @@ func TestNames(t *testing.T) {
 		{PatternRequest, "s", 0, "/shmcomm_req_s", nil},
 		{PatternReply, "s", 2147483647, "/shmcomm_rep_s_2147483647", nil},
 		{PatternReply, "/loc", 12, "/loc_rep_12", nil},
+		{PatternReply, "/shmcomm_req_s", 12, "/shmcomm_rep_s_12", nil},
 		{PatternPubsub, "/loc", 0, "/loc", nil},
 		{PatternPubsub, "", 0, "", shmwire.ErrInvalidName},
 		{PatternPubsub, strings.Repeat("x", 201), 0, "", shmwire.ErrInvalidName},
@@ -44,7 +45,8 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for requests, want := range map[string]string{
-		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_", "/shmcomm_req_": "/shmcomm_req__rep_",
+		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_",
+		"/shmcomm_req_": "/shmcomm_req__rep_",
 	} {
 		if found := replyPrefix(requests); found != want {
 			t.Errorf("%q: %q, expected %q", requests, found, want)
@@ -64,6 +66,17 @@ func TestOptions(t *testing.T) {
 		expectCode(t, err, shmwire.ErrInvalidArgument)
 	}
 	mustBeGone(t, name)
+	sole := &Options{NoWait: true, Sole: true}
+	_, err := NewSubscriber(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewPuller(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewReplier(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewRequester(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewObserver("name", small())
+	expectCode(t, err, shmwire.ErrInvalidName)
 	p := publisher(t, name, &Options{Capacity: MinCapacity, Mode: 0o640})
 	path, err := shmwire.Path(name)
 	succeed(t, err)

@@ -3,6 +3,7 @@
 package shmcomm
 
 import (
+	"errors"
 	"time"
 
 	"shmwire"
@@ -17,7 +18,7 @@ const (
 )
 
 // acquire takes the writers' lock, unless it is held already. ErrBusy once the limit and LockPatienceNS have passed
-// [shmcomm.lock.busy]; ErrCorrupt when it was a dead owner's and the channel cannot be repaired.
+// [shmcomm.lock.busy], without a limit errHeld at once; ErrCorrupt when it was a dead owner's and the channel cannot be repaired.
 func (e *endpoint) acquire(l *limit) error {
 	if e.holding {
 		return nil
@@ -27,8 +28,14 @@ func (e *endpoint) acquire(l *limit) error {
 		e.holding = true
 		return nil
 	}
+	if l == nil {
+		return errHeld
+	}
 	return e.acquireSlowly(l)
 }
+
+// errHeld says inside of this package: another one holds the lock, and nobody waited for it.
+var errHeld = errors.New("shmcomm: the lock is held")
 
 func (e *endpoint) acquireSlowly(l *limit) error {
 	mine := e.number

@@ -18,7 +18,8 @@ var prefixes = map[uint32]string{
 }
 
 // SegmentName is the segment of a channel; number is the requester's, for PatternReply. A locator (anything with a slash)
-// stands for itself, and its reply channels for LOCATOR_rep_N. ErrInvalidName [shmcomm.name.valid], ErrInvalidArgument.
+// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName
+// [shmcomm.name.valid], ErrInvalidArgument.
 func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	prefix, known := prefixes[pattern]
 	if !known {
@@ -29,7 +30,7 @@ func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	}
 	if strings.Contains(name, "/") {
 		if pattern == PatternReply {
-			return name + replyInfix + strconv.FormatUint(uint64(number), 10), nil
+			return replyPrefix(name) + strconv.FormatUint(uint64(number), 10), nil
 		}
 		return name, nil
 	}
@@ -96,14 +97,14 @@ func (p *Pusher) Close() error { return p.close() }
 
 // openWriter opens a publisher or a pusher.
 func openWriter(pattern uint32, name string, options *Options) (w writer, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(true)
 	if err != nil {
 		return w, err
 	}
 	if w.endpoint, err = o.keep(pattern, name); err != nil {
 		return w, err
 	}
-	w.beat, w.sole = now(), o.Sole
+	w.beat, w.sole = w.clock.now(), o.Sole
 	if w.sole {
 		if err = w.acquire(&limit{none: true}); err != nil {
 			w.leave(false)
@@ -148,6 +149,9 @@ type Observer struct{ follower }
 
 // NewObserver opens the segment of a channel by its locator: SegmentName tells it. The errors of NewPublisher.
 func NewObserver(locator string, options *Options) (*Observer, error) {
+	if !strings.Contains(locator, "/") { // which of the channels of that name?
+		return nil, shmwire.Errorf(shmwire.ErrInvalidName, "%q is not a locator", locator)
+	}
 	f, err := openFollower(locator, 0, options)
 	if err != nil {
 		return nil, err
@@ -157,7 +161,7 @@ func NewObserver(locator string, options *Options) (*Observer, error) {
 
 // openFollower opens a subscriber or, without a pattern, an observer.
 func openFollower(locator string, pattern uint32, options *Options) (f follower, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return f, err
 	}
@@ -176,7 +180,7 @@ type Puller struct{ taker }
 
 // NewPuller joins a pipeline that is there, or comes within the waiting time. The errors of NewPublisher.
 func NewPuller(name string, options *Options) (*Puller, error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return nil, err
 	}

@@ -59,9 +59,9 @@ func holdLock(where, name string, o *Options) error {
 	case "tail":
 		w.tail.Store(w.floor + extentOf(messageHeaderSize+1000))
 	case "lock":
-		copy(w.write(w.next, at, 24, &h, w.upcoming), numbered(99, 12))
+		w.write(w.next, at, numbered(99, 24), &h, w.upcoming)
 	case "head":
-		copy(w.write(w.next, at, 24, &h, w.upcoming), numbered(w.upcoming, 24))
+		w.write(w.next, at, numbered(w.upcoming, 24), &h, w.upcoming)
 		w.head.Store(w.next + need)
 	}
 	return nil

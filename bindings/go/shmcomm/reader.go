@@ -23,10 +23,9 @@ type follower struct {
 	told     bool   // the loss before the next message was told
 	tellLost bool
 	closed   bool
-	streak   uint     // messages found one after the other, without an empty look
-	ahead    []byte   // what was read ahead from the cursor on, whole, in memory of our own
-	store    []byte   // its room; made when it is first needed
-	ends     []uint64 // of a batch: where its messages end
+	streak   uint   // messages found one after the other, without an empty look
+	ahead    []byte // what was read ahead from the cursor on, whole, in memory of our own
+	store    []byte // its room; made when it is first needed
 	received uint64
 	lost     uint64
 }

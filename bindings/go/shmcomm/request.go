@@ -20,7 +20,7 @@ type Requester struct {
 // NewRequester joins a service that is there, or comes within the waiting time, and makes a reply channel of its own. The
 // errors of NewPublisher.
 func NewRequester(service string, options *Options) (*Requester, error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return nil, err
 	}

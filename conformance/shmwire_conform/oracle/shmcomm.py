@@ -2,7 +2,7 @@
 """Profile shmcomm: see the package for what the functions are. Rules and section numbers are those of spec/shmcomm.md.
 
 frame[17] is the frame of the message with sequence 17, if it is held. Beside its fields it has position (in the ring's count of
-bytes), payload, and padding, the zeros behind it."""
+bytes), payload, and padding, the zeros behind it. mark[4088] is the mark at position 4088; its only field is size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOES_WITH_ITS_MAKER = True
 STARTS = ("oldest", "latest")
 PATTERNS = {C[f"PATTERN_{name}"]: name.lower() for name in ("PUBSUB", "PIPELINE", "REQUEST", "REPLY")}
 U64 = (1 << 64) - 1
-_NAME = re.compile(r"frame\[(\d+)\]")
+_NAME = re.compile(r"(frame|mark)\[(\d+)\]")
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,12 @@ class Segment(Image):
         if name == "header":
             return Block("header", 0, HEADER)
         found = _NAME.fullmatch(name)
-        for place in self.frames() if found else []:
-            if place.sequence == int(found[1] if found else -1):
-                return self.frame_block(place)
+        if found and self.sound():
+            for place in self.held():
+                if place.mark and found[1] == "mark" and place.position == int(found[2]):
+                    return self.mark_block(place)
+                if not place.mark and found[1] == "frame" and place.sequence == int(found[2]):
+                    return self.frame_block(place)
         raise KeyError(f"no {name} in this channel")
 
     def blocks(self) -> Iterator[Block]:
@@ -301,7 +304,8 @@ def messages(data: bytes, choice: str = "oldest") -> list[Message]:
     for place in seg.held():
         if not place.mark:
             message = seg.message(place)
-            lost = (message.sequence - found[-1].sequence - 1) & U64 if found else 0
+            gap = (message.sequence - found[-1].sequence - 1) & U64 if found else 0
+            lost = gap if gap < 1 << 63 else 0
             found.append(Message(**{**vars(message), "lost": lost}))
     return found
 

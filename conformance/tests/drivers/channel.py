@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A shmcomm segment in plain Python: header, frames, membership, lock and repair (spec/shmcomm.md). Shares nothing with the suite."""
+"""A shmcomm segment in plain Python: header, frames, membership, lock and repair. Shares nothing with the suite."""
 
 from __future__ import annotations
 
@@ -197,13 +197,27 @@ class Channel:
             self["writer_lock"] = held | WAITING
             mine = number | WAITING
             self.sleep("writer_lock", held | WAITING, SLICE)
-            if self["writer_lock"] == held | WAITING and not self.lives(held & MOST):
-                self["writer_lock"] = mine
+            if self["writer_lock"] == held | WAITING and self.succeed(held, mine):
                 self["lock_epoch"] += 1
                 self.mended = self.repair()
                 return True
             if time.monotonic() >= limit and time.monotonic() >= begun + PATIENCE:
                 raise Refused("BUSY")
+
+    def succeed(self, held: int, mine: int) -> bool:
+        """Take the lock from an owner that does not live, with its byte held; what names oneself names nobody."""
+        owner, other = held & MOST, held & MOST != mine & MOST
+        if self.lives(owner):
+            return False
+        try:
+            if other:
+                locks(self.fd, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, owner)
+        except OSError:
+            return False
+        self["writer_lock"] = mine
+        if other:
+            locks(self.fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, owner)
+        return True
 
     def unlock(self) -> None:
         held = self["writer_lock"]

@@ -80,6 +80,7 @@ class Subscriber(Endpoint):
 
     def deliver(self, message: dict[str, Any]) -> dict[str, Any]:
         lost = (message["sequence"] - (message["sequence"] if self.expected is None else self.expected)) & U64
+        lost = lost if lost < 1 << 63 else 0
         self.counts["lost"] += lost
         self.expected = message["sequence"]
         if lost and self.options.get("tell_lost"):

@@ -145,14 +145,15 @@ func roundTrips(a *arguments, write func([]byte) error, read func() ([]byte, err
 }
 
 func (a *arguments) report(ns, bad uint64, samples []uint64) {
-	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "skipped": a.skipped, "nivcsw": 0, "p50_ns": 0, "p99_ns": 0}
+	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "skipped": a.skipped, "nivcsw": 0,
+		"min_ns": 0, "p50_ns": 0, "p99_ns": 0}
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		result["nivcsw"] = usage.Nivcsw
 	}
 	if n := len(samples); n > 0 {
 		sort.Slice(samples, func(i, j int) bool { return samples[i] < samples[j] })
-		result["p50_ns"], result["p99_ns"] = samples[n/2], samples[n-1-n/100]
+		result["min_ns"], result["p50_ns"], result["p99_ns"] = samples[0], samples[n/2], samples[n-1-n/100]
 	}
 	line, err := json.Marshal(result)
 	fail(err)

@@ -95,6 +95,7 @@ type shmcommPort struct {
 	buffer   []byte
 	messages []shmcomm.Message
 	items    [][]byte
+	full     uint64 // batches of which only the first messages found room
 	lost     uint64
 	owed     uint64 // lost behind the message delivered last: views that did not stay whole
 }
@@ -131,7 +132,7 @@ func (p *shmcommPort) within(messages []liveMessage) (int, error) {
 	return len(messages), nil
 }
 
-// send waits for credit first: of a batch it sends what there is credit for. A lock that is held for long is asked for again.
+// send waits for credit first: of a batch it sends what there is credit for.
 func (p *shmcommPort) send(messages []liveMessage, wait time.Duration) (n int, err error) {
 	if p.plan.As == "puller" { // the END of another one: the runner sends more
 		return len(messages), nil
@@ -144,31 +145,37 @@ func (p *shmcommPort) send(messages []liveMessage, wait time.Duration) (n int, e
 		time.Sleep(creditPause)
 		return 0, shmwire.ErrTimeout
 	}
-	if able == 1 {
-		_, err = p.session.end.(shmcommSender).Send(messages[0].payload, &p.meta, wait)
-		n, err = allOrNone(1, err)
-	} else {
-		p.items = payloads(p.items[:0], messages[:able])
-		n, err = p.session.end.(shmcommBatcher).SendBatch(p.items, &p.meta, wait)
+	n, err = p.sendSome(messages[:able], wait)
+	switch {
+	case n == 0:
+	case errors.Is(err, shmwire.ErrFull), errors.Is(err, shmwire.ErrTimeout): // the rest is sent by the next call
+		p.full++
+		err = nil
+	case errors.Is(err, shmwire.ErrBusy):
+		err = nil
 	}
-	return sendAnswer(n, err)
+	return n, err
 }
 
 const creditPause = 200 * time.Microsecond
 
-// sendAnswer has BUSY asked again, and of a batch that stopped half-way the rest.
-func sendAnswer(n int, err error) (int, error) {
-	switch {
-	case errors.Is(err, shmwire.ErrBusy):
-		err = shmwire.ErrTimeout
-		fallthrough
-	case errors.Is(err, shmwire.ErrFull), errors.Is(err, shmwire.ErrTimeout):
-		if n > 0 {
-			return n, nil
+// sendSome sends one message, or a batch of them; a lock that is held for long is asked for again.
+func (p *shmcommPort) sendSome(messages []liveMessage, wait time.Duration) (n int, err error) {
+	for try := 0; ; try++ {
+		if len(messages) == 1 {
+			_, err = p.session.end.(shmcommSender).Send(messages[0].payload, &p.meta, wait)
+			n, err = allOrNone(1, err)
+		} else {
+			p.items = payloads(p.items[:0], messages)
+			n, err = p.session.end.(shmcommBatcher).SendBatch(p.items, &p.meta, wait)
+		}
+		if n > 0 || !errors.Is(err, shmwire.ErrBusy) || try == busyTries {
+			return n, err
 		}
 	}
-	return n, err
 }
+
+const busyTries = 100
 
 func (p *shmcommPort) receive(messages []liveMessage, wait time.Duration) (int, error) {
 	n, err := p.take(len(messages), wait)
@@ -224,8 +231,14 @@ func (p *shmcommPort) takeView(wait time.Duration) (int, error) {
 }
 
 func (p *shmcommPort) summary(counts object) {
-	if _, reads := counts["received"]; reads {
+	full, writes := counts["full"].(uint64)
+	switch {
+	case !writes:
 		counts["lost"] = p.lost
+	case p.plan.As == "publisher": // which was never refused, but for want of credit
+		counts["full"] = 0
+	default:
+		counts["full"] = full + p.full
 	}
 }
 

@@ -26,12 +26,12 @@ func (s *shmcommSession) read(body []byte) (object, error) {
 	return reply, err
 }
 
-// largest is the longest payload, bytes; a requester's replies come from a channel that it does not tell of.
+// largest is as much as a ring holds, for a batch; a requester's replies come from a channel that it does not tell of.
 func (s *shmcommSession) largest() uint64 {
-	if s.single && s.info.MaxPayload < longestReply {
+	if s.single && s.info.Capacity < longestReply {
 		return longestReply
 	}
-	return s.info.MaxPayload
+	return s.info.Capacity
 }
 
 const longestReply = 1 << 20

@@ -4,8 +4,8 @@
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
 // Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
-// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
-// call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
+// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the
+// labels at the call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
 // through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
 // nor does the machine beyond what acquire and release permit.
 package shm
