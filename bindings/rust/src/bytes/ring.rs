@@ -2,7 +2,7 @@
 //! A ring of bytes, in which frames lie wherever the ones before them end.
 
 use super::copy::*;
-use super::{prefetch_line_to_write, Area};
+use super::Area;
 use crate::atomic::Word64;
 use crate::map::Map;
 
