@@ -34,6 +34,7 @@ struct bench_result {
     uint64_t ns;
     uint64_t bad;
     uint64_t skipped; /* messages overwritten before this reader came to them */
+    uint64_t least_ns; /* of round trips: the shortest */
     uint64_t p50_ns;
     uint64_t p99_ns;
 };
@@ -73,7 +74,7 @@ static inline bool bench_check(const void *payload, size_t size, uint64_t i)
     return first == i && (size <= sizeof i || ((const unsigned char *)payload)[size - 1] == (unsigned char)i);
 }
 
-/* Median and 99th percentile of samples; sorts them. */
+/* Least, median and 99th percentile of samples; sorts them. */
 void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *result);
 
 /* Print the result line. Returns the exit code. */
