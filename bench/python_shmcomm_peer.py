@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Benchmark actor of the Python implementation, profile shmcomm. Peers are ENGINE-KIND: engine native or python, kind as in the C
-actor: words joined by dashes, pub, push or req; view, sleep. Bytes are sent as they are (serializer raw). Ping writes PATH, pong
-PATH.back; whoever writes makes the channel."""
+actor: words joined by dashes, pub, push or req; view, sleep. Ping writes PATH, pong PATH.back; whoever writes makes the channel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import actor
 from actor import Tally
 from credit import IN_FLIGHT, Credit
 from credit import make as make_credit
 from shmwire import shmcomm
+from shmwire.shmcomm import Endpoint, Message
 
 MOST_RING = 1 << 26
 HEADROOM = 64
 WRITER_BITS = 56
 READY_S = 10.0
+WAIT_S = 1.0
 
 
 def capacity_of(args: actor.Args) -> int:
@@ -29,40 +31,135 @@ def capacity_of(args: actor.Args) -> int:
 
 
 class Bench:
-    """Both ends of one actor."""
+    """What one actor does."""
 
     def __init__(self, args: actor.Args) -> None:
-        engine, _, kind = args.peer.partition("-")
+        engine, _, self.kind = args.peer.partition("-")
         self.args = args
-        self.push = "push" in kind
-        self.request = "req" in kind
-        self.views = "view" in kind
-        self.spins = "sleep" not in kind
+        self.engine = cast(shmcomm.Engine, engine)
+        self.push = "push" in self.kind
+        self.sleeps = "sleep" in self.kind
         self.capacity = capacity_of(args)
         self.window = min(IN_FLIGHT, self.capacity // 2 // (args.size + HEADROOM))
-        self.options = {"engine": engine, "serializer": "raw"}
-        self.credit = Credit(args) if not self.push and not self.request and args.role in {"read", "write"} else None
+        lossy = not self.push and args.role in {"read", "write"}
+        self.credit = Credit(args) if lossy else None
 
-    def writer(self, path: str) -> shmcomm.Publisher | shmcomm.Pusher:
-        make = shmcomm.Pusher if self.push else shmcomm.Publisher
-        sole = self.args.parties - self.args.readers == 1
-        return make(path, capacity=self.capacity, sole=sole, **self.options)
+    def open(self, role: shmcomm.Role, path: str) -> Endpoint:
+        sole = role in {"publisher", "pusher"} and self.args.parties - self.args.readers == 1
+        return shmcomm.open_endpoint(role, path, shmcomm.Options(capacity=self.capacity, sole=sole, wait=READY_S), self.engine)
 
-    def reader(self, path: str) -> shmcomm.Subscriber | shmcomm.Puller:
-        make = shmcomm.Puller if self.push else shmcomm.Subscriber
-        return make(path, wait=READY_S, **self.options)
+    def writer(self, path: str) -> Endpoint:
+        return self.open("pusher" if self.push else "publisher", path)
 
-    # Throughput -----------------------------------------------------------------------------------------------------
+    def reader(self, path: str) -> Endpoint:
+        return self.open("puller" if self.push else "subscriber", path)
 
-    def write(self, out: shmcomm.Publisher | shmcomm.Pusher) -> Tally:
+    # Throughput. Of several publishers each waits by its own count.
+
+    def write(self, out: Endpoint) -> Tally:
         args = self.args
         first = args.party - args.readers << WRITER_BITS
-        timeout = None if not self.push else 10_000
         for i in range(0, args.count, args.batch):
             if self.credit:
                 self.credit.wait(i + args.batch + IN_FLIGHT - self.window)
             if args.batch > 1:
-                out.send_many(actor.payloads_of(args.size, first + i, args.batch), timeout=timeout)
+                out.send_packed(actor.blob_of(args.size, first + i, args.batch), args.size, timeout=None)
             else:
-                out.send_bytes(actor.payload_of(args.size, first + i), timeout=timeout)
+                out.send(actor.payload_of(args.size, first + i), timeout=None)
         return Tally(args.count)
+
+    def read(self, source: Endpoint) -> Tally:
+        tally = Tally(0)
+        take = self.batch if self.args.batch > 1 else self.view if "view" in self.kind else self.copy
+        told = 0
+        while tally.messages < self.args.count:
+            got = take(source, tally)
+            if self.credit and tally.messages != told and (not got or tally.messages - told > self.window // 8):
+                self.credit.give(tally.messages)
+                told = tally.messages
+            if not got:
+                actor.relax(self.args)
+        return tally
+
+    def timeout(self) -> float:
+        return WAIT_S if self.sleeps else 0.0
+
+    # Each takes one or more messages, counts them, and answers whether there were any. A pull among several has gaps.
+
+    def copy(self, source: Endpoint, tally: Tally) -> bool:
+        message = source.receive(self.timeout(), spin=0)
+        if message is None:
+            return False
+        self.count(message, tally)
+        return True
+
+    def view(self, source: Endpoint, tally: Tally) -> bool:
+        message = source.view(self.timeout(), spin=0)
+        if message is None:
+            return False
+        good = Tally(0)
+        self.count(message, good)
+        tally.messages += 1
+        tally.bad += good.bad + (not source.holds(message))  # with credit nothing is overwritten
+        return True
+
+    def count(self, message: Message, tally: Tally) -> None:
+        size = self.args.size
+        number = actor.WORD.unpack_from(message.payload)[0] if size >= actor.WORD.size else 0
+        follows = self.push or number == message.sequence or size < actor.WORD.size
+        tally.bad += not (follows and actor.good(message.payload, size, number))
+        tally.messages += 1
+
+    def batch(self, source: Endpoint, tally: Tally) -> bool:
+        blob, ends = source.receive_packed(self.args.batch, self.timeout(), spin=0)
+        if ends:
+            tally.bad += actor.count_bad(blob, len(ends), self.args.size, tally.messages)
+            tally.messages += len(ends)
+        return bool(ends)
+
+    # Round trips.
+
+    def exchange(self, out: Endpoint, back: Endpoint) -> Tally:
+        spin = 0.0 if self.sleeps else WAIT_S
+
+        def read() -> bytes | None:
+            message = back.receive(WAIT_S, spin=spin)
+            return None if message is None else cast(bytes, message.payload)
+
+        return actor.exchange(self.args, lambda payload: out.send(payload, timeout=None), read)
+
+    def request(self, client: Endpoint) -> Tally:
+        return self.exchange(client, client)
+
+    def answer(self, server: Endpoint) -> Tally:
+        spin = 0.0 if self.sleeps else WAIT_S
+        tally = Tally(self.args.count)
+        for i in range(self.args.count):
+            request = None
+            while request is None:
+                request = server.receive(WAIT_S, spin=spin)
+            server.reply(request, request.payload, timeout=None)
+            tally.bad += not actor.good(request.payload, self.args.size, i)
+        return tally
+
+
+def prepare(args: actor.Args) -> Callable[[], Tally]:
+    """Make what this role keeps, then wait for what the other one keeps; what is left is to run."""
+    bench = Bench(args)
+    if "req" in bench.kind:
+        end = bench.open("requester" if args.role == "ping" else "replier", args.seg)
+        return lambda: bench.request(end) if args.role == "ping" else bench.answer(end)
+    if args.role == "write":
+        out = bench.writer(args.seg)
+        return lambda: bench.write(out)
+    if args.role == "read":
+        source = bench.reader(args.seg)
+        return lambda: bench.read(source)
+    there, here = (args.seg, f"{args.seg}.back") if args.role == "ping" else (f"{args.seg}.back", args.seg)
+    out = bench.writer(there)
+    back = bench.reader(here)
+    return lambda: bench.exchange(out, back)
+
+
+if __name__ == "__main__":
+    actor.main(make_credit, prepare)
