@@ -43,6 +43,16 @@ def locate(profile: str, data: bytes, name: str) -> tuple[int, int]:
     return place
 
 
+def constant(profile: str, name: str) -> int:
+    """A constant of the profile's layout."""
+    return int(oracle(profile).C[name])
+
+
+def goes_with_its_maker(profile: str) -> bool:
+    """Whether a segment may lose its name when the handle that made it is closed, so that it is looked at before."""
+    return bool(getattr(oracle(profile), "GOES_WITH_ITS_MAKER", False))
+
+
 def findings(profile: str, data: bytes) -> list[str]:
     """What is wrong with a segment at rest, one line each, the rule first."""
     return [str(one) for one in oracle(profile).findings(data)]

@@ -8,12 +8,13 @@ import contextlib
 import fcntl
 import os
 import signal
+import struct
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import expect, judge
-from .cases import patched
+from .cases import everything, patched
 from .errors import Finding, HarnessError
 from .futex import Sleeper, mapped_word, wake
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _POLL_S = 0.003
+_FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
 class RunnerSteps:
@@ -32,6 +34,7 @@ class RunnerSteps:
         self._lock: int | None = None
         self._sleeper: Sleeper | None = None
         self._snapshots: dict[str, bytes] = {}
+        self._held: dict[tuple[Path, int], int] = {}  # file and byte -> the description that holds its lock
         self._stopped: set[str] = set()  # roles whose driver has SIGSTOP
         self._of = ""  # the segment of the present step: "" is the one under test
 
@@ -48,6 +51,9 @@ class RunnerSteps:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
         if self._sleeper is not None:
             self._sleeper.end()
             self._sleeper = None
@@ -134,6 +140,14 @@ class RunnerSteps:
     def _do_truncate(self, step: dict[str, Any], _what: str) -> None:
         os.truncate(self._path, int(step["size"]))
 
+    def _do_place(self, step: dict[str, Any], what: str) -> None:
+        """A copy of a case's bytes where nothing is yet; not "the" segment of the case, unless the step has no `of`."""
+        image = everything().image(step["case"])
+        if image is None:
+            raise HarnessError(f"{what}: {step['case']} has no bytes")
+        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(patched(image, step.get("patch", []), what))
+
     # -- lock, sleep, wake ---------------------------------------------------------------------------------------------
 
     def _do_lock(self, _step: dict[str, Any], what: str) -> None:
@@ -148,6 +162,42 @@ class RunnerSteps:
             raise HarnessError(f"{what}: unlock without lock")
         os.close(self._lock)
         self._lock = None
+
+    def _bytes_of(self, step: dict[str, Any]) -> list[int]:
+        """The bytes of a file whose locks say that an endpoint lives, and that it is a keeper."""
+        number, base = int(step["number"]), judge.constant(self._session.profile, "KEEPER_BASE")
+        return [number, base + number] if step.get("keeper") else [number]
+
+    def _do_hold(self, step: dict[str, Any], what: str) -> None:
+        """Be an endpoint with a number, or a keeper, as far as locks go."""
+        for byte in self._bytes_of(step):
+            descriptor = os.open(self._path, os.O_RDWR)
+            self._held[self._path, byte] = descriptor
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+            except OSError:
+                raise self._finding(f"{what}: somebody holds a lock on byte {byte}") from None
+
+    def _do_release(self, step: dict[str, Any], what: str) -> None:
+        for byte in self._bytes_of(step):
+            if (self._path, byte) not in self._held:
+                raise HarnessError(f"{what}: release of byte {byte} without hold")
+            os.close(self._held.pop((self._path, byte)))
+
+    def _do_held(self, step: dict[str, Any], what: str) -> None:
+        """Whether somebody, the runner included, holds write locks on the bytes of a number."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR)
+        except FileNotFoundError:
+            raise self._finding(f"{what}: there is no segment") from None
+        try:
+            for byte in self._bytes_of(step):
+                asked = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, byte, 1, 0)
+                answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+                if (struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK) != step["is"]:
+                    raise self._finding(f"{what}: {'no' if step['is'] else 'a'} write lock on byte {byte}")
+        finally:
+            os.close(descriptor)
 
     @staticmethod
     def _do_sleep(step: dict[str, Any], _what: str) -> None:
@@ -217,6 +267,11 @@ class RunnerSteps:
         if self._session.drivers[role].ready(int(step["ms"]) / 1000):
             reply = self._session.receive(role, self._session.started[role])
             raise Finding(f"{what}: the started request was answered at once: {reply.brief()}", on=role)
+
+    def _do_kill(self, step: dict[str, Any], _what: str) -> None:
+        """SIGKILL. The case goes on without that driver."""
+        self._session.drivers[step["on_driver"]].kill()
+        self._session.dead.add(step["on_driver"])
 
     def _do_stop(self, step: dict[str, Any], _what: str) -> None:
         self._stopped.add(step["on_driver"])

@@ -29,6 +29,10 @@ class Segments:
             return self.path()
         return f"/{self.prefix}{next(_counter)}"
 
+    def channel(self) -> str:
+        """A fresh name of a channel: a part of the POSIX names of its segments."""
+        return f"{self.prefix}{next(_counter)}."
+
     def path(self) -> str:
         """A fresh absolute path."""
         return str(self.directory / f"seg-{next(_counter)}")
@@ -47,13 +51,19 @@ class Segments:
 
     @staticmethod
     def beside(locator: str, what: str) -> str:
-        """A name next to a segment, for what a run needs besides it; gone with the segment."""
+        """A name next to a segment, for what a run needs besides it; gone with the segment. Behind "_" are a profile's own."""
         return f"{locator}.{what}"
 
     def remove(self, locator: str) -> None:
         """The segment, and what lies beside it."""
         path = self.file_of(locator)
-        for file in [path, *path.parent.glob(f"{path.name}.*")]:
+        for file in [path, *path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.name}_*")]:
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
+
+    def remove_channel(self, name: str) -> None:
+        """Every segment in whose POSIX name the name of a channel stands."""
+        for file in SHM.glob(f"*{name}*"):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
 
@@ -61,7 +71,7 @@ class Segments:
         """Names with this run's prefix in /dev/shm that nobody removed (this run's directory aside)."""
         if not self.posix_ok:
             return []
-        return sorted(entry.name for entry in SHM.iterdir() if entry.name.startswith(self.prefix) and entry != self.directory)
+        return sorted(entry.name for entry in SHM.iterdir() if self.prefix in entry.name and entry != self.directory)
 
     def clean(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

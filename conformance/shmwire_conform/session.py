@@ -16,8 +16,8 @@ from .transcript import Transcript
 
 _NEEDS_HANDLE = frozenset({"inspect", "write", "claim", "read", "seek", "call", "close"})
 _NEEDS_CLAIM = frozenset({"commit", "abandon"})
-_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c", "v", "name"})
-_LOCATOR = "$seg"  # in an expectation: the locator of the segment
+_NOT_SENT = frozenset({"on", "as", "expect", "within_ms", "h", "c", "v", "request", "name"})
+_LONGEST = 200  # characters of a channel's name
 _STDERR_LINES = 200  # of one driver and case that are kept
 
 
@@ -57,12 +57,14 @@ class Session:
         self.last_actor = next(iter(drivers))
         self.runner = runner_steps.RunnerSteps(self)
         self._beside: dict[str, str] = {}  # other segments of the case, such as cursors: name -> locator
+        self._name = ""  # of a channel, for cases that open by name; see words()
         self.started: dict[str, dict[str, Any]] = {}  # role -> the step whose reply is still to come
         self.may_crash = False
         self.dead: set[str] = set()
         self._handles = {role: _Numbers() for role in drivers}
         self._claims = {role: _Numbers() for role in drivers}
         self._views = {role: _Numbers() for role in drivers}
+        self._requests = {role: _Numbers() for role in drivers}
         self._stderr: dict[str, bytes] = {}
         for role, process in drivers.items():
             process.role = role
@@ -84,7 +86,12 @@ class Session:
             return b""
 
     def beside(self, name: str) -> str:
-        """The locator of another segment of this case; the same name gives the same one, to every driver."""
+        """The locator of another segment of this case; the same name gives the same one, to every driver. What begins with "_"
+        is put behind the segment's own locator; what has a slash is a POSIX name."""
+        if name.startswith("_"):
+            return self.locator + name
+        if "/" in name:
+            return str(self.words(name))
         if name not in self._beside:
             self._beside[name] = self.segments.posix()
         return self._beside[name]
@@ -98,6 +105,20 @@ class Session:
         if len(self.locator) > int(name):
             raise HarnessError(f"{self.locator} is longer than {name} characters")
         return self._beside.setdefault(name, self.locator.ljust(int(name), "x"))
+
+    def words(self, value: Any) -> Any:
+        """A value of a step with the segment's locator for "$seg", the case's channel name for "$name", and the same name filled
+        up to the greatest length for "$long", wherever they stand in it."""
+        if isinstance(value, dict):
+            return {key: self.words(inner) for key, inner in value.items()}
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        if "$name" in value or "$long" in value:
+            if not self.segments.posix_ok:
+                raise NotApplicable("there are no POSIX names here")
+            self._name = self._name or self.segments.channel()
+        long = self._name.ljust(_LONGEST, "x")
+        return value.replace("$seg", self.locator).replace("$name", self._name).replace("$long", long)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -143,7 +164,7 @@ class Session:
     def check(self, step: dict[str, Any], reply: Reply, role: str, what: str, begun: float) -> None:
         """Judge the reply to a step that was sent, or is waited for, since `begun`."""
         waited = (time.monotonic() - begun) * 1000
-        expect.require(_with_locator(step.get("expect", {"ok": {}}), self.locator), reply, role, what)
+        expect.require(self.words(step.get("expect", {"ok": {}})), reply, role, what)
         allowed = int(step["within_ms"]) * self.drivers[role].config.time_scale if "within_ms" in step else waited
         if waited > allowed:
             raise Finding(f"{what}: the reply took {waited:.0f} ms, allowed are {allowed:.0f}", on=role)
@@ -171,6 +192,10 @@ class Session:
         elif command == "read" and step.get("mode") == "view":
             for item in reply.body.get("items", []):
                 self._views[role].add(item["view"], step.get("as"))
+        elif command == "read":
+            for item in reply.body.get("items", []):
+                if "request" in item:
+                    self._requests[role].add(item["request"], step.get("as"))
         elif command == "close":
             self._handles[role].drop(self._handles[role].find(step.get("h"), "handle"))
         elif command in _NEEDS_CLAIM:
@@ -184,7 +209,7 @@ class Session:
         if command in ("create", "open"):
             seg = self.called(step["name"]) if "name" in step else self.locator
             request |= {"profile": self.profile, "seg": seg}
-        if command in _NEEDS_HANDLE:
+        if command in _NEEDS_HANDLE and "seg" not in step.get("args", {}):
             request["h"] = self._handles[role].find(step.get("h"), "handle")
         if command in _NEEDS_CLAIM:
             request["c"] = self._claims[role].find(step.get("c"), "claim")
@@ -194,8 +219,11 @@ class Session:
             request["args"] = {
                 **step.get("args", {}),
                 **({"v": self._views[role].find(step["v"], "view")} if "v" in step else {}),
+                **({"request": self._requests[role].find(step["request"], "request")} if "request" in step else {}),
             }
         for key in ("options", "args"):
+            if key in request:
+                request[key] = self.words(request[key])
             if "cursor" in request.get(key, {}):
                 request[key] = {**request[key], "cursor": self.beside(request[key]["cursor"])}
         if "on_sleep" in step:
@@ -227,10 +255,5 @@ class Session:
             process.sink = None
         for locator in (self.locator, *self._beside.values()):
             self.segments.remove(locator)
-
-
-def _with_locator(expected: Any, locator: str) -> Any:
-    """The expectation with the segment's locator where it says "$seg"."""
-    if isinstance(expected, dict):
-        return {key: _with_locator(value, locator) for key, value in expected.items()}
-    return locator if expected == _LOCATOR else expected
+        if self._name:
+            self.segments.remove_channel(self._name)

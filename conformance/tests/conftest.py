@@ -42,6 +42,11 @@ def ticker(defect: str = "") -> DriverConfig:
     return planted("ticker", defect)
 
 
+def caster(defect: str = "") -> DriverConfig:
+    """A driver of profile shmcomm."""
+    return planted("caster", defect)
+
+
 def ringer(defect: str = "") -> DriverConfig:
     """Live actors of profile slick; with a defect planted in them, if one is named."""
     extra = ("--broken", defect) if defect else ()

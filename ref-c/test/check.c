@@ -178,6 +178,7 @@ void nap_ms(unsigned ms)
 
 static struct {
     unsigned char *page;
+    size_t size;
     void (*act)(void *context);
     void *context;
     volatile unsigned hits;
@@ -193,22 +194,28 @@ static void spring(int number, siginfo_t *info, void *unused)
 {
     (void)unused;
     const uintptr_t at = (uintptr_t)info->si_addr - (uintptr_t)trap.page;
-    if (trap.page == NULL || at >= page_size() || trap.hits > 0) {
+    if (trap.page == NULL || at >= trap.size || trap.hits > 0) {
         signal(number, SIG_DFL); /* not ours: the second time it is fatal */
         return;
     }
     trap.hits++;
     trap.act(trap.context);
-    mprotect(trap.page, page_size(), PROT_READ | PROT_WRITE);
+    mprotect(trap.page, trap.size, PROT_READ | PROT_WRITE);
 }
 
 unsigned char *trap_page(void (*act)(void *context), void *context)
 {
+    return trap_pages(1, act, context);
+}
+
+unsigned char *trap_pages(size_t pages, void (*act)(void *context), void *context)
+{
     CHECK(trap.page == NULL);
+    trap.size = pages * page_size();
     trap.act = act;
     trap.context = context;
     trap.hits = 0;
-    trap.page = mmap(NULL, page_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    trap.page = mmap(NULL, trap.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(trap.page != MAP_FAILED);
     struct sigaction action = {.sa_sigaction = spring, .sa_flags = SA_SIGINFO | SA_NODEFER};
     CHECK(sigaction(SIGSEGV, &action, NULL) == 0);
@@ -222,7 +229,7 @@ unsigned trap_hits(void)
 
 void trap_drop(void)
 {
-    munmap(trap.page, page_size());
+    munmap(trap.page, trap.size);
     trap.page = NULL;
     signal(SIGSEGV, SIG_DFL);
 }

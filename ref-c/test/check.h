@@ -70,6 +70,7 @@ int child_status(int pid);
 /* A page of private memory whose first touch calls act, and then goes on: what the library does before and after it reads a
  * caller's data, or writes to a caller's buffer, can be seen from inside. One at a time. */
 unsigned char *trap_page(void (*act)(void *context), void *context);
+unsigned char *trap_pages(size_t pages, void (*act)(void *context), void *context); /* the first touch of any opens all of them */
 unsigned trap_hits(void);
 void trap_drop(void);
 

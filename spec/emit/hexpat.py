@@ -15,15 +15,18 @@ def expression(profile: Profile, text: str, inside: str) -> str:
     return translate(profile, text, lambda struct, field: field if struct == inside else f"{struct}.{field}")
 
 
-def enum_name(field: Field) -> str:
-    return type_name(field.values.rstrip("_").lower())
+def enum_name(profile: Profile, field: Field) -> str:
+    """An enum has a width: values that fields of several widths have are several enums, the wider ones with their width."""
+    widths = {f.size: f.type for struct in profile.structs for f in struct.fields if f.values == field.values}
+    name = type_name(field.values.rstrip("_").lower())
+    return name if field.size == min(widths) else name + field.type.upper()
 
 
 def enum_lines(profile: Profile) -> list[str]:
     lines = []
-    for field in {f.values: f for struct in profile.structs for f in struct.fields if f.values}.values():
+    for field in {(f.values, f.size): f for struct in profile.structs for f in struct.fields if f.values}.values():
         names = [f"    {c.name[len(field.values):]} = {c.value}," for c in profile.named_values(field)]
-        lines += [f"enum {enum_name(field)} : {field.type} {{", *names, "};", ""]
+        lines += [f"enum {enum_name(profile, field)} : {field.type} {{", *names, "};", ""]
     return lines
 
 
@@ -48,6 +51,9 @@ def region_type(region: Region) -> str:
 def region_lines(profile: Profile, region: Region) -> list[str]:
     """In the struct that says where it is; placed only if all of it lies in the file."""
     at, element, count = (expression(profile, text, region.parent) for text in (region.at, region.element, region.count))
+    if element == "1":
+        return [f"    if ({at} <= sizeof($) && {count} <= sizeof($) - {at})",
+                f"        u8 {region.name}[{count}] @ {at} [[comment({quoted(region.doc)})]];"]
     return [f"    if ({element} > 0 && {at} <= sizeof($) && {count} <= (sizeof($) - ({at})) / {element})",
             f"        {region_type(region)} {region.name}[{count}] @ {at} [[comment({quoted(region.doc)})]];"]
 
@@ -55,25 +61,27 @@ def region_lines(profile: Profile, region: Region) -> list[str]:
 def region_types(profile: Profile, struct: Struct) -> list[str]:
     lines = []
     for region in regions_of(profile, struct.name):
+        if region.element == "1":
+            continue
         size = translate(profile, region.element, lambda _, field: f"parent.{field}")
         lines += [f"// {region.doc}", f"struct {region_type(region)} {{", f"    u8 bytes[{size}];", "};", ""]
     return lines
 
 
-def field_line(struct: Struct, field: Field) -> str:
+def field_line(profile: Profile, struct: Struct, field: Field) -> str:
     comment = f" [[comment({quoted(field.doc)})]]"
     if field.reserved:
         return f"    padding[{field.size}];"
     if field.type == "bytes":
         return f"    u8 {field.name}[{field.size}]{comment};"
-    kind = packed_name(struct, field) if field.packed else enum_name(field) if field.values else field.type
+    kind = packed_name(struct, field) if field.packed else enum_name(profile, field) if field.values else field.type
     return f"    {kind} {field.name}{comment};"
 
 
 def overlay_lines(profile: Profile, struct: Struct, overlay: Overlay) -> list[str]:
     select, lines = expression(profile, overlay.select, struct.name), []
     selector = profile.field(overlay.select)
-    names = {c.value: f"{enum_name(selector)}::{c.name[len(selector.values):]}" for c in profile.named_values(selector)}
+    names = {c.value: f"{enum_name(profile, selector)}::{c.name[len(selector.values):]}" for c in profile.named_values(selector)}
     for case in overlay.cases:
         match = " || ".join(f"{select} == {names.get(value, value)}" for value in case.values)
         place = f"@ addressof(this) + {case.offset} [[comment({quoted(overlay.doc)})]]"
@@ -118,8 +126,10 @@ def body_lines(profile: Profile, struct: Struct) -> list[str]:
 
 
 def struct_lines(profile: Profile, struct: Struct) -> list[str]:
-    lines = [*packed_lines(struct), *region_types(profile, struct), f"// {struct.doc}", f"struct {type_name(struct.name)} {{"]
-    lines += [field_line(struct, field) for field in struct.fields]
+    loose = ["// Nothing places it: put one where a position leads."] if struct.loose else []
+    before = [*packed_lines(struct), *region_types(profile, struct), f"// {struct.doc}", *loose]
+    lines = [*before, f"struct {type_name(struct.name)} {{"]
+    lines += [field_line(profile, struct, field) for field in struct.fields]
     if struct.chain:
         lines += body_lines(profile, struct)
     for child in children(profile, struct.name):

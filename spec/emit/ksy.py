@@ -85,6 +85,10 @@ def packed_lines(field: Field) -> list[str]:
 def region_lines(profile: Profile, region: Region) -> list[str]:
     """Null unless all of it lies in the file. Written so that nothing overflows where numbers have 32 bits."""
     at, element, count = (expression(profile, text, region.parent) for text in (region.at, region.element, region.count))
+    if element == "1":  # bytes, as one: viewers and parsers need not make an object of each
+        bound = f"{at} <= _root._io.size and {count} <= _root._io.size - ({at})"
+        return [f"      {region.name}:", "        io: _root._io", f"        if: {quoted(bound)}", f"        pos: {quoted(at)}",
+                f"        size: {quoted(count)}", f"        doc: {quoted(region.doc + '.')}"]
     steps = [f"{found[2]} <= _root._io.size / {found[1]}" for found in re.finditer(r"(\d+) \* (\w+)", at)]
     room = [f"{at} <= _root._io.size", f"{count} <= (_root._io.size - ({at})) / {element}"]
     bound = " and ".join([f"{element} > 0", *steps, *room])
@@ -149,7 +153,8 @@ def placed_lines(profile: Profile, struct: Struct, inside: str, indent: str) -> 
 
 
 def type_lines(profile: Profile, struct: Struct) -> list[str]:
-    lines = [f"  {struct.name}:", f"    doc: {quoted(struct.doc)}"]
+    doc = f"{struct.doc} Nothing places it: read one where a position leads." if struct.loose else struct.doc
+    lines = [f"  {struct.name}:", f"    doc: {quoted(doc)}"]
     if numbered(profile, struct):
         lines += ["    params:", "      - id: index", "        type: s4"]
     lines.append("    seq:")

@@ -85,14 +85,12 @@ types:
     instances:
       ring:
         io: _root._io
-        if: '1 > 0 and 128 <= _root._io.size and capacity <= (_root._io.size - (128)) / 1'
+        if: '128 <= _root._io.size and capacity <= _root._io.size - (128)'
         pos: '128'
-        size: '1'
-        repeat: expr
-        repeat-expr: 'capacity'
+        size: 'capacity'
         doc: 'frames from tail to head; whatever stands elsewhere means nothing.'
   frame:
-    doc: 'A frame, at any multiple of 8 in the ring, never across its end. The payload follows, and zeros up to a multiple of 8.'
+    doc: 'A frame, at any multiple of 8 in the ring, never across its end. The payload follows, and zeros up to a multiple of 8. Nothing places it: read one where a position leads.'
     seq:
       - id: size
         type: u8
@@ -117,7 +115,7 @@ types:
         type: u2
         doc: 'the application''s.'
   array:
-    doc: 'What the payload of content type CONTENT_NDARRAY begins with. dtype, zeros up to a multiple of 8, shape and elements follow.'
+    doc: 'What the payload of content type CONTENT_NDARRAY begins with. dtype, zeros up to a multiple of 8, shape and elements follow. Nothing places it: read one where a position leads.'
     seq:
       - id: version
         type: u1

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLASSES = ("inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery")
-ROLES = ("any", "creator", "producer", "consumer", "reader", "writer", "recoverer", "endpoint", "keeper", "publisher", "subscriber",
-         "receiver", "puller", "requester", "replier")
+ROLES = ("any", "creator", "producer", "consumer", "reader", "writer", "recoverer", "endpoint", "keeper", "publisher",
+         "subscriber", "receiver", "puller", "requester", "replier")
 KEYWORD = re.compile(r"\b(MUST NOT|MUST|SHOULD NOT|SHOULD|MAY|SHALL NOT|SHALL|REQUIRED|RECOMMENDED|OPTIONAL)\b")
 LEVEL_OF = {"MUST": "MUST", "MUST NOT": "MUST", "SHOULD": "SHOULD", "SHOULD NOT": "SHOULD", "MAY": "MAY"}
 HEAD = re.compile(r"^> r\[([a-z0-9-]+(?:\.[a-z0-9-]+){2})\] v([1-9][0-9]*)$")

@@ -10,7 +10,7 @@ cannot: see spec/memory-model.md.
     spec/models/run.py counted …    only the models whose name contains one of the words
     spec/models/run.py --trail NAME run one model and print the steps that lead to its failure (it must be one that fails)
 
-Needs `spin` and `gcc`. Takes about two minutes on two cores and under 6 GB. Standard library only.
+Needs `spin` and `gcc`. Takes two to three minutes on two cores and under 6 GB. Standard library only.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import dmxp_orders
 import ouroboros_orders
 import rc11
+import shmcomm_orders
 import slick_orders
 
 MODELS = Path(__file__).resolve().parent
@@ -51,7 +52,15 @@ BOUNDS = "n>0"         # slick: an item that leaves the ring
 LATEST = ">=least"     # slick: the last item is an older one than before
 WAITING = "finished==" # slick: somebody waits for ever
 UNSAFE = "state[y]==2" # slick: what is not settled is taken for settled
-ORDERS = {"dmxp": dmxp_orders.TESTS, "ouroboros": ouroboros_orders.TESTS, "slick": slick_orders.TESTS}
+MINE = "inside"        # shmcomm: two writers in the ring
+COUNTED = "s==h"       # shmcomm: a sequence skipped, or used twice
+ASLEEP = "asleep["     # shmcomm: somebody sleeps for ever
+RING = "(i==0)&&(k==1)"  # shmcomm: CORRUPT, in a ring that is none
+SEEN = "one[b]<=first" # shmcomm: a message that is held is passed over
+DONE = "done=="        # shmcomm: a sleep over a publication
+LEFT = "head[i]==tail[i]"  # shmcomm: messages out of everybody's reach
+ORDERS = {"dmxp": dmxp_orders.TESTS, "ouroboros": ouroboros_orders.TESTS, "slick": slick_orders.TESTS,
+          "shmcomm": shmcomm_orders.TESTS}
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Model:
     fails: str
     says: str
     source: str = "dmxp.pml"
+    optimise: str = "-O2"  # of those that hold; who fails does so early
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,12 @@ def ouroboros(name: str, defines: str, fails: str, says: str) -> Model:
 
 def slick(name: str, defines: str, fails: str, says: str) -> Model:
     return model(name, defines, fails, says, "slick")
+
+
+def shmcomm(name: str, defines: str, fails: str, says: str) -> Model:
+    """The part of the name before the first stroke (behind bad/) says which of the files."""
+    part = name.removeprefix("bad/").split("-")[0]
+    return Model(f"shmcomm/{name}", tuple(defines.split()), fails, says, f"shmcomm_{part}.pml", "-O1")
 
 
 # The big ones first: two run at a time.
@@ -164,14 +180,70 @@ SLICK = [
     slick("bad/given-up-size", "PRODUCERS=3 MSGS=2 ALTERNATE DEAD GIVEN_UP_SIZE", "state[c]==2",
           "who gives up stores the size: that of a later item"),
 ]
-ALL = DMXP + OUROBOROS + SLICK
+SHMCOMM = [
+    shmcomm("wait-three", "SLEEPERS=3", "", "2 wakers, 3 sleepers"),
+    shmcomm("ring-pullers-dead", "PULLERS=2 FIXED DEAD=1", "", "2 pullers that take by CAS; a puller or the writer dies"),
+    shmcomm("wait", "MSGS=2", "", "2 wakers, 2 publications each, 2 sleepers; counts mend"),
+    shmcomm("close-three", "KEEPERS=3 DEAD=1", "", "3 keepers come and go, one dies anywhere; a puller drains"),
+    shmcomm("close", "PULLERS=2", "", "a keeper leaves, one joins, 2 pullers drain and take the name away"),
+    shmcomm("wait-killed", "DEAD=1", "", "a sleeper is killed at any step"),
+    shmcomm("wait-time-limit", "LEAVES=2", "", "sleeps end by a time limit, and begin again"),
+    shmcomm("ring-pullers", "PULLERS=2", "", "2 pullers, messages of 2 or 3 cells in 6"),
+    shmcomm("lock-reuse", "WRITERS=3 DEAD=1 REUSE", "", "3 writers, a death, and a newcomer with the dead one's number"),
+    shmcomm("lock-reuse-puller", "DEAD=2 REUSE PULLER", "", "two deaths, a newcomer, a puller that raises message_count"),
+    shmcomm("lock-puller", "MSGS=2 DEAD=2 PULLER", "", "2 writers of 2 messages, two deaths, a puller"),
+    shmcomm("lock-three", "WRITERS=3 DEAD=2", "", "3 writers, two die: owners, waiters, who takes over"),
+    shmcomm("lock-hand-over", "WRITERS=3", "", "3 writers that live: no wake-up is left to the slice"),
+    shmcomm("ring-overtaken", "READERS=1 MSGS=6", "", "a subscriber, laps of messages of 2 or 3 cells in 6"),
+    shmcomm("ring-batch", "READERS=1 MSGS=7 FIXED BATCH=3", "", "a subscriber that reads 3 frames before it looks at tail"),
+    shmcomm("ring-dead", "READERS=1 DEAD=1 MSGS=5", "", "the publisher dies at any step, the next one repairs"),
+    shmcomm("close-together", "FOUND=2 DEAD=1", "", "2 keepers leave together, one may die"),
+    shmcomm("bad/lock-asked", "WRITERS=3 DEAD=1 REUSE ASKED", MINE, "taken from a newcomer with the dead one's number"),
+    shmcomm("bad/lock-look-first", "DEAD=1 REUSE LOOK_FIRST", ASLEEP, "a number whose owner dies before its byte is taken"),
+    shmcomm("bad/lock-stored", "WRITERS=3 DEAD=1 STORED", MINE, "taken over by a store instead of a CAS"),
+    shmcomm("bad/lock-bit-dropped", "WRITERS=3 BIT_DROPPED", ASLEEP, "a waiter that takes the lock drops bit 31"),
+    shmcomm("bad/lock-no-wake", "NO_WAKE", ASLEEP, "freed without a wake"),
+    shmcomm("bad/lock-no-repair", "DEAD=1 NO_REPAIR", COUNTED, "message_count as the dead one left it"),
+    shmcomm("bad/lock-no-raise", "DEAD=1 PULLER NO_RAISE", COUNTED, "the last message taken before its count was stored"),
+    shmcomm("bad/lock-added", "PULLER ADDED", COUNTED, "message_count added to, not stored: a puller has raised it"),
+    shmcomm("bad/lock-count-first", "DEAD=1 COUNT_FIRST", COUNTED, "message_count before head"),
+    shmcomm("bad/lock-count-late", "COUNT_LATE", COUNTED, "message_count after the lock is free"),
+    shmcomm("bad/ring-no-recheck", "READERS=1 NO_RECHECK", RING, "no look at tail behind the copy"),
+    shmcomm("bad/ring-evict-late", "READERS=1 EVICT_LATE", RING, "tail stored behind the frame"),
+    shmcomm("bad/ring-frame-position", "READERS=1 MSGS=5 FRAME_POSITION", RING, "payload that looks like SKIP is believed"),
+    shmcomm("bad/ring-any-boundary", "READERS=1 MSGS=5 BATCH=2 ANY_BOUNDARY", SEEN, "a frame found through an overtaken one"),
+    shmcomm("bad/ring-no-drop-repair", "READERS=1 DEAD=1 NO_DROP_REPAIR", "dropped==first", "evictions counted twice"),
+    shmcomm("bad/ring-claim-first", "PULLERS=2 CLAIM_FIRST", "s==b", "taken, then copied: the writer reuses the bytes"),
+    shmcomm("bad/ring-claim-stored", "PULLERS=2 CLAIM_STORED", "taken[s]==1", "tail stored: one message for two"),
+    shmcomm("bad/ring-no-still", "PULLERS=2 FIXED DEAD=1 NO_STILL", "delivered==", "message_count raised by a stale copy"),
+    shmcomm("bad/ring-full-by-one", "PULLERS=2 FULL_BY_ONE", "head<=(tail", "a writer that overwrites a held frame"),
+    shmcomm("bad/wait-signal-late", "MSGS=2 SIGNAL_LATE", DONE, "signal loaded after the count"),
+    shmcomm("bad/wait-count-late", "MSGS=2 COUNT_LATE", DONE, "counted after the look"),
+    shmcomm("bad/wait-look-first", "MSGS=2 LOOK_FIRST", DONE, "looked, and not again after counting"),
+    shmcomm("bad/wait-wipe-late", "MSGS=2 WIPE_LATE", DONE, "the count wiped out after the signal"),
+    shmcomm("bad/wait-reorder", "MSGS=2 REORDER", DONE, "waiters loaded before head is visible"),
+    shmcomm("bad/wait-wake-one", "MSGS=2 WAKE_ONE", DONE, "one woken, the count of both wiped out"),
+    shmcomm("bad/wait-count-once", "MSGS=2 COUNT_ONCE", DONE, "a sleeper that counts itself the first time only"),
+    shmcomm("bad/wait-taken-back", "MSGS=2 DEAD=1 LEAVES=1 TAKEN_BACK", DONE, "a count taken back: another one's"),
+    shmcomm("bad/wait-no-signal", "MSGS=2 NO_SIGNAL", DONE, "a wake without a step of the signal"),
+    shmcomm("bad/close-no-recheck", "NO_RECHECK", "head[g]==tail[g]", "CLOSED with messages left"),
+    shmcomm("bad/close-signal-first", "SIGNAL_FIRST", ASLEEP, "state 2 after the signal: a sleep at a closed channel"),
+    shmcomm("bad/close-no-wake", "NO_WAKE", ASLEEP, "closed without a wake"),
+    shmcomm("bad/close-unlink-anyway", "UNLINK_ANYWAY", LEFT, "the last keeper removes a pipeline with messages"),
+    shmcomm("bad/close-unlink-unlocked", "UNLINK_UNLOCKED", "name==g", "a puller removes the name of a channel taken over"),
+    shmcomm("bad/close-no-second-look", "NO_SECOND_LOOK", LEFT, "the same, without looking again under the membership lock"),
+    shmcomm("bad/close-bytes-late", "FOUND=2 BYTES_LATE", "i!=name", "bytes given back late: neither closes the channel"),
+    shmcomm("bad/close-nlink", "NLINK_IGNORED", LEFT, "a keeper joins a segment that has lost its name"),
+    shmcomm("bad/close-waits-locked", "KEEPERS=3 WAITS_LOCKED", "made<", "waits for a maker that waits for its membership lock"),
+]
+ALL = DMXP + OUROBOROS + SLICK + SHMCOMM
 
 
 def build(m: Model, where: Path) -> str:
     """Spin writes the verifier, gcc compiles it; the empty string, or what went wrong."""
     defines = [f"-D{d}" for d in m.defines]
     for command in (["spin", "-a", *defines, str(MODELS / m.source)],
-                    ["gcc", "-O1" if m.fails else "-O2", "-w", "-DSAFETY", f"-DMEMLIM={MEMORY_MB}", "-DVECTORSZ=512",
+                    ["gcc", "-O0" if m.fails else m.optimise, "-w", "-DSAFETY", f"-DMEMLIM={MEMORY_MB}", "-DVECTORSZ=512",
                      "-o", "pan", "pan.c"]):
         done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         if done.returncode or not (where / "pan.c").exists():
@@ -218,7 +290,7 @@ def line(m: Model, outcome: Outcome) -> str:
     wanted = "fails" if m.fails else "holds"
     more = "" if word == "ok  " else f" [{outcome.violated}]"
     cost = f"{outcome.states:>9} states {outcome.seconds:5.1f} s"
-    return f"{word} {m.name:<31} {outcome.verdict:<6} (want {wanted}) {cost}  {m.says}{more}"
+    return f"{word} {m.name:<36} {outcome.verdict:<6} (want {wanted}) {cost}  {m.says}{more}"
 
 
 def check_orders(words: list[str]) -> tuple[int, int]:

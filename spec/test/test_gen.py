@@ -257,7 +257,7 @@ PACKED_DEFECTS = [
      'TABLE"\nelement = "4"\ncount = "4"', "fields of one struct"),
     ("region named like a struct", 'name = "area"', 'name = "mate"', "a struct and of a region"),
     ("region named like a field", 'name = "area"', 'name = "word"', "a region and of a field"),
-    ("separate, but not at 0", 'at = "0"\nseparate', 'at = "8"\nseparate', "if it is in a segment of its own"),
+    ("separate, but not at 0", 'at = "0"\nseparate', 'at = "8"\nseparate', "if it is no part of the map"),
 ]
 
 
@@ -333,6 +333,29 @@ def test_emitters_place_a_region_where_its_struct_says(tmp_path: Path) -> None:
     regions = json.loads(json_layout.document(profile))["regions"]
     assert regions == [{"name": "area", "doc": "the cells", "at": "TABLE + 4 * header.cells", "element": "header.width",
                         "count": "header.cells"}]
+
+
+def test_a_region_of_bytes_is_one_piece(tmp_path: Path) -> None:
+    """An object for each byte would make a ring of some megabytes unreadable."""
+    profile = load(tmp_path, PACKED.replace('element = "header.width"', 'element = "1"'))
+    area = ksy.document(profile).split("      area:\n")[1].split("        doc:")[0].splitlines()
+    assert [line.split(":")[0].strip() for line in area] == ["io", "if", "pos", "size"]
+    assert area[-1].strip() == "size: 'cells'"
+    assert "and cells <= _root._io.size - (" in area[1]
+    assert "        u8 area[cells] @ " in hexpat(profile)
+    assert "AreaElement" not in hexpat(profile)
+
+
+def test_a_loose_struct_is_a_type_that_nothing_places(tmp_path: Path) -> None:
+    profile = load(tmp_path, PACKED.replace("separate = true", "loose = true"))
+    mate = profile.structs[1]
+    assert (mate.loose, mate.separate) == (True, True)
+    assert "mates" not in ksy.document(profile).split("types:")[0]
+    assert "doc: 'Elsewhere. Nothing places it: read one where a position leads.'" in ksy.document(profile)
+    assert "// Nothing places it: put one where a position leads.\nstruct Mate {" in hexpat(profile)
+    assert "Mate mate" not in hexpat(profile)
+    assert "segment of its own" not in markdown.struct_table(mate)
+    assert [s.get("loose", False) for s in json.loads(json_layout.document(profile))["structs"]] == [False, True]
 
 
 def test_a_separate_struct_is_not_on_the_map(tmp_path: Path) -> None:

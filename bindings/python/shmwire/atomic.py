@@ -105,6 +105,14 @@ class Words:
         """Compare and swap: RELAXED or RELEASE. The value found: `expected` exactly when the swap was made."""
         return extension.lib.shmwpy_cas_u64(self._writable(offset, 8), offset, expected, desired, order)
 
+    def cas_u32(self, offset: int, expected: int, desired: int, order: int) -> int:
+        """Compare and swap: RELAXED or ACQUIRE. The value found: `expected` exactly when the swap was made."""
+        return extension.lib.shmwpy_cas_u32(self._writable(offset, 4), offset, expected, desired, order)
+
+    def swap_u32(self, offset: int, value: int) -> int:
+        """Exchange with release order. The value before."""
+        return extension.lib.shmwpy_swap_u32(self._writable(offset, 4), offset, value)
+
     def add_u32(self, offset: int, delta: int) -> int:
         """Add modulo 2^32, sequentially consistent. The value before."""
         return extension.lib.shmwpy_add_u32(self._writable(offset, 4), offset, delta & 0xFFFF_FFFF)

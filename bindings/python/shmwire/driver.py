@@ -18,12 +18,13 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Final, cast
 
-from . import __version__, driver_dmxp, driver_live, driver_ouroboros, driver_slick
+from . import __version__, driver_dmxp, driver_live, driver_ouroboros, driver_shmcomm, driver_shmcomm_live, driver_slick
 from ._native import ext_atomic, ext_refc
 from .driver_codec import U64, BadRequest, Json, UnknownCommand, integer, table, text
 from .driver_dmxp import DmxpClaim, DmxpHandle, Injection
 from .driver_lossy import LossyReaderActor
 from .driver_ouroboros import LogWriterActor, OuroborosHandle
+from .driver_shmcomm import ShmcommClaim, ShmcommHandle, ShmcommRoom
 from .driver_slick import SlickClaim, SlickHandle, SlickWriterActor
 from .engine import ENGINES, Engine
 from .errors import ShmwireException, TooSmallError, TruncatedError, UnsupportedError, from_os_error
@@ -32,11 +33,11 @@ PROTOCOL: Final = 1
 LONGEST_LINE: Final = 1 << 20
 SHORTENED: Final = "the segment was shortened under its mapping"
 
-PROFILES: Final = ("dmxp", "ouroboros", "slick")
+PROFILES: Final = ("dmxp", "ouroboros", "shmcomm", "slick")
 
-Handle = DmxpHandle | OuroborosHandle | SlickHandle
-Claim = DmxpClaim | SlickClaim
-Actor = driver_live.Actor | LogWriterActor | SlickWriterActor | LossyReaderActor
+Handle = DmxpHandle | OuroborosHandle | ShmcommHandle | SlickHandle
+Claim = DmxpClaim | ShmcommClaim | SlickClaim
+Actor = driver_live.Actor | LogWriterActor | SlickWriterActor | LossyReaderActor | driver_shmcomm_live.WriterActor
 
 
 class Driver:
@@ -46,6 +47,7 @@ class Driver:
         self.engine: Engine = engine
         self.leaving = False
         self._injection = Injection()
+        self._shmcomm = ShmcommRoom(engine, self._injection)
         self._handles: dict[int, Handle] = {}
         self._claims: dict[int, tuple[Claim, int]] = {}  # and the handle it belongs to
         self._truncated: set[int] = set()
@@ -135,7 +137,7 @@ class Driver:
             implementation["binding_of"] = "shmwire-c"
         return {"proto": PROTOCOL, "driver": {"name": "shmwire-driver-python", "version": __version__}, "impl": implementation,
                 "profiles": {"dmxp": driver_dmxp.capabilities(), "ouroboros": driver_ouroboros.capabilities(),
-                             "slick": driver_slick.capabilities()}}
+                             "shmcomm": driver_shmcomm.capabilities(), "slick": driver_slick.capabilities()}}
 
     def _reset(self, _: Json) -> Json:
         self.close_all()
@@ -150,6 +152,7 @@ class Driver:
         self._handles.clear()
         self._truncated.clear()
         self._injection = Injection()
+        self._shmcomm = ShmcommRoom(self.engine, self._injection)
 
     def _inject(self, body: Json) -> Json:
         self._injection.update(body)
@@ -167,6 +170,8 @@ class Driver:
             return self._add(OuroborosHandle.create(self.engine, body))
         if profile == "slick":
             return self._add(SlickHandle.create(self.engine, body))
+        if profile == "shmcomm":
+            return self._add(self._shmcomm.create(body))
         return self._add(DmxpHandle.create(self.engine, body, self._injection))
 
     def _open(self, body: Json) -> Json:
@@ -176,6 +181,8 @@ class Driver:
             return self._add(OuroborosHandle.open(self.engine, body))
         if profile == "slick":
             return self._add(SlickHandle.open(self.engine, body))
+        if profile == "shmcomm":
+            return self._add(self._shmcomm.open(body))
         return self._add(DmxpHandle.open(self.engine, body, self._injection))
 
     def _inspect(self, body: Json) -> Json:
@@ -214,7 +221,10 @@ class Driver:
         return reply
 
     def _call(self, body: Json) -> Json:
-        return self._segment(body).call(text(body, "verb"), table(body, "args"))
+        verb = text(body, "verb")
+        if body.get("h") is None and verb.startswith("shmcomm."):  # some of its verbs are about no handle, or one of their own
+            return self._shmcomm.call(verb, table(body, "args"))
+        return self._segment(body).call(verb, table(body, "args"))
 
     def _close(self, body: Json) -> Json:
         number = integer(body, "h", U64)
@@ -238,6 +248,8 @@ class Driver:
                 self._actor = driver_ouroboros.arm(self.engine, body)
             elif profile == "slick":
                 self._actor = driver_slick.arm(self.engine, body)
+            elif profile == "shmcomm":
+                self._actor = driver_shmcomm_live.arm(self._shmcomm, body)
             else:
                 self._actor = self._arm_dmxp(body)
         except OSError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any, Final
 
 LONGEST_DATA: Final = 64 << 20
@@ -93,8 +94,14 @@ def table(body: Json, key: str) -> Json:
 
 
 def pattern(seed: int, length: int) -> bytes:
-    """Byte i = (31 seed + 17 i + 101 (i >> 8)) mod 256."""
-    return bytes((31 * seed + 17 * i + 101 * (i >> 8)) & 0xFF for i in range(length))
+    """Byte i = (31 seed + 17 i + 101 (i >> 8)) mod 256. Rows of 256 bytes differ only in what they begin with."""
+    rows = -(-length // 256)
+    return b"".join([_row((31 * seed + 101 * row) & 0xFF) for row in range(rows)])[:length]
+
+
+@cache
+def _row(first: int) -> bytes:
+    return bytes((first + 17 * i) & 0xFF for i in range(256))
 
 
 def data(body: Json, key: str) -> bytes:

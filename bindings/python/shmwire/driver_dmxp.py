@@ -50,10 +50,12 @@ class Injection:
     clock_step_ns: int = 0
     pid: int | None = None
     runtime: int | None = None
+    boot_ns: int = 0
 
     def update(self, body: Json) -> None:
         """Take over what an inject request gives."""
-        for name, limit in (("clock_ns", U64), ("clock_step_ns", U64), ("pid", U32), ("runtime", U16)):
+        for name, limit in (("clock_ns", U64), ("clock_step_ns", U64), ("pid", U32), ("runtime", U16),
+                            ("boot_ns", U64)):
             if body.get(name) is not None:
                 setattr(self, name, integer(body, name, limit))
 

@@ -70,11 +70,15 @@ class Mapping:
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
         self.window = Window(mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=protection), size, writable)
 
-    def close(self) -> None:
-        """Close the descriptor and let go of the mapping; it goes away with its last user. Never touches the segment."""
+    def release_fd(self) -> None:
+        """Close the descriptor alone. What needs it is done."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def close(self) -> None:
+        """Close the descriptor and let go of the mapping; it goes away with its last user. Never touches the segment."""
+        self.release_fd()
         self.window.close()
 
     @contextlib.contextmanager
@@ -122,8 +126,9 @@ def _reserve(fd: int, offset: int, length: int, file: str) -> None:
             raise from_os_error(error, file) from None
 
 
-def _open_file(locator: str, flags: int, mode: int = 0) -> tuple[int, str]:
-    """A shared-memory name is never followed through a symbolic link: everybody may write to its directory."""
+def open_file(locator: str, flags: int, mode: int = 0) -> tuple[int, str]:
+    """A descriptor and the path. A shared-memory name is never followed through a symbolic link: everybody may write to its
+    directory."""
     file = path(locator)
     if file != locator:
         flags |= os.O_NOFOLLOW
@@ -135,7 +140,7 @@ def _open_file(locator: str, flags: int, mode: int = 0) -> tuple[int, str]:
 
 def create(locator: str, size: int, reserve: int, mode: int) -> Mapping:
     """Make a file of `size` zero bytes, the first `reserve` of them allocated, and map it. ExistsError when it is there."""
-    fd, file = _open_file(locator, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    fd, file = open_file(locator, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
         os.ftruncate(fd, size)
         _reserve(fd, 0, reserve, file)
@@ -143,6 +148,15 @@ def create(locator: str, size: int, reserve: int, mode: int) -> Mapping:
     except BaseException as error:
         os.close(fd)
         os.unlink(file)  # ours since O_EXCL succeeded, and not published
+        _raise_ours(error, file)
+        raise
+
+
+def map_fd(fd: int, file: str, size: int, writable: bool) -> Mapping:
+    """Map a file that is open already; on success the descriptor belongs to the mapping. TruncatedError, SystemError."""
+    try:
+        return Mapping(fd, file, size, writable)
+    except (OSError, ValueError) as error:
         _raise_ours(error, file)
         raise
 
@@ -157,7 +171,7 @@ def create_anonymous(size: int) -> Mapping:
 
 def open_existing(locator: str, writable: bool, least: int, deadline: Deadline) -> Mapping:
     """Map a segment as long as its file is. TruncatedError below `least` bytes; an empty file is waited for."""
-    fd, file = _open_file(locator, os.O_RDWR if writable else os.O_RDONLY)
+    fd, file = open_file(locator, os.O_RDWR if writable else os.O_RDONLY)
     try:
         size = _await_size(fd, deadline, file)
         if size < least:

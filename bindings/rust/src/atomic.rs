@@ -137,6 +137,29 @@ impl<'a> Word64<'a> {
     pub(crate) fn add_one_release(self) {
         self.store_release(self.load_relaxed().wrapping_add(1));
     }
+
+    /// Add, wrapping; orders nothing.
+    pub(crate) fn add_relaxed(self, count: u64) {
+        if cfg!(target_endian = "little") {
+            self.0.fetch_add(count, Relaxed);
+        } else {
+            let add = |word: u64| Some(u64::from_le(word).wrapping_add(count).to_le());
+            // The closure never answers None, so the update never fails.
+            let _ = self.0.fetch_update(Relaxed, Relaxed, add);
+        }
+    }
+
+    /// Store `value` if it is greater than what stands there; orders nothing. Answers whether it was.
+    pub(crate) fn raise_relaxed(self, value: u64) -> bool {
+        let mut found = self.load_relaxed();
+        while found < value {
+            match self.exchange(found, value, Relaxed) {
+                Ok(()) => return true,
+                Err(now) => found = now,
+            }
+        }
+        false
+    }
 }
 
 impl<'a> Word32<'a> {
@@ -176,13 +199,50 @@ impl<'a> Word32<'a> {
     /// Add, wrapping, in the single order of all sequentially consistent operations.
     #[inline]
     pub(crate) fn add_seq_cst(self, count: u32) {
+        self.add(count, SeqCst);
+    }
+
+    /// Add, wrapping; orders nothing.
+    pub(crate) fn add_relaxed(self, count: u32) {
+        self.add(count, Relaxed);
+    }
+
+    /// Add, wrapping, with release: what was loaded and stored before is seen by those who load the new value with acquire.
+    pub(crate) fn add_release(self, count: u32) {
+        self.add(count, Release);
+    }
+
+    #[inline]
+    fn add(self, count: u32, order: Ordering) {
         if cfg!(target_endian = "little") {
-            self.0.fetch_add(count, SeqCst);
+            self.0.fetch_add(count, order);
         } else {
             let add = |word: u32| Some(u32::from_le(word).wrapping_add(count).to_le());
             // The closure never answers None, so the update never fails.
-            let _ = self.0.fetch_update(SeqCst, SeqCst, add);
+            let _ = self.0.fetch_update(order, Relaxed, add);
         }
+    }
+
+    /// Put `to` in the place of `from`, with acquire, or learn what stands there instead: to take a lock.
+    #[inline]
+    pub(crate) fn replace_acquire(self, from: u32, to: u32) -> Result<(), u32> {
+        self.exchange(from, to, Acquire)
+    }
+
+    /// The same, ordering nothing.
+    pub(crate) fn replace_relaxed(self, from: u32, to: u32) -> Result<(), u32> {
+        self.exchange(from, to, Relaxed)
+    }
+
+    #[inline]
+    fn exchange(self, from: u32, to: u32, order: Ordering) -> Result<(), u32> {
+        self.0.compare_exchange(from.to_le(), to.to_le(), order, Relaxed).map(|_| ()).map_err(u32::from_le)
+    }
+
+    /// Store, with release, and learn what stood there: to free a lock.
+    #[inline]
+    pub(crate) fn swap_release(self, value: u32) -> u32 {
+        u32::from_le(self.0.swap(value.to_le(), Release))
     }
 
     /// Subtract, likewise.
@@ -301,17 +361,42 @@ impl Flag {
     }
 }
 
+/// A number of this process, for what changes hardly ever.
+pub(crate) struct Counter(AtomicU32);
+
+impl Counter {
+    pub(crate) const fn new() -> Counter {
+        Counter(AtomicU32::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Relaxed)
+    }
+
+    /// Add 1; orders nothing.
+    pub(crate) fn count(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 /// Nothing stored after this is seen by one who does not also see every load and store before it (dmxp's F6, ouroboros' F4,
-/// slick's F5).
+/// slick's and shmcomm's F5).
 #[inline]
 pub(crate) fn fence_release() {
     atomic::fence(Release);
 }
 
-/// No load after this is served before every load ahead of it (ouroboros' and slick's F5).
+/// No load after this is served before every load ahead of it (ouroboros', slick's and shmcomm's F5).
 #[inline]
 pub(crate) fn fence_acquire() {
     atomic::fence(Acquire);
+}
+
+/// Everything stored before this is seen by those who come to theirs later, or they have been seen here (shmcomm's S6).
+#[inline]
+pub(crate) fn fence_seq_cst() {
+    atomic::fence(SeqCst);
 }
 
 #[cfg(test)]
@@ -338,6 +423,20 @@ mod tests {
         b.sub_seq_cst(2);
         assert_eq!((a.load_acquire(), b.load_seq_cst(), c.load_relaxed()), (0x0102_0304_0506_0708, 0x0A0B_0C0C, 0x0E0F));
         assert_eq!(memory.0, [8, 7, 6, 5, 4, 3, 2, 1, 0x0C, 0x0C, 0x0B, 0x0A, 0x0F, 0x0E, 0, 0]);
+    }
+
+    #[test]
+    fn words_are_replaced_and_raised() {
+        let mut memory = Memory([0; 16]);
+        let (a, b, _) = words(&mut memory);
+        b.replace_acquire(0, 7).expect("nobody else is here");
+        assert_eq!((b.replace_relaxed(6, 9), b.swap_release(5)), (Err(7), 7));
+        b.add_relaxed(3);
+        b.add_release(u32::MAX);
+        assert_eq!(b.load_relaxed(), 7);
+        assert!(a.raise_relaxed(3) && !a.raise_relaxed(3) && !a.raise_relaxed(2));
+        a.add_relaxed(u64::MAX);
+        assert_eq!(a.load_relaxed(), 2);
     }
 
     #[test]

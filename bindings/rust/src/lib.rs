@@ -56,6 +56,7 @@ mod wait;
 
 pub mod dmxp;
 pub mod ouroboros;
+pub mod shmcomm;
 pub mod slick;
 
 /// The examples of README.md, compiled.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Names, files, mappings, the segment lock, our process id.
 
+mod guarded;
+mod ofd;
+
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +19,9 @@ use crate::atomic::Word32;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::wait::{Backoff, Deadline};
+
+pub(crate) use guarded::Guarded;
+pub(crate) use ofd::{byte_is_held, give_byte, take_byte};
 
 const SHM_DIRECTORY: &str = "/dev/shm";
 const LONGEST_NAME: usize = 254;
@@ -101,13 +107,10 @@ impl Map {
         if size > i64::MAX as u64 {
             return Err(Error::InvalidArgument("the size is above 2^63"));
         }
-        let target = path(locator)?;
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(mode).custom_flags(open_flags(locator));
-        let file = options.open(&target)?;
+        let file = create_file(locator, mode)?;
         Map::of_new_file(file, size, reserve).map_err(|error| {
-            // Ours, since create_new succeeded, and not published. What went wrong matters more than this.
-            let _ = fs::remove_file(&target);
+            // Ours, since create_file succeeded, and not published. What went wrong matters more than this.
+            let _ = unlink(locator);
             error
         })
     }
@@ -124,7 +127,8 @@ impl Map {
         Map::of_new_file(file, size, size)
     }
 
-    fn of_new_file(file: File, size: u64, reserve: u64) -> Result<Map> {
+    /// Give a file that is ours alone its size, and memory behind the first `reserve` bytes, and map it.
+    pub(crate) fn of_new_file(file: File, size: u64, reserve: u64) -> Result<Map> {
         file.set_len(size).map_err(Error::System)?;
         let map = Map::of_file(file, size, true)?;
         map.reserve(0, reserve)?;
@@ -133,10 +137,7 @@ impl Map {
 
     /// Map a file of at least `least` bytes, waiting for its creator to give it a size until the deadline.
     pub(crate) fn open(locator: &Path, read_only: bool, least: u64, deadline: Deadline) -> Result<Map> {
-        let target = path(locator)?;
-        let mut options = fs::OpenOptions::new();
-        options.read(true).write(!read_only).custom_flags(open_flags(locator));
-        let file = options.open(target)?;
+        let file = open_file(locator, read_only)?;
         let size = await_size(&file, deadline)?;
         if size < least {
             return Err(Error::Truncated { size, needed: least });
@@ -144,7 +145,8 @@ impl Map {
         Map::of_file(file, size, !read_only)
     }
 
-    fn of_file(file: File, size: u64, writable: bool) -> Result<Map> {
+    /// Map the first `size` bytes of a file.
+    pub(crate) fn of_file(file: File, size: u64, writable: bool) -> Result<Map> {
         let length = usize::try_from(size).map_err(|_| Error::Unsupported("a segment beyond the address space"))?;
         let mut options = MmapOptions::new();
         options.len(length);
@@ -167,6 +169,11 @@ impl Map {
     #[inline]
     pub(crate) fn writable(&self) -> bool {
         self.writable
+    }
+
+    #[inline]
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// This process's id, also after a fork.
@@ -195,16 +202,9 @@ impl Map {
         }
     }
 
-    /// Take the segment lock, waiting for it. flock belongs to the open file description, which threads and forked children
-    /// share: hence one of our own.
+    /// Take the segment lock, waiting for it.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        let file = File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?;
-        retry(|| {
-            // SAFETY: the descriptor is open; the call touches no memory.
-            unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }
-        })
-        .map_err(Error::System)?;
-        Ok(Lock(file))
+        lock_file(&self.file)
     }
 
     /// Take the segment lock for as long as this mapping lives, or until [`Map::unclaim`]: `Busy` when another mapping has it and
@@ -270,9 +270,6 @@ fn await_size(file: &File, deadline: Deadline) -> Result<u64> {
     loop {
         let last = deadline.expired();
         let metadata = file.metadata().map_err(Error::System)?;
-        if !metadata.is_file() {
-            return Err(Error::InvalidName);
-        }
         if metadata.size() != 0 || last {
             return Ok(metadata.size());
         }
@@ -295,14 +292,71 @@ fn retry(mut call: impl FnMut() -> libc::c_int) -> io::Result<()> {
 
 /// The segment lock, held until dropped.
 #[derive(Debug)]
-pub(crate) struct Lock(File);
+pub(crate) struct Lock(Guarded);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Not by closing alone: a child forked meanwhile has the description too.
-        // SAFETY: the descriptor is open; the call touches no memory.
-        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
+        // Not by closing alone: a program started meanwhile has the description until it is executed.
+        if let Ok(file) = self.0.file() {
+            // SAFETY: the descriptor is open; the call touches no memory.
+            unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
+        }
     }
+}
+
+/// Take the lock of a segment's file, waiting for it. flock belongs to the open file description, which threads and forked children
+/// share: hence one of our own, which children do not keep.
+pub(crate) fn lock_file(file: &File) -> Result<Lock> {
+    let own = Guarded::reopen(file, true)?;
+    let descriptor = own.file()?.as_raw_fd();
+    retry(|| {
+        // SAFETY: the descriptor is open; the call touches no memory.
+        unsafe { libc::flock(descriptor, libc::LOCK_EX) }
+    })
+    .map_err(Error::System)?;
+    Ok(Lock(own))
+}
+
+/// Open a segment's file; `InvalidName` for what is no regular file.
+pub(crate) fn open_file(locator: &Path, read_only: bool) -> Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(!read_only).custom_flags(open_flags(locator));
+    let file = options.open(path(locator)?)?;
+    if file.metadata().map_err(Error::System)?.is_file() {
+        Ok(file)
+    } else {
+        Err(Error::InvalidName)
+    }
+}
+
+/// Make a segment's file, empty.
+pub(crate) fn create_file(locator: &Path, mode: u32) -> Result<File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(mode).custom_flags(open_flags(locator));
+    Ok(options.open(path(locator)?)?)
+}
+
+/// Whether a locator names this very file now.
+pub(crate) fn names_file(locator: &Path, file: &File) -> bool {
+    let named = path(locator).ok().and_then(|target| fs::metadata(target).ok());
+    match (named, file.metadata()) {
+        (Some(named), Ok(ours)) => (named.dev(), named.ino()) == (ours.dev(), ours.ino()),
+        _ => false,
+    }
+}
+
+/// 8 bytes that nobody can foretell, and that no forked child draws again.
+pub(crate) fn random_u64() -> Result<u64> {
+    let mut drawn = [0_u8; 8];
+    retry(|| {
+        // SAFETY: the kernel stores to as many bytes as there are; up to 256 come at once.
+        match unsafe { libc::getrandom(drawn.as_mut_ptr().cast(), drawn.len(), 0) } {
+            8 => 0,
+            _ => -1,
+        }
+    })
+    .map_err(Error::System)?;
+    Ok(u64::from_ne_bytes(drawn))
 }
 
 /// The process id, looked up once per process: the system call costs more than sending a message does. The page is wiped by

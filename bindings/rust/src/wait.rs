@@ -47,6 +47,27 @@ impl Wait {
         Wait { spin, ..self }
     }
 
+    /// Whether this means to look once.
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        self.limit == Some(Duration::ZERO)
+    }
+
+    /// Polling as this says, for no longer than `limit`.
+    pub(crate) fn within(self, limit: Duration) -> Wait {
+        Wait { limit: Some(limit), ..self }
+    }
+
+    /// The same with what is left of it, for one of the calls that one call makes.
+    pub(crate) fn left(self, deadline: Deadline) -> Wait {
+        match self.limit {
+            Some(limit) if !limit.is_zero() => {
+                Wait { limit: Some(deadline.remaining(limit).max(Duration::from_nanos(1))), ..self }
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Deadline {
         self.limit.map_or(Deadline(Limit::Never), Deadline::after)
     }
@@ -75,7 +96,6 @@ enum Limit {
 
 impl Deadline {
     /// Has passed already; asks no clock.
-    #[cfg(test)]
     pub(crate) const NOW: Deadline = Deadline(Limit::Now);
 
     pub(crate) fn after(limit: Duration) -> Deadline {
@@ -180,6 +200,14 @@ pub(crate) fn wall_clock_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
+}
+
+/// Nanoseconds since the machine was started, also while it slept.
+pub(crate) fn boot_clock_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel stores to a timespec of ours. Where it does not know the clock, that stays 0.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
+    (now.tv_sec as u64) * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Sleep until the word is woken, or at most `limit`, unless it is not `value` any more. May return early for no reason:

@@ -15,11 +15,12 @@ from . import static
 
 
 def make(case: Case, session: Session, *, with_inject: bool) -> bytes:
-    """Run the make steps on driver A and drop its handles; returns the bytes that it left."""
+    """Run the make steps on driver A and drop its handles, if the segment outlives them; returns the bytes that it left."""
     steps = [step if with_inject else own_identity(step) for step in case.steps("make") if with_inject or step["cmd"] != "inject"]
     session.reset()
     session.run(steps)
-    session.reset()
+    if not judge.goes_with_its_maker(case.profile):
+        session.reset()
     content = session.content()
     if not content:
         raise Finding("there is no segment after the make steps", on="A")
@@ -47,6 +48,7 @@ def run_exact(case: Case, corpus: Corpus, session: Session) -> None:
     if wanted is None:
         raise HarnessError(f"{case.id} has no golden bytes")
     static.require_equal(case.profile, wanted, content, "A")
+    session.reset()
 
 
 def run_pairwise(case: Case, corpus: Corpus, session: Session) -> None:
@@ -60,6 +62,7 @@ def run_pairwise(case: Case, corpus: Corpus, session: Session) -> None:
         _require_same_messages(case.profile, golden, content)
     reader = "B" if "B" in session.drivers else "A"
     _require_read(case.profile, content, session, reader)
+    session.reset()
 
 
 def _require_same_messages(profile: str, golden: bytes, content: bytes) -> None:

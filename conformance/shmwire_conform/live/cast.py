@@ -102,9 +102,11 @@ class Cast:
             actor.process.send({"cmd": "go", "deadline_ms": actor.plan["limit_ms"] + SLACK_MS})
 
     def collect(self, actors: list[Actor], meanwhile: Callable[[], None] | None = None) -> None:
-        """Wait for the summaries of these actors; `meanwhile` runs now and then while one is still missing."""
+        """Wait for the summaries of these actors; `meanwhile` runs now and then while one is still missing, until all should be
+        done."""
+        end = time.monotonic() + max((actor.plan["limit_ms"] + SLACK_MS for actor in actors), default=0) / 1000
         for actor in actors:
-            while meanwhile is not None and not actor.process.ready(0.01):
+            while meanwhile is not None and not actor.process.ready(0.01) and time.monotonic() < end:
                 meanwhile()
             if actor.summary is None and not actor.killed:
                 actor.summary = demand(actor.process.receive(), actor.label, "go")

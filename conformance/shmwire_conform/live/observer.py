@@ -2,7 +2,7 @@
 """Threads of the runner that watch the bytes of a segment while drivers work on it, for orders that no reply can show.
 
 A memoryview of native words reads each with one load. Two loads of one observer must not be reordered: x86-64 does not do that,
-and for other machines `_between` takes and releases a lock.
+and for other machines `between` takes and releases a lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..judge import oracle
 _fence = threading.Lock()
 
 
-def _between() -> None:
+def between() -> None:
     with _fence:
         pass
 
@@ -44,12 +44,12 @@ class _Words:
         self._map.close()
 
 
-class _Observer(threading.Thread):
+class Observer(threading.Thread):
     """Watches until it is stopped; keeps the first violation, and how often it had something to look at."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
-        self._words = _Words(path)
+        self.words = _Words(path)
         self._stopping = False
         self.violation = ""
         self.looks = 0
@@ -65,7 +65,7 @@ class _Observer(threading.Thread):
     def stop(self) -> None:
         self._stopping = True
         self.join()
-        self._words.close()
+        self.words.close()
 
     def require(self) -> None:
         """Raise what was seen."""
@@ -73,7 +73,7 @@ class _Observer(threading.Thread):
             raise Finding(self.violation)
 
 
-class BatchOrder(_Observer):
+class BatchOrder(Observer):
     """One writer, batches of n: whenever a later position of a batch is seen published, all before it must be.
 
     The later one is loaded first, so that a publication between the two loads cannot look like a violation. Sequences only
@@ -100,7 +100,7 @@ class BatchOrder(_Observer):
 
     def look(self) -> None:
         """At the batch that was claimed last, each time at another of its later positions."""
-        words, tail = self._words.u64, self._words.u64[self._tail]
+        words, tail = self.words.u64, self.words.u64[self._tail]
         if tail < self._batch:
             return
         first = (tail - 1) // self._batch * self._batch
@@ -108,7 +108,7 @@ class BatchOrder(_Observer):
         later = first + self._later
         if words[self._word(later)] < later + 1:
             return
-        _between()
+        between()
         self.looks += 1
         for earlier in range(first, later):
             seen = words[self._word(earlier)]
@@ -118,7 +118,7 @@ class BatchOrder(_Observer):
                 return
 
 
-class Commit(_Observer):
+class Commit(Observer):
     """Channels 0, 1, … are being created: the moment a capacity is not 0, the whole of its channel must be there."""
 
     def __init__(self, path: Path, count: int, capacity: int) -> None:
@@ -134,9 +134,9 @@ class Commit(_Observer):
             time.sleep(0.001)
             return
         entry = self._table + self._entry * self._next
-        capacity = self._words.u64[(entry + self._field["capacity"]) // 8]
+        capacity = self.words.u64[(entry + self._field["capacity"]) // 8]
         if capacity:
-            _between()
+            between()
             self._check(entry, capacity)
             self._next += 1
             self.looks += 1
@@ -150,7 +150,7 @@ class Commit(_Observer):
 
     def _check(self, entry: int, capacity: int) -> None:
         """The last slot first: it is the one that is initialised last."""
-        words, name = self._words.u64, f"channel {self._next}: its capacity was published before "
+        words, name = self.words.u64, f"channel {self._next}: its capacity was published before "
         band = words[(entry + self._field["band_offset"]) // 8]
         if band < self._least or capacity != self._capacity:
             self.violation = f"{name}its band_offset ({band}), capacity {capacity}"
@@ -159,5 +159,5 @@ class Commit(_Observer):
             if words[(band + self._slot * index) // 8] != index:
                 self.violation = f"{name}the sequence of its slot {index}"
                 return
-        if self._words.u32[(entry + self._field["channel_id"]) // 4] != self._next:
+        if self.words.u32[(entry + self._field["channel_id"]) // 4] != self._next:
             self.violation = f"{name}its channel_id"

@@ -259,8 +259,9 @@ bool shmw_shmcomm_keeper_lives(int fd);
 /* State 2, and wake everybody. */
 void shmw_shmcomm_close_state(struct shmw_shmcomm_wire_header *header);
 
-/* A puller with nothing to take from a closed pipeline [shmcomm.leave.drained]. */
-void shmw_shmcomm_drained(const struct shmw_shmcomm_channel *channel);
+/* A puller with nothing to take from a closed pipeline: SHMW_CLOSED, and the name is gone if no keeper lives; or SHMW_EMPTY: things have
+ * changed [shmcomm.leave.drained]. */
+int shmw_shmcomm_drained(const struct shmw_shmcomm_channel *channel);
 
 void shmw_shmcomm_beat(struct shmw_shmcomm_channel *channel);
 

@@ -13,8 +13,7 @@ int shmw_shmcomm_nothing(const struct shmw_shmcomm_channel *channel, uint64_t po
         return SHMW_EMPTY;
     if (shmw_load_acquire(&header->head) != position) /* A2: pairs with R2 */
         return SHMW_OK;
-    shmw_shmcomm_drained(channel);
-    return SHMW_CLOSED; /* [shmcomm.receive.closed] */
+    return channel->puller ? shmw_shmcomm_drained(channel) : SHMW_CLOSED; /* [shmcomm.receive.closed] */
 }
 
 /* Has another one moved tail from `tail`, so that what we saw means nothing? */
@@ -24,12 +23,12 @@ static bool tail_moved(const struct shmw_shmcomm_channel *channel, uint64_t tail
     return shmw_load_relaxed(&channel->header->tail) != tail;
 }
 
-/* Step 1: SHMW_OK when there is something at *tail. */
-static inline int look(struct shmw_shmcomm_channel *channel, uint64_t *tail)
+/* Step 1: SHMW_OK when there is something at *tail. anew: all that is there by now is wanted, not what was there at the last look. */
+static inline int look(struct shmw_shmcomm_channel *channel, uint64_t *tail, bool anew)
 {
     const struct shmw_shmcomm_wire_header *header = channel->header;
     *tail = shmw_load_acquire(&header->tail); /* A3: pairs with R3; a head that is not below it */
-    if ((int64_t)(channel->seen_head - *tail) <= 0) {
+    if (anew || (int64_t)(channel->seen_head - *tail) <= 0) {
         channel->seen_head = shmw_load_acquire(&header->head); /* A2: pairs with R2; the frames below it */
         if (channel->seen_head == *tail) {
             const int rc = shmw_shmcomm_nothing(channel, *tail); /* [shmcomm.receive.empty] */
@@ -76,7 +75,7 @@ static int pull_once(struct shmw_shmcomm_channel *channel, const struct shmw_shm
 {
     struct shmw_shmcomm_place place;
     uint64_t tail = 0;
-    int rc = look(channel, &tail);
+    int rc = look(channel, &tail, false);
     if (rc != SHMW_OK)
         return rc;
     rc = copy_at(channel, tail, to, wanted, &place, message);
@@ -132,7 +131,7 @@ int shmw_shmcomm_pull_batch(struct shmw_shmcomm_channel *channel, const struct s
     for (;;) {
         uint64_t tail = 0;
         uint64_t end = 0;
-        int rc = look(channel, &tail);
+        int rc = look(channel, &tail, true);
         if (rc != SHMW_OK && rc != LOOK_AGAIN)
             return rc;
         *count = rc == SHMW_OK ? gather(channel, tail, to, messages, max, &end, &rc) : 0;

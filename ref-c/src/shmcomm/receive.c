@@ -115,8 +115,11 @@ static int sleep_until(shmw_shmcomm *endpoint, struct order *order, uint64_t dea
     struct shmw_shmcomm_wire_header *counts = inbox(endpoint)->counts;
     for (;;) {
         const bool last = shmw_expired(deadline);
+        int rc = try_once(endpoint, order); /* before it counts itself: who was woken finds something, and costs no further wake */
+        if (rc != SHMW_EMPTY)
+            return rc;
         const uint32_t seen = counts != NULL ? shmw_shmcomm_go_to_sleep(&counts->data_signal, &counts->data_waiters) : 0;
-        int rc = try_once(endpoint, order);
+        rc = try_once(endpoint, order);
         if (rc != SHMW_EMPTY)
             return rc;
         if (last)

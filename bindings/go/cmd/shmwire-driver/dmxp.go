@@ -15,8 +15,8 @@ import (
 var dmxpProfile = profile{
 	classes:  []string{"inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery"},
 	features: []string{"batch", "split", "inject", "sleep-hook"},
-	create:   createDmxp,
-	open:     openDmxp,
+	create:   plainCreate(createDmxp),
+	open:     plainOpen(openDmxp),
 	join: func(seg, _ string, options json.RawMessage, _ []byte) (session, error) {
 		return openDmxp(seg, false, 0, options)
 	},

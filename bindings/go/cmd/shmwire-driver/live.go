@@ -51,6 +51,7 @@ type plan struct {
 	StutterUS integer         `json:"stutter_us"`
 	SlowUS    integer         `json:"slow_us"` // sleep of a reader after each message
 	History   string          `json:"history"`
+	Flush     bool            `json:"flush"` // write records when they are due: the actor may be killed
 	LimitMS   *integer        `json:"limit_ms"`
 }
 
@@ -266,6 +267,9 @@ func (a *actor) readAll(deadline time.Time, wait time.Duration) (object, error) 
 			if err := a.takeAll(a.messages[:n], &t, deadline); err != nil {
 				return nil, err
 			}
+			if err := a.conclude(); err != nil {
+				return nil, err
+			}
 			a.stutter(before, t.received)
 		case errors.Is(err, shmwire.ErrEmpty), errors.Is(err, shmwire.ErrTimeout):
 			t.empty++
@@ -282,14 +286,35 @@ func (a *actor) readAll(deadline time.Time, wait time.Duration) (object, error) 
 			break
 		}
 	}
-	if a.records != nil {
-		if err := a.records.Flush(); err != nil {
-			return nil, &shmwire.Error{Code: shmwire.ErrSystem, Detail: "history", Cause: err}
-		}
+	if err := a.flush(); err != nil {
+		return nil, err
 	}
 	counts := object{"received": t.received, "torn": t.torn, "empty": t.empty, "corrupt": t.corrupt, "ended": t.ended}
 	a.port.summary(counts)
 	return counts, nil
+}
+
+// conclude ends a call that received something: its records are written, if they are due, and its requests answered.
+func (a *actor) conclude() error {
+	if a.plan.Flush {
+		if err := a.flush(); err != nil {
+			return err
+		}
+	}
+	if c, answers := a.port.(concluder); answers {
+		return c.conclude()
+	}
+	return nil
+}
+
+func (a *actor) flush() error {
+	if a.records == nil {
+		return nil
+	}
+	if err := a.records.Flush(); err != nil {
+		return &shmwire.Error{Code: shmwire.ErrSystem, Detail: "history", Cause: err}
+	}
+	return nil
 }
 
 // takeAll judges and records what one call returned. A batch can hold the END of another reader too: that one goes

@@ -164,7 +164,7 @@ func (d *driver) create(body []byte) (object, error) {
 	if request.Seg == "" {
 		return nil, bad("seg is missing")
 	}
-	return d.keep(profile.create(request.Seg, request.Options))
+	return d.keep(profile.create(request.Seg, request.Options, &d.injected))
 }
 
 func (d *driver) open(body []byte) (object, error) {
@@ -189,7 +189,7 @@ func (d *driver) open(body []byte) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.keep(profile.open(request.Seg, request.Mode == "ro", limit, request.Options))
+	return d.keep(profile.open(request.Seg, request.Mode == "ro", limit, request.Options, &d.injected))
 }
 
 func (d *driver) keep(s session, err error) (object, error) {
@@ -258,10 +258,15 @@ func (d *driver) call(body []byte) (object, error) {
 		Verb string          `json:"verb"`
 		Args json.RawMessage `json:"args"`
 	}
-	s, _, err := d.session(body)
-	if err == nil {
-		err = decode(body, &request)
+	if err := decode(body, &request); err != nil {
+		return nil, err
 	}
+	for _, profile := range profiles {
+		if run, known := profile.verbs[request.Verb]; known {
+			return run(request.Args)
+		}
+	}
+	s, _, err := d.session(body)
 	if err != nil {
 		return nil, err
 	}

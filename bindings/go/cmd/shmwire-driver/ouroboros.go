@@ -14,8 +14,8 @@ import (
 var ouroborosProfile = profile{
 	classes:  []string{"inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery"},
 	features: []string{"batch", "view"},
-	create:   createOuroboros,
-	open:     openOuroboros,
+	create:   plainCreate(createOuroboros),
+	open:     plainOpen(openOuroboros),
 	join:     joinOuroboros,
 }
 

@@ -13,13 +13,31 @@ import (
 type profile struct {
 	classes  []string
 	features []string
-	create   func(seg string, options json.RawMessage) (session, error)
-	open     func(seg string, readOnly bool, limit time.Duration, options json.RawMessage) (session, error)
+	create   func(seg string, options json.RawMessage, in *injection) (session, error)
+	open     func(seg string, readOnly bool, limit time.Duration, options json.RawMessage, in *injection) (session, error)
 	// join opens a segment for an actor of section 4; body is its whole plan.
 	join func(seg, role string, options json.RawMessage, body []byte) (session, error)
+	// verbs are those of call that have no handle.
+	verbs map[string]func(args json.RawMessage) (object, error)
 }
 
-var profiles = map[string]profile{"dmxp": dmxpProfile, "ouroboros": ouroborosProfile, "slick": slickProfile}
+var profiles = map[string]profile{
+	"dmxp": dmxpProfile, "ouroboros": ouroborosProfile, "slick": slickProfile, "shmcomm": shmcommProfile,
+}
+
+// plainCreate is create of a profile that has nothing injected into it.
+func plainCreate(create func(string, json.RawMessage) (session, error)) func(string, json.RawMessage,
+	*injection) (session, error) {
+	return func(seg string, options json.RawMessage, _ *injection) (session, error) { return create(seg, options) }
+}
+
+// plainOpen likewise.
+func plainOpen(open func(string, bool, time.Duration, json.RawMessage) (session, error)) func(string, bool, time.Duration,
+	json.RawMessage, *injection) (session, error) {
+	return func(seg string, readOnly bool, limit time.Duration, options json.RawMessage, _ *injection) (session, error) {
+		return open(seg, readOnly, limit, options)
+	}
+}
 
 func profileNamed(name string) (profile, error) {
 	p, known := profiles[name]
@@ -60,6 +78,9 @@ type port interface {
 	end()                                                            // of the run, before the session is closed
 }
 
+// concluder is a port that has something to do once messages were recorded.
+type concluder interface{ conclude() error }
+
 // liveMessage is a message of a live run.
 type liveMessage struct {
 	payload   []byte
@@ -75,13 +96,14 @@ type injection struct {
 	ClockNS     *integer `json:"clock_ns"` // of the next message
 	ClockStepNS integer  `json:"clock_step_ns"`
 	PID         *integer `json:"pid"`
+	BootNS      *integer `json:"boot_ns"`
 	Runtime     *integer `json:"runtime"`
 }
 
 // merge takes the fields of a request, and none of them if one is wrong.
 func (in *injection) merge(body []byte) error {
 	next := *in
-	for _, field := range []**integer{&next.ClockNS, &next.PID, &next.Runtime} {
+	for _, field := range []**integer{&next.ClockNS, &next.PID, &next.BootNS, &next.Runtime} {
 		if *field != nil { // decoding writes through pointers that are there
 			value := **field
 			*field = &value

@@ -14,8 +14,8 @@ import (
 var slickProfile = profile{
 	classes:  []string{"inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery"},
 	features: []string{"batch", "split", "view", "share"},
-	create:   createSlick,
-	open:     openSlick,
+	create:   plainCreate(createSlick),
+	open:     plainOpen(openSlick),
 	join:     joinSlick,
 }
 

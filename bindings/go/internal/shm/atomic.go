@@ -4,8 +4,8 @@
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
 // Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
-// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
-// call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
+// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the
+// labels at the call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
 // through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
 // nor does the machine beyond what acquire and release permit.
 package shm
@@ -32,11 +32,22 @@ func (w U32) Store(v uint32) { atomic.StoreUint32(w.p, v) }
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U32) StoreRelease(v uint32) { storeRelease32(w.p, v) }
 
+// StoreReleaseBoth is a release store to the first word and then one to the second.
+func StoreReleaseBoth(first U32, v uint32, second U32, w uint32) {
+	storeReleaseBoth32(first.p, v, second.p, w)
+}
+
 // StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
 func (w U32) StoreRelaxed(v uint32) { storeRelaxed32(w.p, v) }
 
 // Add adds modulo 2^32, with both orders, and returns the new value.
 func (w U32) Add(v uint32) uint32 { return atomic.AddUint32(w.p, v) }
+
+// CompareAndSwap has both orders.
+func (w U32) CompareAndSwap(old, new uint32) bool { return atomic.CompareAndSwapUint32(w.p, old, new) }
+
+// Swap exchanges, with both orders, and returns the old value.
+func (w U32) Swap(v uint32) uint32 { return atomic.SwapUint32(w.p, v) }
 
 // Load is an acquire load.
 func (w U64) Load() uint64 { return atomic.LoadUint64(w.p) }
@@ -49,6 +60,12 @@ func (w U64) CompareAndSwap(old, new uint64) bool { return atomic.CompareAndSwap
 
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U64) StoreRelease(v uint64) { storeRelease(w.p, v) }
+
+// StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
+func (w U64) StoreRelaxed(v uint64) { storeRelaxed(w.p, v) }
+
+// Add adds modulo 2^64, with both orders, and returns the new value.
+func (w U64) Add(v uint64) uint64 { return atomic.AddUint64(w.p, v) }
 
 // Word64 refers to the word at b[off]. It panics if the word is not inside b or not 8-aligned.
 func Word64(b []byte, off uint64) U64 { return U64{word64(b, off)} }
@@ -105,6 +122,14 @@ func Fence() {
 		var private uint64
 		atomic.AddUint64(&private, 1)
 	}
+}
+
+// FullFence orders everything before it before everything behind it, a store before a load too, as a sequentially
+// consistent fence does: on amd64 a locked operation is one, and elsewhere the atomics around it are sequentially
+// consistent themselves.
+func FullFence() {
+	var private uint64
+	atomic.AddUint64(&private, 1)
 }
 
 // Flag is a private (not mapped) atomic boolean, false at first.

@@ -24,6 +24,12 @@ func (w Window) Size() uint64 { return uint64(len(w.b)) }
 // Bytes is the run [off, off+n), without room to grow.
 func (w Window) Bytes(off, n uint64) []byte { return w.b[off : off+n : off+n] }
 
+// Part is the window [off, off+n).
+func (w Window) Part(off, n uint64) Window { return Window{w.Bytes(off, n)} }
+
+// U64 reads a plain word, little-endian.
+func (w Window) U64(off uint64) uint64 { return binary.LittleEndian.Uint64(w.Bytes(off, 8)) }
+
 // U32 reads a plain word, little-endian.
 func (w Window) U32(off uint64) uint32 { return binary.LittleEndian.Uint32(w.Bytes(off, 4)) }
 

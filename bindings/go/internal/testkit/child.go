@@ -81,6 +81,20 @@ func (c *Child) Die() {
 	c.command.Wait()
 }
 
+// Kill kills the child, whose output Rest still has.
+func (c *Child) Kill() { c.command.Process.Kill() }
+
+// Rest is what is left of the output, however the child ends.
+func (c *Child) Rest() string {
+	c.t.Helper()
+	rest, err := io.ReadAll(c.output)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.command.Wait()
+	return string(rest)
+}
+
 // Lines are those of a child's output, without empty ones.
 func Lines(output string) []string {
 	return strings.FieldsFunc(output, func(r rune) bool { return r == '\n' })

@@ -66,6 +66,23 @@ static uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uin
     return expected;
 }
 
+/* Compare-and-swap of a u32, relaxed or, where it is made, acquire: the value found, which is `expected` exactly when it was made. */
+static uint32_t shmwpy_cas_u32(char *base, size_t offset, uint32_t expected, uint32_t desired, int order)
+{
+    uint32_t *word = SHMWPY_WORD(uint32_t, base, offset);
+    if (order == SHMWPY_RELAXED)
+        __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    else
+        __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return expected;
+}
+
+/* Exchange of a u32 with release order: the value before. */
+static uint32_t shmwpy_swap_u32(char *base, size_t offset, uint32_t value)
+{
+    return __atomic_exchange_n(SHMWPY_WORD(uint32_t, base, offset), value, __ATOMIC_RELEASE);
+}
+
 /* Sequentially consistent addition modulo 2^32: the value before. */
 static uint32_t shmwpy_add_u32(char *base, size_t offset, uint32_t delta)
 {

@@ -22,6 +22,8 @@ uint64_t shmwpy_load_u64(const char *base, size_t offset, int order);
 void shmwpy_store_u32(char *base, size_t offset, uint32_t value, int order);
 void shmwpy_store_u64(char *base, size_t offset, uint64_t value, int order);
 uint64_t shmwpy_cas_u64(char *base, size_t offset, uint64_t expected, uint64_t desired, int order);
+uint32_t shmwpy_cas_u32(char *base, size_t offset, uint32_t expected, uint32_t desired, int order);
+uint32_t shmwpy_swap_u32(char *base, size_t offset, uint32_t value);
 uint32_t shmwpy_add_u32(char *base, size_t offset, uint32_t delta);
 void shmwpy_fence(int order);
 int shmwpy_futex_wait(const char *base, size_t offset, uint32_t value, uint64_t timeout_ns);
@@ -178,6 +180,66 @@ int shmwpy_slick_holds(const shmw_slick_reader *reader, uint64_t index);
 int shmwpy_slick_inspect(const shmw_slick_queue *queue, uint64_t *words);
 """
 
+SHMCOMM_CDEF = """
+typedef struct shmw_shmcomm shmw_shmcomm;
+enum shmw_shmcomm_role { SHMW_SHMCOMM_PUBLISHER, SHMW_SHMCOMM_SUBSCRIBER, SHMW_SHMCOMM_PUSHER, SHMW_SHMCOMM_PULLER,
+                         SHMW_SHMCOMM_REQUESTER, SHMW_SHMCOMM_REPLIER, SHMW_SHMCOMM_OBSERVER, ... };
+enum shmw_shmcomm_making { SHMW_SHMCOMM_JOIN_OR_CREATE, SHMW_SHMCOMM_CREATE_ONLY, SHMW_SHMCOMM_JOIN_ONLY, ... };
+
+struct shmw_shmcomm_identity { uint32_t endpoint; uint32_t pid; uint64_t instance; uint64_t boot_ns; uint64_t correlation_id;
+                               ...; };
+struct shmw_shmcomm_options { uint64_t capacity; uint32_t mode; uint16_t serializer; enum shmw_shmcomm_making making; bool oldest;
+                              bool read_only; bool sole; bool tell_lost; bool no_wait; uint64_t ready_timeout_ns;
+                              struct shmw_shmcomm_identity identity; ...; };
+struct shmw_shmcomm_meta { uint64_t timestamp_ns; uint16_t content_type; uint16_t flags; ...; };
+struct shmw_shmcomm_message { uint64_t sequence; uint64_t timestamp_ns; uint64_t correlation_id; uint64_t lost; uint64_t position;
+                              uint64_t taken_ns; uint32_t sender; uint16_t content_type; uint16_t flags; size_t length;
+                              size_t offset; const void *data; ...; };
+struct shmw_shmcomm_claim { void *data; size_t length; ...; };
+struct shmw_shmcomm_info { uint64_t capacity; uint64_t max_payload; uint64_t head; uint64_t tail; uint64_t message_count;
+                           uint64_t dropped_count; uint64_t instance; uint64_t heartbeat_ns; uint32_t pattern; uint32_t state;
+                           uint32_t writer_lock; uint32_t lock_epoch; uint32_t data_waiters; uint32_t space_waiters;
+                           uint32_t owner_pid; uint32_t owner_endpoint; uint32_t serializer; uint32_t endpoint; bool keeper_lives;
+                           uint64_t sent; uint64_t received; uint64_t lost; uint64_t refused; uint64_t discarded;
+                           uint64_t unanswered; uint64_t takeovers; ...; };
+struct shmw_shmcomm_recovered { bool lock_taken; bool count_repaired; uint32_t swept; ...; };
+
+int shmw_shmcomm_open(enum shmw_shmcomm_role role, const char *name, const struct shmw_shmcomm_options *options,
+                      shmw_shmcomm **out);
+int shmw_shmcomm_info(const shmw_shmcomm *endpoint, struct shmw_shmcomm_info *info);
+const char *shmw_shmcomm_segment(const shmw_shmcomm *endpoint);
+int shmw_shmcomm_claim(shmw_shmcomm *endpoint, size_t length, const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns,
+                       struct shmw_shmcomm_claim *claim);
+int shmw_shmcomm_commit(shmw_shmcomm *endpoint, uint64_t *sequence);
+int shmw_shmcomm_abandon(shmw_shmcomm *endpoint);
+int shmw_shmcomm_reply(shmw_shmcomm *replier, const struct shmw_shmcomm_message *request, const void *data, size_t length,
+                       const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns);
+int shmw_shmcomm_receive(shmw_shmcomm *endpoint, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
+                         struct shmw_shmcomm_message *message);
+int shmw_shmcomm_receive_batch(shmw_shmcomm *endpoint, void *buffer, size_t size, struct shmw_shmcomm_message *messages,
+                               size_t max, uint64_t timeout_ns, uint64_t spin_ns, size_t *count);
+int shmw_shmcomm_view(shmw_shmcomm *endpoint, uint64_t timeout_ns, uint64_t spin_ns, struct shmw_shmcomm_message *message);
+int shmw_shmcomm_view_check(const shmw_shmcomm *endpoint, const struct shmw_shmcomm_message *message);
+int shmw_shmcomm_seek(shmw_shmcomm *endpoint, bool oldest);
+int shmw_shmcomm_validate(const shmw_shmcomm *observer, const char **finding, uint64_t *position);
+int shmw_shmcomm_recover(const char *locator, struct shmw_shmcomm_recovered *report);
+int shmw_shmcomm_remove(const char *locator, bool insist);
+
+struct shmwpy_kept { ...; };
+void shmwpy_shmcomm_close(shmw_shmcomm *endpoint, struct shmwpy_kept *kept);
+void shmwpy_shmcomm_unmap(struct shmwpy_kept *kept);
+struct shmwpy_kept *shmwpy_shmcomm_keep(void);
+int shmwpy_shmcomm_send(shmw_shmcomm *endpoint, const char *data, size_t length, uint64_t timestamp_ns, uint16_t content_type,
+                        uint16_t flags, uint64_t timeout_ns, uint64_t *sequence);
+int shmwpy_shmcomm_send_packed(shmw_shmcomm *endpoint, const char *blob, const size_t *lengths, size_t each, size_t count,
+                               const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns, size_t *sent);
+int shmwpy_shmcomm_receive_packed(shmw_shmcomm *endpoint, char *buffer, size_t size, struct shmw_shmcomm_message *messages,
+                                  size_t max, uint64_t timeout_ns, uint64_t spin_ns, size_t *count, uint64_t *ends);
+void shmwpy_shmcomm_go_on(shmw_shmcomm *endpoint);
+size_t shmwpy_shmcomm_size(const shmw_shmcomm *endpoint);
+void shmwpy_shmcomm_snapshot(const shmw_shmcomm *endpoint, char *out);
+"""
+
 
 def atomic_builder() -> FFI:
     """The module without the C implementation."""
@@ -196,9 +258,11 @@ def refc_builder() -> FFI:
     builder = FFI()
     builder.cdef(REF_C_CDEF)
     builder.cdef(OUROBOROS_CDEF)
+    builder.cdef(SHMCOMM_CDEF)
     builder.cdef(SLICK_CDEF)
     builder.set_source("shmwire._native._ext_refc",
-                       '#include "dmxp_calls.h"\n#include "lane.h"\n#include "ouroboros_calls.h"\n#include "slick_calls.h"\n',
+                       "".join(f'#include "{name}.h"\n' for name in ("dmxp_calls", "lane", "ouroboros_calls", "shmcomm_calls",
+                                                                      "slick_calls")),
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
                        extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])

@@ -15,8 +15,6 @@ const MAGIC: u32 = 0x5752_4853;
 /// Bytes of a payload before its pattern.
 const HEAD: usize = 24;
 const RECORD: usize = 40;
-const TYPE_DATA: u32 = 1;
-const TYPE_END: u32 = 0xFFFF_FFFF;
 const STUTTER_EVERY: u64 = 64;
 const SPINS_BEFORE_YIELD: u64 = 64;
 const LARGEST_BATCH: u64 = 4096;
@@ -26,8 +24,11 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A message as the loops see it.
 #[derive(Clone, Debug, Default)]
 pub struct Letter {
-    /// The second word of a record: message type, or elements.
+    /// The second word of a record: message type, elements, or sender.
     pub kind: u32,
+    /// It says that no more come, and is not recorded.
+    pub end: bool,
+    /// Position, index or sequence.
     pub position: u64,
     pub sender_pid: u32,
     /// Messages that this reader lost since the one before.
@@ -50,6 +51,12 @@ pub trait Line: Send {
     fn ending(&self) -> Ending {
         Ending::Letter
     }
+    /// What was received last has been recorded.
+    fn recorded(&mut self) -> shmwire::Result<()> {
+        Ok(())
+    }
+    /// The actor is done.
+    fn finish(&mut self) {}
     /// What a writer answers beside `sent`, where the profile has something of its own.
     fn complete(&self, _summary: &mut Value) {}
 }
@@ -57,8 +64,10 @@ pub trait Line: Send {
 /// What ends a reader, if `limit_ms` does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// A message of type END.
+    /// A letter that says so; others wait for theirs, so that one that was too many goes back.
     Letter,
+    /// So many of these; what is too many is kept.
+    Letters(u64),
     /// The message at position `count`: every reader reads all that is left, and positions count from 1.
     Position,
     /// EMPTY after the file `until` said so.
@@ -80,6 +89,8 @@ pub struct Actor {
     letters: Vec<Letter>,
     history: Option<BufWriter<File>>,
     until: Option<File>,
+    /// Whether records are in the file before the next call.
+    flushes: bool,
 }
 
 impl Actor {
@@ -104,16 +115,16 @@ impl Actor {
             letters: vec![letter; batch as usize],
             history: if writes { None } else { history(plan)? },
             until: until(plan)?,
+            flushes: plan.flag("flush")?,
             line,
         })
     }
 
-    pub fn run(mut self) -> Outcome {
-        if self.writes {
-            self.write()
-        } else {
-            self.read()
-        }
+    /// Play it, once. The actor keeps what it has joined until it is dropped.
+    pub fn run(&mut self) -> Outcome {
+        let outcome = if self.writes { self.write() } else { self.read() };
+        self.line.finish();
+        outcome
     }
 
     fn write(&mut self) -> Outcome {
@@ -151,7 +162,6 @@ impl Actor {
     fn fill(&mut self, slot: usize, i: u64) {
         let length = self.sizes[(i % self.sizes.len() as u64) as usize];
         let letter = &mut self.letters[slot];
-        letter.kind = TYPE_DATA;
         let data = &mut letter.data;
         data.clear();
         data.extend_from_slice(&MAGIC.to_le_bytes());
@@ -174,7 +184,11 @@ impl Actor {
         let mut tally = Tally::default();
         let mut spins = 0;
         let mut told = false;
-        while tally.ends == 0 && Instant::now() <= end {
+        let needed = match self.line.ending() {
+            Ending::Letters(count) => count,
+            _ => 1,
+        };
+        while tally.ends < needed && Instant::now() <= end {
             let before = tally.received;
             match self.line.receive(&mut self.letters, self.wait) {
                 Ok(Answer::Done(count)) => self.judge(count, &mut tally)?,
@@ -191,11 +205,18 @@ impl Actor {
             }
             self.stutter(before, tally.received);
         }
-        self.give_back(tally.ends.saturating_sub(1))?;
-        if let Some(history) = &mut self.history {
-            history.flush().map_err(|error| Failure::new("SYSTEM", format!("history: {error}")))?;
+        if self.line.ending() == Ending::Letter {
+            self.give_back(tally.ends.saturating_sub(1))?;
         }
-        Ok(tally.into_reply(self.line.ending()))
+        self.flush()?;
+        Ok(tally.into_reply(self.line.ending(), needed))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.history {
+            Some(history) => history.flush().map_err(|error| Failure::new("SYSTEM", format!("history: {error}"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether the file `until` says that nothing more will come.
@@ -208,7 +229,7 @@ impl Actor {
     fn judge(&mut self, count: usize, tally: &mut Tally) -> Result<(), Failure> {
         let ending = self.line.ending();
         for letter in &self.letters[..count] {
-            if ending == Ending::Letter && letter.kind == TYPE_END {
+            if letter.end {
                 tally.ends += 1;
                 continue;
             }
@@ -226,12 +247,16 @@ impl Actor {
                 std::thread::sleep(self.slow);
             }
         }
+        if self.flushes {
+            self.flush()?; // it may be killed next
+        }
+        self.line.recorded()?;
         Ok(())
     }
 
     /// A batch may have taken the END of other readers: they would wait for it.
     fn give_back(&mut self, ends: u64) -> Result<(), Failure> {
-        let end = [Letter { kind: TYPE_END, ..Letter::default() }];
+        let end = [Letter { end: true, ..Letter::default() }];
         for _ in 0..ends {
             let _ = self.line.send(&end, SLICE)?;
         }
@@ -251,11 +276,12 @@ struct Tally {
 }
 
 impl Tally {
-    fn into_reply(self, ending: Ending) -> Value {
+    fn into_reply(self, ending: Ending, needed: u64) -> Value {
         let Tally { received, torn, empty, corrupt, ends, lapped, skipped } = self;
-        let mut reply = json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends > 0});
+        let mut reply = json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends >= needed});
         match ending {
             Ending::Letter => {}
+            Ending::Letters(_) => reply["lost"] = json!(skipped),
             Ending::Position => reply["skipped"] = json!(skipped),
             Ending::Word => {
                 reply["lapped"] = json!(lapped);

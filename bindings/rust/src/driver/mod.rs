@@ -13,6 +13,7 @@ mod live;
 mod ouroboros;
 mod profile;
 mod reading;
+mod shmcomm;
 mod slick;
 mod wire;
 
@@ -29,7 +30,7 @@ use serde_json::{json, Map, Value};
 use profile::{HeldClaim, Injection, Profile, Segment};
 use wire::{Failure, Outcome, Request};
 
-const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros, &slick::Slick];
+const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros, &slick::Slick, &shmcomm::Shmcomm];
 const NAME: &str = "shmwire-driver-rust";
 const PROTOCOL: u64 = 1;
 /// Lines of the runner are at most 1 MiB.
@@ -55,6 +56,8 @@ struct Driver {
     claims: BTreeMap<u64, Claimed>,
     injection: Injection,
     armed: Option<live::Actor>,
+    /// It has been played, and keeps what it has joined until it is replaced.
+    played: Option<live::Actor>,
     leaving: bool,
 }
 
@@ -144,7 +147,10 @@ impl Driver {
             "write" => self.on_segment(body, |segment, request, injection| segment.write(request, injection)),
             "read" => self.on_segment(body, |segment, request, injection| segment.read(request, injection)),
             "seek" => self.on_segment(body, |segment, request, _| segment.seek(request)),
-            "call" => self.on_segment(body, |segment, request, _| segment.call(request.text("verb")?, &request.object("args")?)),
+            "call" if request.has("h") => self.on_segment(body, |segment, request, injection| {
+                segment.call(request.text("verb")?, &request.object("args")?, injection)
+            }),
+            "call" => call_alone(body),
             "claim" => self.claim(body),
             "commit" => self.commit(body),
             "abandon" => self.abandon(body),
@@ -187,6 +193,7 @@ impl Driver {
     fn drop_everything(&mut self) {
         self.leave_claims(|_| true);
         self.armed = None;
+        self.played = None;
         self.segments.clear();
         self.injection = Injection::default();
     }
@@ -208,21 +215,21 @@ impl Driver {
     }
 
     fn create(&mut self, body: &Body) -> Outcome {
-        let body = Arc::clone(body);
+        let (body, injection) = (Arc::clone(body), self.injection.clone());
         let create = move || {
             let request = Request::new(&body);
-            profile(&request)?.create(request.text("seg")?, &request.optional_object("options")?)
+            profile(&request)?.create(place(&request)?, request.timeout()?, &request.optional_object("options")?, &injection)
         };
         self.add_segment(apart(create)??)
     }
 
     fn open(&mut self, body: &Body) -> Outcome {
-        let body = Arc::clone(body);
+        let (body, injection) = (Arc::clone(body), self.injection.clone());
         let open = move || {
             let request = Request::new(&body);
             let read_only = request.one_of("mode", &["rw", "ro"])? == 1;
             let options = request.optional_object("options")?;
-            profile(&request)?.open(request.text("seg")?, read_only, request.timeout()?, &options)
+            profile(&request)?.open(place(&request)?, read_only, request.timeout()?, &options, &injection)
         };
         self.add_segment(apart(open)??)
     }
@@ -281,23 +288,50 @@ impl Driver {
 
     fn arm(&mut self, body: &Body) -> Outcome {
         self.armed = None;
+        self.played = None;
         let body = Arc::clone(body);
         let arm = move || {
             let plan = Request::new(&body);
-            live::Actor::new(profile(&plan)?.attach(plan.text("seg")?, &plan)?, &plan)
+            live::Actor::new(profile(&plan)?.attach(place(&plan)?, &plan)?, &plan)
         };
         self.armed = Some(apart(arm)??);
         Ok(json!({}))
     }
 
     fn go(&mut self) -> Outcome {
-        let actor = self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?;
-        apart(move || actor.run())?
+        let mut actor = self.armed.take().ok_or_else(|| Failure::bad_request("go without arm"))?;
+        let (actor, outcome) = apart(move || {
+            let outcome = actor.run();
+            (actor, outcome)
+        })?;
+        self.played = Some(actor);
+        outcome
     }
 }
 
+/// The segment of a request, or the name that a profile makes it of.
+fn place<'a>(request: &Request<'a>) -> Result<&'a str, Failure> {
+    match request.optional_object("options")?.text("name")? {
+        Some(name) => Ok(name),
+        None => request.text("seg"),
+    }
+}
+
+/// A verb that takes no handle: of the profile that its name begins with.
+fn call_alone(body: &Body) -> Outcome {
+    let body = Arc::clone(body);
+    apart(move || {
+        let request = Request::new(&body);
+        let verb = request.text("verb")?;
+        profile_of(verb.split('.').next().unwrap_or(verb))?.call(verb, &request.object("args")?)
+    })?
+}
+
 fn profile(request: &Request<'_>) -> Result<&'static dyn Profile, Failure> {
-    let name = request.text("profile")?;
+    profile_of(request.text("profile")?)
+}
+
+fn profile_of(name: &str) -> Result<&'static dyn Profile, Failure> {
     let found = PROFILES.iter().copied().find(|profile| profile.name() == name);
     found.ok_or_else(|| Failure::new("UNSUPPORTED", format!("profile {name}")))
 }

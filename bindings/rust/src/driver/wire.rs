@@ -39,6 +39,10 @@ impl Failure {
         Failure::new("TRUNCATED", "the segment was shortened under its mapping")
     }
 
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     pub fn into_reply(self, id: &Value) -> Value {
         let mut err = json!({"code": self.code, "detail": self.detail});
         if let Some(needed) = self.needed {
@@ -187,6 +191,11 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// An object in this one; none is an empty one again.
+    pub fn object(&self, key: &str) -> Result<Options<'a>, Failure> {
+        self.0.map_or(Ok(Options(None)), |object| object.optional_object(key))
+    }
+
     /// An octal string.
     pub fn octal(&self, key: &str) -> Result<Option<u32>, Failure> {
         match self.0 {
@@ -228,7 +237,8 @@ pub fn bytes(data: &[u8]) -> Value {
     json!({"len": data.len().to_string(), "sha256": to_hex(&Sha256::digest(data)), "head": to_hex(&data[..32])})
 }
 
-fn to_hex(data: &[u8]) -> String {
+/// Bytes in lower-case hex.
+pub fn to_hex(data: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     data.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
 }

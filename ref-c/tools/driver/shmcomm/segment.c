@@ -134,7 +134,7 @@ static int open_as(struct request *rq, const char *seg, enum shmw_shmcomm_role r
 static int shmcomm_create(struct request *rq, const char *seg, const cJSON *options, void **segment)
 {
     struct shmw_shmcomm_options open = {.no_wait = true};
-    enum shmw_shmcomm_role role;
+    enum shmw_shmcomm_role role = SHMW_SHMCOMM_OBSERVER;
     int rc = take_role(rq, options, false, &role);
     if (rc == SHMW_OK && role != SHMW_SHMCOMM_PUBLISHER && role != SHMW_SHMCOMM_PUSHER && role != SHMW_SHMCOMM_REPLIER)
         rc = request_fail(rq, DRIVER_BAD_REQUEST, "a %s makes no channel", roles[role]);
@@ -147,7 +147,7 @@ static int shmcomm_create(struct request *rq, const char *seg, const cJSON *opti
 int shmcomm_open(struct request *rq, const char *seg, bool read_only, uint64_t timeout_ns, const cJSON *options, void **segment)
 {
     struct shmw_shmcomm_options open = {.no_wait = timeout_ns == 0, .ready_timeout_ns = timeout_ns};
-    enum shmw_shmcomm_role role;
+    enum shmw_shmcomm_role role = SHMW_SHMCOMM_OBSERVER;
     int rc = take_role(rq, options, read_only, &role);
     if (rc == SHMW_OK)
         rc = take_options(rq, options, &open);

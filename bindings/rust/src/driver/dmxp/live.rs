@@ -9,6 +9,17 @@ use shmwire::Answer;
 use super::super::live::{Letter, Line};
 use super::LARGEST_PAYLOAD;
 
+const TYPE_DATA: u32 = 1;
+const TYPE_END: u32 = 0xFFFF_FFFF;
+
+fn type_of(letter: &Letter) -> u32 {
+    if letter.end {
+        TYPE_END
+    } else {
+        TYPE_DATA
+    }
+}
+
 /// A channel as live actors use it.
 pub struct Port {
     channel: Channel,
@@ -45,14 +56,14 @@ impl Line for Port {
     fn send(&mut self, letters: &[Letter], wait: Duration) -> shmwire::Result<Answer<usize>> {
         let answer = match letters {
             [one] => {
-                let meta = Meta::new().message_type(one.kind);
+                let meta = Meta::new().message_type(type_of(one));
                 match wait.is_zero() {
                     true => self.channel.try_send(&one.data, &meta)?,
                     false => self.channel.send(&one.data, &meta, wait)?,
                 }
             }
             many => {
-                let meta = |letter: &Letter| Meta::new().message_type(letter.kind);
+                let meta = |letter: &Letter| Meta::new().message_type(type_of(letter));
                 self.channel.try_send_batch(many.iter().map(|letter| Item { data: &letter.data, meta: meta(letter) }))?
             }
         };
@@ -64,6 +75,7 @@ impl Line for Port {
         if let Answer::Done(count) = answer {
             for (letter, message) in letters.iter_mut().zip(&self.messages[..count]) {
                 letter.kind = message.message_type;
+                letter.end = message.message_type == TYPE_END;
                 letter.position = message.position;
                 letter.sender_pid = message.sender_pid;
                 letter.data.clear();

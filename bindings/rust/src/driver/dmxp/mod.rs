@@ -14,7 +14,7 @@ use shmwire::Answer;
 use self::live::Port;
 use self::read::{send_before_sleep, Reading};
 use super::live::Line;
-use super::profile::{ClaimOutcome, HeldClaim, Injection, Profile, Segment};
+use super::profile::{ClaimOutcome, HeldClaim, Injection, Profile, Segment, SegmentOutcome};
 use super::wire::{text, word, Failure, Options, Outcome, Request};
 
 const LARGEST_PAYLOAD: usize = dmxp::PAYLOAD_CAPACITY_CRATE as usize;
@@ -34,7 +34,7 @@ impl Profile for Dmxp {
         &["batch", "split", "inject", "sleep-hook"]
     }
 
-    fn create(&self, seg: &str, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn create(&self, seg: &str, _timeout: Duration, options: &Options<'_>, _injection: &Injection) -> SegmentOutcome {
         let mut create = CreateOptions::new();
         if let Some(size) = options.number("size", u64::MAX)? {
             create = create.size(size);
@@ -50,7 +50,14 @@ impl Profile for Dmxp {
         Ok(Box::new(Handle::new(create.create(seg)?)))
     }
 
-    fn open(&self, seg: &str, read_only: bool, timeout: Duration, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn open(
+        &self,
+        seg: &str,
+        read_only: bool,
+        timeout: Duration,
+        options: &Options<'_>,
+        _injection: &Injection,
+    ) -> SegmentOutcome {
         let choice = match options.one_of("payload", &["crate", "document", "auto"])? {
             None | Some(0) => PayloadChoice::Always(PayloadLayout::Crate),
             Some(1) => PayloadChoice::Always(PayloadLayout::Document),
@@ -168,7 +175,7 @@ impl Segment for Handle {
         }
     }
 
-    fn call(&mut self, verb: &str, args: &Request<'_>) -> Outcome {
+    fn call(&mut self, verb: &str, args: &Request<'_>, _injection: &mut Injection) -> Outcome {
         match verb {
             "dmxp.channel_create" => {
                 let capacity = args.number("capacity", u64::MAX)?;

@@ -7,12 +7,12 @@ mod read;
 use std::time::Duration;
 
 use serde_json::{json, Map, Value};
-use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Start, View, Writer};
+use shmwire::ouroboros::{CreateOptions, KeptView, OpenOptions, Reader, ResumeOptions, Start, Writer};
 
 use self::live::WritePort;
 use super::follow::{Lending, ReadPort};
 use super::live::Line;
-use super::profile::{Injection, Profile, Segment};
+use super::profile::{Injection, Profile, Segment, SegmentOutcome};
 use super::reading;
 use super::wire::{text, word, Failure, Options, Outcome, Request};
 
@@ -34,7 +34,7 @@ impl Profile for Ouroboros {
         &["batch", "view"]
     }
 
-    fn create(&self, seg: &str, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn create(&self, seg: &str, _timeout: Duration, options: &Options<'_>, _injection: &Injection) -> SegmentOutcome {
         let create = CreateOptions::new()
             .chunk_count(options.number("chunk_count", u64::from(u32::MAX))?.unwrap_or(0) as u32)
             .chunk_target_size(options.number("chunk_target_size", u64::MAX)?.unwrap_or(0))
@@ -42,7 +42,14 @@ impl Profile for Ouroboros {
         writer_handle(seg, create.create(seg)?)
     }
 
-    fn open(&self, seg: &str, read_only: bool, timeout: Duration, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn open(
+        &self,
+        seg: &str,
+        read_only: bool,
+        timeout: Duration,
+        options: &Options<'_>,
+        _injection: &Injection,
+    ) -> SegmentOutcome {
         if !read_only {
             return writer_handle(seg, resume(seg, options)?);
         }
@@ -130,7 +137,7 @@ impl Segment for WriteHandle {
         Err(not_a("reader"))
     }
 
-    fn call(&mut self, verb: &str, _args: &Request<'_>) -> Outcome {
+    fn call(&mut self, verb: &str, _args: &Request<'_>, _injection: &mut Injection) -> Outcome {
         match verb {
             "ouroboros.info" => {
                 let info = self.writer.info();
@@ -151,7 +158,7 @@ impl Segment for WriteHandle {
 struct ReadHandle {
     reader: Reader,
     /// View v is at v - 1.
-    views: Vec<View>,
+    views: Vec<KeptView>,
     /// Met after items were read: the answer of the next read.
     pending: Option<Failure>,
 }
@@ -160,7 +167,7 @@ impl ReadHandle {
     fn view_check(&self, args: &Request<'_>) -> Outcome {
         let v = args.number("v", u64::MAX)?;
         let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
-        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
+        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.view().check();
         Ok(json!({ "st": word(&answer) }))
     }
 }
@@ -186,7 +193,7 @@ impl Segment for ReadHandle {
         Ok(json!({}))
     }
 
-    fn call(&mut self, verb: &str, args: &Request<'_>) -> Outcome {
+    fn call(&mut self, verb: &str, args: &Request<'_>, _injection: &mut Injection) -> Outcome {
         match verb {
             "ouroboros.info" => {
                 let info = self.reader.info();

@@ -185,4 +185,8 @@ impl Line for TellingPort {
     fn ending(&self) -> Ending {
         self.port.ending()
     }
+
+    fn finish(&mut self) {
+        self.told = None;
+    }
 }

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{json, Map};
-use shmwire::slick::{CreateOptions, Cursor, Generation, OpenOptions, Producer, Queue, Reader, Start, View};
+use shmwire::slick::{CreateOptions, Cursor, Generation, KeptView, OpenOptions, Producer, Queue, Reader, Start};
 use shmwire::Answer;
 
 use self::live::{TellingPort, WritePort};
 use super::follow::{Follow, Lending};
 use super::live::Line;
-use super::profile::{ClaimOutcome, Injection, Profile, Segment};
+use super::profile::{ClaimOutcome, Injection, Profile, Segment, SegmentOutcome};
 use super::reading;
 use super::wire::{text, word, Failure, Options, Outcome, Request};
 
@@ -36,7 +36,7 @@ impl Profile for Slick {
         &["batch", "split", "view", "share"]
     }
 
-    fn create(&self, seg: &str, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn create(&self, seg: &str, _timeout: Duration, options: &Options<'_>, _injection: &Injection) -> SegmentOutcome {
         let manner = Manner::new(options)?;
         let mut create = CreateOptions::new().portable_name(options.flag("portable_name")?.unwrap_or(false));
         if let Some(size) = options.number("size", u64::from(u32::MAX))? {
@@ -54,7 +54,14 @@ impl Profile for Slick {
         Ok(Box::new(Handle::new(create.create(seg)?, manner)))
     }
 
-    fn open(&self, seg: &str, read_only: bool, timeout: Duration, options: &Options<'_>) -> Result<Box<dyn Segment>, Failure> {
+    fn open(
+        &self,
+        seg: &str,
+        read_only: bool,
+        timeout: Duration,
+        options: &Options<'_>,
+        _injection: &Injection,
+    ) -> SegmentOutcome {
         let manner = Manner::new(options)?;
         let queue = OpenOptions::new().read_only(read_only).ready_timeout(timeout).open(seg)?;
         Ok(Box::new(Handle::new(queue, manner)))
@@ -121,7 +128,7 @@ struct Handle {
     producer: Option<SharedProducer>,
     reader: Option<Reader>,
     /// View v is at v - 1.
-    views: Vec<View>,
+    views: Vec<KeptView>,
     /// Met after items were read: the answer of the next read.
     pending: Option<Failure>,
 }
@@ -196,7 +203,7 @@ impl Handle {
     fn view_check(&self, args: &Request<'_>) -> Outcome {
         let v = args.number("v", u64::MAX)?;
         let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
-        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
+        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.view().check();
         Ok(json!({ "st": word(&answer) }))
     }
 }
@@ -242,7 +249,7 @@ impl Segment for Handle {
         Ok(json!({ "cursor": text(self.reader().seek(start)) }))
     }
 
-    fn call(&mut self, verb: &str, args: &Request<'_>) -> Outcome {
+    fn call(&mut self, verb: &str, args: &Request<'_>, _injection: &mut Injection) -> Outcome {
         match verb {
             "slick.info" => self.info(),
             "slick.validate" => self.validate(),
