@@ -4,7 +4,7 @@
 set -eu
 name=/shmw-refc-examples-$$
 base=$(mktemp -d)
-trap 'rm -f "/dev/shm$name" "/dev/shm$name-log" "/dev/shm$name-queue" "/dev/shm$name-cursor"; rm -rf \"$base\"' EXIT
+trap 'rm -f "/dev/shm$name" "/dev/shm$name-log" "/dev/shm$name-queue" "/dev/shm$name-cursor"; rm -rf "$base"' EXIT
 "$1/dmxp_send" "$name" first "second message"
 test "$("$1/dmxp_receive" "$name" 2)" = "first
 second message"
