@@ -352,6 +352,6 @@ impl Segment {
             return Some(Answer::Empty);
         }
         // A2: pairs with R2; after the state, so that nothing published before the close is missed
-        (self.head().load_acquire() == position).then(|| Answer::Closed)
+        (self.head().load_acquire() == position).then_some(Answer::Closed)
     }
 }
