@@ -121,7 +121,9 @@ fn batches_are_as_single_messages() {
     let mut single = Publisher::open(&one.0, &options()).expect("a new name");
     let mut batch = Publisher::open(&many.0, &options()).expect("a new name");
     let parts: Vec<Vec<u8>> = (0..60_usize).map(|i| vec![i as u8; i * 7 % 500]).collect();
-    parts.iter().for_each(|part| drop(single.send_with(part, &at(5), NONE).expect("room")));
+    parts.iter().for_each(|part| {
+        single.send_with(part, &at(5), NONE).expect("room");
+    });
     let mut sequences = Vec::new();
     batch.send_batch(&parts, &at(5), |sequence| sequences.push(sequence)).expect("room");
     assert_eq!(sequences, (0..60).collect::<Vec<u64>>());
@@ -162,7 +164,9 @@ fn claims_show_nothing_until_they_are_committed() {
 fn pullers_store_nothing_but_their_claims() {
     let name = Name::new("c-pull");
     let mut pusher = Pusher::open(&name.0, &options()).expect("a new name");
-    (0..3_u8).for_each(|i| drop(pusher.send_with(&[i; 8], &at(i.into()), NONE).expect("room")));
+    (0..3_u8).for_each(|i| {
+        pusher.send_with(&[i; 8], &at(i.into()), NONE).expect("open").done().expect("room");
+    });
     let mut puller = Puller::open(&name.0, &Options::new()).expect("it is there");
     name.poke(40, &1_u64.to_le_bytes()); // as if the pusher had died between head and message_count
     let mut expected = name.bytes();
@@ -180,7 +184,9 @@ fn pullers_store_nothing_but_their_claims() {
 fn subscribers_leave_every_byte() {
     let name = Name::new("c-leave");
     let mut publisher = Publisher::open(&name.0, &options()).expect("a new name");
-    (0..40_u8).for_each(|i| drop(publisher.send(&[i; 100]).expect("room")));
+    (0..40_u8).for_each(|i| {
+        publisher.send(&[i; 100]).expect("room");
+    });
     let bytes = name.bytes();
     for read_only in [true, false] {
         let options = Options::new().start(Start::Oldest).read_only(read_only);

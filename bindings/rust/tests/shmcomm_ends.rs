@@ -87,7 +87,9 @@ fn losses_are_told() {
     let mut publisher = Publisher::open(&name.0, &small()).expect("a new name");
     let mut told = Subscriber::open(&name.0, &small().tell_lost(true)).expect("it is there");
     let mut untold = Subscriber::open(&name.0, &small()).expect("it is there");
-    (0..20_u8).for_each(|i| drop(publisher.send(&[i; 984]).expect("room"))); // four are held
+    (0..20_u8).for_each(|i| {
+        publisher.send(&[i; 984]).expect("room");
+    }); // four are held
     let mut buffer = [0; 1000];
     assert_eq!(told.receive(&mut buffer, NONE).expect("sound"), Answer::Lapped);
     assert_eq!(told.told_lost(), 16);
@@ -175,7 +177,9 @@ fn views_are_checked() {
     assert_eq!(code(view.copy_to(&mut part)), Code::TooSmall);
     let mut all = [0; 13];
     assert_eq!((view.copy_to(&mut all).expect("it fits"), &all), (Answer::Done(()), b"0123456789abc"));
-    (0..4).for_each(|_| drop(publisher.send(&[1; 900]).expect("room")));
+    (0..4).for_each(|_| {
+        publisher.send(&[1; 900]).expect("room");
+    });
     assert_eq!(view.check(), Answer::Done(()), "there is room for all of them");
     publisher.send(&[1; 900]).expect("room");
     assert_eq!(view.check(), Answer::Lapped);
@@ -208,7 +212,9 @@ fn a_sole_writer_keeps_the_others_out() {
 fn pipelines_outlive_their_pushers() {
     let name = Name::new("e-outlive");
     let mut pusher = Pusher::open(&name.0, &small()).expect("a new name");
-    (0..3).for_each(|_| drop(pusher.send(b"work", NONE).expect("open")));
+    (0..3).for_each(|_| {
+        pusher.send(b"work", NONE).expect("open").done().expect("room");
+    });
     drop(pusher);
     assert_eq!(name.u32_at(68), 2);
     assert_eq!(shmcomm::remove(&name.0, false).expect("stale"), Answer::Full);

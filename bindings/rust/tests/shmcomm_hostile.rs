@@ -21,7 +21,9 @@ fn options() -> Options {
 fn base(word: &str) -> Name {
     let made = Name::new(&format!("{word}-base"));
     let mut publisher = Publisher::open(&made.0, &options()).expect("a new name");
-    (0..5_u8).for_each(|i| drop(publisher.send(&[i; 800]).expect("room")));
+    (0..5_u8).for_each(|i| {
+        publisher.send(&[i; 800]).expect("room");
+    });
     let name = Name::with_bytes(word, &made.bytes());
     assert_eq!((name.u64_at(16), name.u64_at(24)), (4096 + 840, 840));
     name

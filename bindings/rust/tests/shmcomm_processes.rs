@@ -34,7 +34,9 @@ fn actor() {
         "publish" => {
             let mut publisher = Publisher::open(&segment, &options()).expect("it is there");
             println!("\nready");
-            (0..u32::MAX).for_each(|number| drop(publisher.send(&content(std::process::id(), number)).expect("free")));
+            (0..u32::MAX).for_each(|number| {
+                publisher.send(&content(std::process::id(), number)).expect("free");
+            });
         }
         "push" => {
             let mut pusher = Pusher::open(&segment, &options()).expect("it is there");
