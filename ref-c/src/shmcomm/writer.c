@@ -7,6 +7,7 @@
 
 #define BEAT_NS UINT64_C(1000000000)
 #define BEAT_EVERY 256         /* messages, whatever their timestamps say */
+#define FETCH_AHEAD 1024       /* bytes */
 #define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
 
 /* Locking and loading ------------------------------------------------------------------------------------------------ */
@@ -122,9 +123,17 @@ static inline void put_padding(unsigned char *payload, uint64_t length)
         shmw_field_store(payload + length, 0);
 }
 
+/* The lines that a message some way ahead will lie in are asked for now: the fence of each message (S6) waits until all its stores are
+ * done, and a line that receivers have read takes longer to come than a message to be written. Beyond the end there is no ring. */
+static inline void fetch_ahead(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t length)
+{
+    shmw_prefetch_lines_to_write(shmw_shmcomm_at(channel, position + FETCH_AHEAD), (size_t)(length + SHMW_SHMCOMM_FRAME_OVERHEAD));
+}
+
 static inline void put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
                              const struct shmw_shmcomm_letter *letter)
 {
+    fetch_ahead(channel, position, letter->length);
     unsigned char *payload = put_header(channel, position, sequence, letter);
     shmw_copy_to_shared(payload, letter->data, letter->length);
     put_padding(payload, letter->length);
