@@ -45,7 +45,7 @@ static void everything_comes(void)
     shmw_shmcomm *readers[] = {enter(SHMW_SHMCOMM_SUBSCRIBER, name), enter(SHMW_SHMCOMM_OBSERVER, name)};
     uint64_t seed = 0x5eed0002;
     for (uint64_t n = 0; n < 5000;) {
-        size_t lengths[4];
+        size_t lengths[4] = {0};
         const size_t burst = 1 + draw(&seed, 4);
         for (size_t i = 0; i < burst; i++) {
             lengths[i] = draw(&seed, 16) == 0 && burst == 1 ? draw(&seed, LARGEST + 1) : draw(&seed, 300);
