@@ -226,11 +226,13 @@ int shmw_shmcomm_join(struct shmw_shmcomm_channel *channel, char *locator, const
         if (outcome == WAIT)
             shmw_backoff_pause(&backoff, deadline);
     }
-    if (rc != SHMW_OK)
+    if (rc != SHMW_OK) {
         shmw_shmcomm_unmap(channel);
-    else
-        shmw_map_prefault(&channel->map, 0, channel->map.size);
-    return rc;
+        return rc;
+    }
+    channel->seen_head = shmw_load_acquire(&channel->header->tail); /* A3: pairs with R3; nothing seen yet */
+    shmw_map_prefault(&channel->map, 0, channel->map.size);
+    return SHMW_OK;
 }
 
 /* Leaving ----------------------------------------------------------------------------------------------------------- */
