@@ -381,6 +381,6 @@ static void impossible_sizes(void)
 }
 
 RUN_TESTS(TEST(a_subscriber_begins_where_it_says), TEST(everything_comes), TEST(large_messages_come_straight),
-          TEST(what_was_lost_is_counted), TEST(reading_ahead_loses_nothing_twice), TEST(a_small_buffer_changes_nothing), TEST(batches),
-          TEST(views), TEST(a_torn_copy_is_thrown_away), TEST(what_was_read_ahead_stays), TEST(closed_after_the_last_message),
-          TEST(a_subscriber_changes_nothing), TEST(impossible_sizes))
+          TEST(what_was_lost_is_counted), TEST(reading_ahead_loses_nothing_twice), TEST(a_small_buffer_changes_nothing),
+          TEST(batches), TEST(views), TEST(a_torn_copy_is_thrown_away), TEST(what_was_read_ahead_stays),
+          TEST(closed_after_the_last_message), TEST(a_subscriber_changes_nothing), TEST(impossible_sizes))
