@@ -154,6 +154,7 @@ def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], ski
     print(json.dumps({
         "role": args.role, "messages": messages, "ns": ns, "bad": bad, "skipped": skipped,
         "nivcsw": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+        "min_ns": samples[0] if samples else 0,
         "p50_ns": samples[len(samples) // 2] if samples else 0,
         "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))
 

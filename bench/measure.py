@@ -69,6 +69,7 @@ class Peer:
     each: bool = False  #: every reader gets every message, not each message one reader
     room: int = 0  #: bytes of the segment; 0: as the peer likes
     least_size: int = 0  #: payload bytes below which there is no row
+    most_size: int = 0  #: payload bytes above which there is no row; 0: there is one
     once: bool = False  #: the payload makes no difference: one size is enough
     ours: bool = False
 
@@ -82,6 +83,7 @@ class Sample:
     skipped: int = 0
     messages: int = 0
     longest_ns: int = 0
+    least_ns: int = 0  #: of round trips: the shortest
     actors: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -172,10 +174,10 @@ def measure_once(peer: Peer, measure: str, size: int, count: int) -> Sample:
     longest = max(int(r["ns"]) for r in results)
     if measure == ROUNDTRIP:
         ping = next(r for r in results if r["role"] == "ping")
-        return Sample(float(ping["p50_ns"]), int(ping["p99_ns"]), 0, count, longest, results)
+        return Sample(float(ping["p50_ns"]), int(ping["p99_ns"]), 0, count, longest, int(ping.get("min_ns", 0)), results)
     takers = [r for r in results if r["role"] == "read"] or results
     skipped = sum(int(r.get("skipped", 0)) for r in takers)
-    return Sample(rate_of(peer, takers), 0, skipped, sum(int(r["messages"]) for r in takers), longest, results)
+    return Sample(rate_of(peer, takers), 0, skipped, sum(int(r["messages"]) for r in takers), longest, 0, results)
 
 
 def probe(reference: Peer) -> float:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""pyzmq as a peer: PUSH/PULL for throughput, PAIR for round trips; peers `ipc` and `tcp`. The reading side binds."""
+"""pyzmq as a peer: `ipc` and `tcp` are PUSH/PULL for throughput and PAIR for round trips, where the reading side binds;
+`pub-ipc` and `pub-tcp` PUB/SUB, where the publisher binds, waits for all subscribers and never drops; `req-ipc` and `req-tcp`
+REQ/REP."""
 
 from __future__ import annotations
 
@@ -15,10 +17,12 @@ except ImportError as why:
 
 WAIT_S = 5.0
 DONE = 8  # bytes behind a party's word in the barrier file
+QUEUED_BYTES = 1 << 26
+MOST_QUEUED = 1000
 
 
 def bind(args: actor.Args, socket: zmq.Socket[bytes]) -> None:
-    socket.bind("tcp://127.0.0.1:*" if args.peer == "tcp" else f"ipc://{args.seg}.sock")
+    socket.bind("tcp://127.0.0.1:*" if args.peer.endswith("tcp") else f"ipc://{args.seg}.sock")
     new = Path(f"{args.seg}.address.new")
     new.write_bytes(socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0"))
     new.rename(f"{args.seg}.address")
@@ -72,14 +76,38 @@ def await_other(args: actor.Args) -> None:
         time.sleep(0.001)
 
 
+def kind_of(args: actor.Args) -> int:
+    if args.peer.startswith("pub"):
+        return zmq.XPUB if args.role == "write" else zmq.SUB
+    if args.peer.startswith("req"):
+        return zmq.REQ if args.role == "ping" else zmq.REP
+    return {"write": zmq.PUSH, "read": zmq.PULL, "ping": zmq.PAIR, "pong": zmq.PAIR}[args.role]
+
+
+def meet(args: actor.Args, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    """A socket with queues as deep as by default, but not of more than 64 MiB; a publisher waits instead of dropping, and before
+    anything else for a message from each subscriber."""
+    kind = kind_of(args)
+    socket = context.socket(kind)
+    queued = min(MOST_QUEUED, max(2, QUEUED_BYTES // (args.size + 1)))
+    socket.setsockopt(zmq.SNDHWM, queued)
+    socket.setsockopt(zmq.RCVHWM, queued)
+    if kind == zmq.XPUB:
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+    if kind == zmq.SUB:
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+    (bind if kind in {zmq.XPUB, zmq.PULL} or args.role == "pong" else connect)(args, socket)
+    for _ in range(args.readers if kind == zmq.XPUB else 0):
+        socket.recv()
+    return socket
+
+
 def main() -> None:
     args = actor.parse()
     if args.role == "make":
         return
-    kinds = {"write": zmq.PUSH, "read": zmq.PULL, "ping": zmq.PAIR, "pong": zmq.PAIR}
     context = zmq.Context()
-    socket = context.socket(kinds[args.role])
-    (bind if args.role in {"read", "pong"} else connect)(args, socket)
+    socket = meet(args, context)
     actor.pin(args)
     began = actor.barrier(args)
     bad, samples = exchange(args, socket) if args.role in {"ping", "pong"} else (one_way(args, socket), [])

@@ -5,6 +5,7 @@
     ./dev bench --quick              one size, one short repetition: does it run, nothing more
     ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 1024, 4096, 65536; some forty minutes
     ./dev bench --profile slick      the rows of that profile; element sizes 8, 64, 256, 1024; some forty minutes
+    ./dev bench --profile shmcomm    the rows of that profile, beside ZeroMQ; sizes 10, 64, 1024, 65536, 1 MiB, 10 MB; some hours
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """
 
@@ -29,7 +30,8 @@ from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCES = {"ff", "pingpong"}
-SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 1024, 4096, 65536], "slick": [8, 64, 256, 1024]}
+SIZES = {"dmxp": [8, 64, 256, 960], "ouroboros": [16, 64, 256, 1024, 4096, 65536], "slick": [8, 64, 256, 1024],
+         "shmcomm": [10, 64, 1024, 65536, 1 << 20, 10_000_000]}
 
 
 def members(family: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -54,7 +56,7 @@ def plan(peers: list[Peer], sizes: list[int]) -> list[tuple[Peer, str, int]]:
     for size in sizes:
         for peer in peers:
             for measure in peer.measures:
-                if size >= peer.least_size and (size == sizes[0] or not peer.once):
+                if peer.least_size <= size <= (peer.most_size or size) and (size == sizes[0] or not peer.once):
                     jobs.append((peer, measure, size))
     return jobs
 
@@ -82,6 +84,7 @@ def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict
                 continue
             sample, quiet = quiet_measure(peer, pingpong, measure, size, counts[key], patience=patience)
             rows[key].values.append(sample.value)
+            rows[key].least.append(sample.least_ns)
             rows[key].p99.append(sample.p99_ns)
             rows[key].skipped.append(sample.skipped)
             rows[key].messages.append(sample.messages)

@@ -64,7 +64,7 @@ class Segments:
 
     @staticmethod
     def beside(locator: str, what: str) -> str:
-        """A name next to a segment, for what a run needs besides it; gone with the segment. Names behind "_" are a profile's own."""
+        """A name next to a segment, for what a run needs besides it; gone with the segment. Behind "_" are a profile's own."""
         return f"{locator}.{what}"
 
     def remove(self, locator: str) -> None:

@@ -51,6 +51,18 @@ def test_a_path_has_no_other_name(session: Session) -> None:
         session.fill("A", {**OPEN, "name": "bare"})
 
 
+def test_words_stand_in_longer_ones(session: Session) -> None:
+    name = session.fill("A", {**OPEN, "options": {"name": "$name"}})["options"]["name"]
+    assert session.fill("A", {**OPEN, "options": {"name": "$name and more"}})["options"]["name"] == f"{name} and more"
+    longest = session.fill("A", {**OPEN, "options": {"name": "$long"}})["options"]["name"]
+    assert len(longest) == 200 and longest.startswith(name)
+    assert session.beside("/shmcomm_pub_$name") == f"/shmcomm_pub_{name}"
+    assert session.beside("_rep_9") == f"{session.locator}_rep_9"
+    called = session.fill("A", {"cmd": "call", "verb": "shmcomm.remove", "args": {"seg": "$seg_rep_9"}})
+    assert called["args"] == {"seg": f"{session.locator}_rep_9"} and "h" not in called
+    session.segments.file_of(f"/shmcomm_pub_{name}").write_bytes(b"")
+
+
 def test_a_word_is_one_segment_for_all(session: Session) -> None:
     session.run([OPEN])
     one = session.fill("A", {**OPEN, "options": {"cursor": "work"}})["options"]["cursor"]

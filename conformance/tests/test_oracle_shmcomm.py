@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The oracle of shmcomm against the fixtures, whose expectations come from operations and not from decoding, and against damage."""
+"""The oracle of shmcomm against the fixtures, whose expectations come from operations, never from decoding, and damage."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import script
 from shmwire_conform.cases import everything
-from shmwire_conform.errors import Finding
+from shmwire_conform.errors import Finding, HarnessError
 from shmwire_conform.process import DriverProcess
 from shmwire_conform.segments import Segments
 from shmwire_conform.session import Session
@@ -99,19 +99,49 @@ FAILING: dict[str, tuple[str, list[dict[str, Any]]]] = {
 }  # fmt: skip
 
 
-def perform(tmp_path: Path, steps: list[dict[str, Any]]) -> None:
-    image = everything().image("dmxp/golden/one-message")
+HOLD = runner("hold", number="9", keeper=True)
+EMPTY = "shmcomm/golden/empty-pubsub"
+
+# Of profile shmcomm, on one of its segments.
+CHANNEL_PASSING: dict[str, list[dict[str, Any]]] = {
+    "held": [HOLD, runner("held", number="9", keeper=True, **{"is": True}), runner("held", number="8", **{"is": False})],
+    "endpoint": [runner("hold", number="9"), runner("held", number=str(9 + (1 << 31)), **{"is": False})],
+    "released": [HOLD, runner("release", number="9", keeper=True), runner("held", number="9", keeper=True, **{"is": False})],
+    "place": [
+        runner("place", of="_rep_9", case=EMPTY, patch=[{"off": "8", "hex": "03"}]), HOLD,
+        runner("fields", of="_rep_9", expect={"header.version": "3"}), runner("held", of="_rep_9", number="9", **{"is": False}),
+    ],
+    "posix": [runner("place", of="/shmcomm_pub_$name", case=EMPTY), runner("stat", of="/shmcomm_pub_$name", size="4224")],
+    "kill": [runner("kill", on_driver="A"), INSPECT, runner("invariants")],
+}  # fmt: skip
+
+CHANNEL_FAILING: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "held": ("no write lock on byte 9", [runner("held", number="9", **{"is": True})]),
+    "keeper": (
+        "no write lock on byte 2147483657",
+        [runner("hold", number="9"), runner("held", number="9", keeper=True, **{"is": True})],
+    ),
+    "not held": ("a write lock on byte 9", [HOLD, runner("held", number="9", **{"is": False})]),
+    "hold": ("somebody holds a lock on byte 9", [HOLD, HOLD]),
+    "of": ("there is no segment", [runner("held", of="_rep_8", number="9", **{"is": False})]),
+}  # fmt: skip
+
+
+def perform(tmp_path: Path, steps: list[dict[str, Any]], profile: str = "dmxp", case: str = "dmxp/golden/one-message") -> None:
+    image = everything().image(case)
     assert image is not None
     segments, process = Segments(), DriverProcess(script(tmp_path, BODY))
     process.greet()
-    session = Session("dmxp", segments, {"A": process}, Transcript("x", {}))
+    session = Session(profile, segments, {"A": process}, Transcript("x", {}))
     try:
-        session.place(image, "dmxp/golden/one-message")
+        session.place(image, case)
         session.run([OPEN, *steps])
     finally:
         session.close()
         process.kill()
+        left = segments.leftovers()
         segments.clean()
+    assert left == []
 
 
 @pytest.mark.parametrize("name", PASSING)
@@ -125,6 +155,23 @@ def test_not_met(tmp_path: Path, name: str) -> None:
     with pytest.raises(Finding, match=words) as caught:
         perform(tmp_path, steps)
     assert caught.value.on == "A"
+
+
+@pytest.mark.parametrize("name", CHANNEL_PASSING)
+def test_met_by_a_channel(tmp_path: Path, name: str) -> None:
+    perform(tmp_path, CHANNEL_PASSING[name], "shmcomm", EMPTY)
+
+
+@pytest.mark.parametrize("name", CHANNEL_FAILING)
+def test_not_met_by_a_channel(tmp_path: Path, name: str) -> None:
+    words, steps = CHANNEL_FAILING[name]
+    with pytest.raises(Finding, match=words):
+        perform(tmp_path, steps, "shmcomm", EMPTY)
+
+
+def test_release_without_hold_is_the_suites_fault(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="without hold"):
+        perform(tmp_path, [runner("release", number="9")], "shmcomm", EMPTY)
 
 
 def test_one_futex_wake_is_counted(tmp_path: Path) -> None:

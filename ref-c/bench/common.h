@@ -34,6 +34,7 @@ struct bench_result {
     uint64_t ns;
     uint64_t bad;
     uint64_t skipped; /* messages overwritten before this reader came to them */
+    uint64_t least_ns; /* of round trips: the shortest */
     uint64_t p50_ns;
     uint64_t p99_ns;
 };
@@ -52,6 +53,10 @@ uint64_t bench_barrier(const struct bench_args *args);
 /* Called in every turn of a loop that found nothing to do. */
 void bench_relax(const struct bench_args *args);
 
+/* Called by a reader of ouroboros or slick that found nothing: let the writers get ahead. Each look takes from them the line at
+ * which they meet, so that a reader who looks at once goes in lockstep with them, at a third of the pace. */
+void bench_stand_back(const struct bench_args *args);
+
 /* Fill or check the content of message number i: its first word (8 bytes or fewer) and its last byte. Inline: a call would
  * weigh as much as the fastest peer. */
 static inline void bench_fill(void *payload, size_t size, uint64_t i)
@@ -69,7 +74,7 @@ static inline bool bench_check(const void *payload, size_t size, uint64_t i)
     return first == i && (size <= sizeof i || ((const unsigned char *)payload)[size - 1] == (unsigned char)i);
 }
 
-/* Median and 99th percentile of samples; sorts them. */
+/* Least, median and 99th percentile of samples; sorts them. */
 void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *result);
 
 /* Print the result line. Returns the exit code. */

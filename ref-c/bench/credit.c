@@ -36,11 +36,17 @@ static uint64_t least(const struct bench_credit *credit, uint32_t readers, uint6
     return found;
 }
 
-void bench_credit_wait(const struct bench_credit *credit, const struct bench_args *args, uint64_t i, uint64_t *taken)
+void bench_credit_wait_within(const struct bench_credit *credit, const struct bench_args *args, uint64_t window, uint64_t i,
+                              uint64_t *taken)
 {
-    while (i - *taken >= BENCH_IN_FLIGHT) {
+    while (i - *taken >= window) {
         *taken = least(credit, args->readers, i);
-        if (i - *taken >= BENCH_IN_FLIGHT)
+        if (i - *taken >= window)
             bench_relax(args);
     }
+}
+
+void bench_credit_wait(const struct bench_credit *credit, const struct bench_args *args, uint64_t i, uint64_t *taken)
+{
+    bench_credit_wait_within(credit, args, BENCH_IN_FLIGHT, i, taken);
 }

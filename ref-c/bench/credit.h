@@ -20,4 +20,8 @@ void bench_credit_give(struct bench_credit *credit, const struct bench_args *arg
 /* Wait until writing message i leaves every reader at most BENCH_IN_FLIGHT behind. *taken is what was known last, from 0. */
 void bench_credit_wait(const struct bench_credit *credit, const struct bench_args *args, uint64_t i, uint64_t *taken);
 
+/* The same with another window than BENCH_IN_FLIGHT. */
+void bench_credit_wait_within(const struct bench_credit *credit, const struct bench_args *args, uint64_t window, uint64_t i,
+                              uint64_t *taken);
+
 #endif

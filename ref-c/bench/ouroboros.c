@@ -11,7 +11,7 @@
 #include "credit.h"
 #include "shmwire/ouroboros.h"
 
-enum { CHUNKS = 4, LINE = 64 };
+enum { CHUNKS = 4, LINE = 64, SPIN_NS = 1000000 };
 
 struct place {
     char path[512];
@@ -113,7 +113,7 @@ static void read_all(const struct bench_args *args, shmw_ouroboros_reader *reade
         if (credit != NULL && (code != SHMW_OK || sequence % (BENCH_IN_FLIGHT / 8) == 0))
             bench_credit_give(credit, args, sequence);
         if (code == SHMW_EMPTY)
-            bench_relax(args);
+            bench_stand_back(args);
     }
     result->skipped = args->count - result->messages;
     if (place->lossless)
@@ -134,7 +134,7 @@ static void exchange(const struct bench_args *args, shmw_ouroboros_writer *out, 
             check(shmw_ouroboros_write(out, payload, args->size, NULL), "ping");
         }
         int code;
-        while ((code = shmw_ouroboros_next(in, payload, args->size, NULL)) == SHMW_EMPTY)
+        while ((code = shmw_ouroboros_wait_next(in, payload, args->size, SPIN_NS, SPIN_NS, NULL)) == SHMW_TIMEOUT)
             bench_relax(args);
         check(code, "read");
         result->bad += !bench_check(payload, args->size, i);

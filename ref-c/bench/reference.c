@@ -2,9 +2,9 @@
  *
  * The references: what the machine can do at all. Peers ff, cur, memcpy, pingpong and pipe.
  *
- * ff and cur are single-producer single-consumer rings of RING_SLOTS slots. In ff each slot carries a sequence word (p: free
- * for position p, p + 1: published, p + RING_SLOTS: free again), and nothing else is shared. In cur the slots carry payload
- * only; head and tail are shared, and each side caches the other's until it runs dry.
+ * ff and cur are single-producer single-consumer rings of 256 slots, of fewer where these would take more than 32 MiB. In ff
+ * each slot carries a sequence word (p: free for position p, p + 1: published, p + slots: free again), and nothing else is
+ * shared. In cur the slots carry payload only; head and tail are shared, and each side caches the other's until it runs dry.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 
 #include "common.h"
 
-enum { RING_SLOTS = 256, LINE = 64, ZONE = 128, PINGPONG_LINES = 64, PINGPONG_STAY = 64 };
+enum { MOST_SLOTS = 256, MOST_BYTES = 1 << 25, LINE = 64, ZONE = 128, PINGPONG_LINES = 64, PINGPONG_STAY = 64 };
 
 struct ring_cursors {
     _Alignas(ZONE) _Atomic(uint64_t) tail;
@@ -34,9 +34,18 @@ static size_t cur_stride(size_t size)
     return (size + LINE - 1) / LINE * LINE;
 }
 
+/* A power of two, at least 2: with one slot "published" and "free again" would be the same number. */
+static size_t slots_of(const struct bench_args *args)
+{
+    size_t slots = MOST_SLOTS;
+    while (slots > 2 && slots * ff_stride(args->size) > MOST_BYTES)
+        slots /= 2;
+    return slots;
+}
+
 static size_t ring_bytes(const struct bench_args *args)
 {
-    return sizeof(struct ring_cursors) + RING_SLOTS * ff_stride(args->size);
+    return sizeof(struct ring_cursors) + slots_of(args) * ff_stride(args->size);
 }
 
 static int make(const struct bench_args *args)
@@ -51,23 +60,24 @@ static int make(const struct bench_args *args)
         return 0;
     }
     unsigned char *map = bench_map(args->seg, ring_bytes(args), true);
-    for (uint64_t i = 0; i < RING_SLOTS && strcmp(args->peer, "ff") == 0; i++)
+    for (uint64_t i = 0; i < slots_of(args) && strcmp(args->peer, "ff") == 0; i++)
         memcpy(map + i * ff_stride(args->size), &i, sizeof i);
     return 0;
 }
 
 /* ff --------------------------------------------------------------------------------------------------------------- */
 
-static _Atomic(uint64_t) *ff_slot(unsigned char *map, size_t stride, uint64_t position)
+static inline _Atomic(uint64_t) *ff_slot(unsigned char *map, size_t stride, size_t slots, uint64_t position)
 {
-    return (_Atomic(uint64_t) *)(void *)(map + (position & (RING_SLOTS - 1)) * stride);
+    return (_Atomic(uint64_t) *)(void *)(map + (position & (slots - 1)) * stride);
 }
 
 static void ff_write(const struct bench_args *args, unsigned char *map, unsigned char *payload)
 {
     size_t stride = ff_stride(args->size);
+    const size_t slots = slots_of(args);
     for (uint64_t p = 0; p < args->count; p++) {
-        _Atomic(uint64_t) *word = ff_slot(map, stride, p);
+        _Atomic(uint64_t) *word = ff_slot(map, stride, slots, p);
         while (atomic_load_explicit(word, memory_order_acquire) != p)
             bench_relax(args);
         bench_fill(payload, args->size, p);
@@ -79,13 +89,14 @@ static void ff_write(const struct bench_args *args, unsigned char *map, unsigned
 static uint64_t ff_read(const struct bench_args *args, unsigned char *map, unsigned char *payload)
 {
     size_t stride = ff_stride(args->size);
+    const size_t slots = slots_of(args);
     uint64_t bad = 0;
     for (uint64_t p = 0; p < args->count; p++) {
-        _Atomic(uint64_t) *word = ff_slot(map, stride, p);
+        _Atomic(uint64_t) *word = ff_slot(map, stride, slots, p);
         while (atomic_load_explicit(word, memory_order_acquire) != p + 1)
             bench_relax(args);
         memcpy(payload, (const void *)(word + 1), args->size);
-        atomic_store_explicit(word, p + RING_SLOTS, memory_order_release);
+        atomic_store_explicit(word, p + slots, memory_order_release);
         bad += !bench_check(payload, args->size, p);
     }
     return bad;
@@ -96,17 +107,18 @@ static uint64_t ff_read(const struct bench_args *args, unsigned char *map, unsig
 static void cur_write(const struct bench_args *args, unsigned char *map, unsigned char *payload)
 {
     struct ring_cursors *ring = (void *)map;
-    unsigned char *slots = map + sizeof *ring;
+    unsigned char *cells = map + sizeof *ring;
+    const size_t slots = slots_of(args);
     size_t stride = cur_stride(args->size);
     uint64_t seen_head = 0;
     for (uint64_t p = 0; p < args->count; p++) {
-        while (p - seen_head == RING_SLOTS) {
+        while (p - seen_head == slots) {
             seen_head = atomic_load_explicit(&ring->head, memory_order_acquire);
-            if (p - seen_head == RING_SLOTS)
+            if (p - seen_head == slots)
                 bench_relax(args);
         }
         bench_fill(payload, args->size, p);
-        memcpy(slots + (p & (RING_SLOTS - 1)) * stride, payload, args->size);
+        memcpy(cells + (p & (slots - 1)) * stride, payload, args->size);
         atomic_store_explicit(&ring->tail, p + 1, memory_order_release);
     }
 }
@@ -114,7 +126,8 @@ static void cur_write(const struct bench_args *args, unsigned char *map, unsigne
 static uint64_t cur_read(const struct bench_args *args, unsigned char *map, unsigned char *payload)
 {
     struct ring_cursors *ring = (void *)map;
-    unsigned char *slots = map + sizeof *ring;
+    unsigned char *cells = map + sizeof *ring;
+    const size_t slots = slots_of(args);
     size_t stride = cur_stride(args->size);
     uint64_t seen_tail = 0;
     uint64_t bad = 0;
@@ -124,7 +137,7 @@ static uint64_t cur_read(const struct bench_args *args, unsigned char *map, unsi
             if (p == seen_tail)
                 bench_relax(args);
         }
-        memcpy(payload, slots + (p & (RING_SLOTS - 1)) * stride, args->size);
+        memcpy(payload, cells + (p & (slots - 1)) * stride, args->size);
         atomic_store_explicit(&ring->head, p + 1, memory_order_release);
         bad += !bench_check(payload, args->size, p);
     }
@@ -136,9 +149,10 @@ static uint64_t cur_read(const struct bench_args *args, unsigned char *map, unsi
 static uint64_t memcpy_run(const struct bench_args *args, unsigned char *map, unsigned char *payload)
 {
     size_t stride = cur_stride(args->size);
+    const size_t slots = slots_of(args);
     uint64_t bad = 0;
     for (uint64_t p = 0; p < args->count; p++) {
-        unsigned char *slot = map + (p & (RING_SLOTS - 1)) * stride;
+        unsigned char *slot = map + (p & (slots - 1)) * stride;
         bench_fill(payload, args->size, p);
         memcpy(slot, payload, args->size);
         atomic_signal_fence(memory_order_seq_cst); /* keeps the compiler from seeing through the copy */

@@ -12,7 +12,7 @@
 #include "credit.h"
 #include "shmwire/slick.h"
 
-enum { ELEMENTS = 1024, LINE = 64, MOST_WRITERS = 16, WRITER_SHIFT = 56, TELL = BENCH_IN_FLIGHT / 8, SPIN_NS = 1000000, PAUSES = 64 };
+enum { ELEMENTS = 1024, LINE = 64, MOST_WRITERS = 16, WRITER_SHIFT = 56, TELL = BENCH_IN_FLIGHT / 8, SPIN_NS = 1000000 };
 
 struct place {
     char path[512];
@@ -163,14 +163,6 @@ static inline bool follows(const struct bench_args *args, const struct place *pl
     return next || !place->lossless;
 }
 
-/* Nothing there: let the writers get ahead. Each look takes from them the line at which they meet, so that a reader who looks at
- * once goes in lockstep with them, at a third of the pace. */
-static void stand_back(const struct bench_args *args)
-{
-    for (int i = 0; i < (args->crowded ? 1 : PAUSES); i++)
-        bench_relax(args);
-}
-
 /* One item, copied or looked at where it lies: its content is good, or it was overwritten meanwhile. */
 static inline int read_one(const struct bench_args *args, const struct place *place, shmw_slick_reader *reader,
                            unsigned char *payload, struct tally *tally)
@@ -224,7 +216,7 @@ static void read_all(const struct bench_args *args, shmw_slick_reader *reader, c
             tally.told = tally.end;
         }
         if (code == SHMW_EMPTY)
-            stand_back(args);
+            bench_stand_back(args);
     }
     free(items);
     result->messages = tally.messages;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * ZeroMQ as a peer: PUSH/PULL for throughput, PAIR for round trips. Peers "ipc" and "tcp". The reading side binds; for tcp
- * it binds to a free port of the loopback interface and leaves the address in the file SEG.address.
+ * ZeroMQ as a peer. Peers "ipc" and "tcp": PUSH/PULL for throughput, PAIR for round trips; the reading side binds. "pub-ipc" and
+ * "pub-tcp": PUB/SUB, where the publisher binds, waits for all subscribers and never drops. "req-ipc" and "req-tcp": REQ/REP. For
+ * tcp a side binds to a free port of the loopback interface; it leaves its address in the file SEG.address.
  */
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
@@ -14,7 +15,9 @@
 #include "common.h"
 
 /* STRIDE: of the barrier file; DONE: bytes behind a party's word there. */
-enum { ADDRESS_SIZE = 256, WAIT_STEP_US = 1000, WAIT_STEPS = 5000, STRIDE = 64, DONE = 8 };
+enum { ADDRESS_SIZE = 256, WAIT_STEP_US = 1000, WAIT_STEPS = 5000, STRIDE = 64, DONE = 8, MOST_QUEUED = 1000 };
+
+#define QUEUED_BYTES (UINT64_C(1) << 26)
 
 static void check(bool good, const char *what)
 {
@@ -29,7 +32,7 @@ static void bind_side(const struct bench_args *args, void *socket)
     char address[ADDRESS_SIZE];
     char path[ADDRESS_SIZE + 16];
     size_t size = sizeof address;
-    if (strcmp(args->peer, "tcp") == 0)
+    if (strstr(args->peer, "tcp") != NULL)
         snprintf(address, sizeof address, "tcp://127.0.0.1:*");
     else
         snprintf(address, sizeof address, "ipc://%s.sock", args->seg);
@@ -85,19 +88,63 @@ static void run(const struct bench_args *args, void *socket, unsigned char *payl
     free(samples);
 }
 
-/* Until the other side is done too, by a byte behind its word in the barrier file. A PULL socket that is at its high-water mark
- * when the other side closes loses what it has not read yet (libzmq 4.3), linger or not, and would wait for it for ever. */
-static void await_other(const struct bench_args *args)
+/* Until all others are done too, by a byte behind each party's word in the barrier file. A PULL socket that is at its high-water
+ * mark when the other side closes loses what it has not read yet (libzmq 4.3), linger or not, and would wait for it for ever. */
+static void await_others(const struct bench_args *args)
 {
     const char one = 1;
-    char seen = 0;
-    const uint32_t other = 1 - args->party;
     const int fd = open(args->barrier, O_RDWR | O_CLOEXEC);
     if (fd < 0 || pwrite(fd, &one, 1, (off_t)(STRIDE * args->party + DONE)) != 1)
         bench_fail(args->barrier);
-    while (pread(fd, &seen, 1, (off_t)(STRIDE * other + DONE)) == 1 && seen == 0)
-        usleep(WAIT_STEP_US);
+    for (uint32_t other = 0; other < args->parties; other++) {
+        char seen = 0;
+        while (pread(fd, &seen, 1, (off_t)(STRIDE * other + DONE)) == 1 && seen == 0)
+            usleep(WAIT_STEP_US);
+    }
     close(fd);
+}
+
+static int type_of(const struct bench_args *args)
+{
+    static const int pipeline[] = {
+        [BENCH_WRITE] = ZMQ_PUSH, [BENCH_READ] = ZMQ_PULL, [BENCH_PING] = ZMQ_PAIR, [BENCH_PONG] = ZMQ_PAIR};
+    static const int request[] = {[BENCH_PING] = ZMQ_REQ, [BENCH_PONG] = ZMQ_REP};
+    if (strncmp(args->peer, "pub", 3) == 0)
+        return args->role == BENCH_WRITE ? ZMQ_XPUB : ZMQ_SUB;
+    return strncmp(args->peer, "req", 3) == 0 ? request[args->role] : pipeline[args->role];
+}
+
+/* Queues as deep as by default, but not of more than 64 MiB; a publisher that waits instead of dropping. */
+static void *make_socket(const struct bench_args *args, void *context)
+{
+    const int type = type_of(args);
+    const int wait = 1;
+    const uint64_t room = QUEUED_BYTES / (args->size + 1);
+    const int queued = room > MOST_QUEUED ? MOST_QUEUED : room < 2 ? 2 : (int)room;
+    void *socket = zmq_socket(context, type);
+    check(socket != NULL, "socket");
+    check(zmq_setsockopt(socket, ZMQ_SNDHWM, &queued, sizeof queued) == 0, "high-water mark");
+    check(zmq_setsockopt(socket, ZMQ_RCVHWM, &queued, sizeof queued) == 0, "high-water mark");
+    if (type == ZMQ_XPUB)
+        check(zmq_setsockopt(socket, ZMQ_XPUB_NODROP, &wait, sizeof wait) == 0, "no drop");
+    if (type == ZMQ_SUB)
+        check(zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0) == 0, "subscribe");
+    return socket;
+}
+
+/* A publisher's socket gets a message for each subscription. */
+static void meet(const struct bench_args *args, void *socket)
+{
+    const int type = type_of(args);
+    const bool binds = type == ZMQ_XPUB || type == ZMQ_PULL || args->role == BENCH_PONG;
+    if (binds)
+        bind_side(args, socket);
+    else
+        connect_side(args, socket);
+    for (uint32_t reader = 0; type == ZMQ_XPUB && reader < args->readers; reader++) {
+        char subscription[2];
+        check(zmq_recv(socket, subscription, sizeof subscription, 0) >= 0, "subscription");
+    }
 }
 
 int main(int argc, char **argv)
@@ -105,14 +152,9 @@ int main(int argc, char **argv)
     struct bench_args args = bench_parse(argc, argv);
     if (args.role == BENCH_MAKE)
         return 0;
-    int types[] = {[BENCH_WRITE] = ZMQ_PUSH, [BENCH_READ] = ZMQ_PULL, [BENCH_PING] = ZMQ_PAIR, [BENCH_PONG] = ZMQ_PAIR};
     void *context = zmq_ctx_new(); /* its I/O thread is not pinned: pinning comes after, and only for this thread */
-    void *socket = zmq_socket(context, types[args.role]);
-    check(socket != NULL, "socket");
-    if (args.role == BENCH_READ || args.role == BENCH_PONG)
-        bind_side(&args, socket);
-    else
-        connect_side(&args, socket);
+    void *socket = make_socket(&args, context);
+    meet(&args, socket);
     bench_pin(&args);
     unsigned char *payload = calloc(1, args.size + 8);
     if (payload == NULL)
@@ -121,7 +163,7 @@ int main(int argc, char **argv)
     uint64_t began = bench_barrier(&args);
     run(&args, socket, payload, &result);
     result.ns = bench_now_ns() - began;
-    await_other(&args);
+    await_others(&args);
     zmq_close(socket);
     zmq_ctx_term(context);
     free(payload);

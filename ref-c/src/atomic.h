@@ -103,8 +103,8 @@ static inline void shmw_stand_back(unsigned *turns)
         *turns *= 2;
 }
 
-/* The second line of what lies at `first`: a message of ordinary size lies in two, and the first one is looked at anyway. A hint: it
- * fetches what is wanted next, side by side and not one after the other. */
+/* The second line of what lies at `first`: a message of ordinary size lies in two, and the first one is looked at anyway. A
+ * hint: it fetches what is wanted next, side by side and not one after the other. */
 static inline void shmw_prefetch_to_read(const void *first)
 {
     __builtin_prefetch((const unsigned char *)first + SHMW_CACHE_LINE, 0);

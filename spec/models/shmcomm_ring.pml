@@ -180,8 +180,10 @@ proctype subscriber()
     byte place[BATCH], one[BATCH], other[BATCH], behind[BATCH];
 
 again: /* Step 1. */
-    head != c; /* EMPTY, and a wait */
-    h = head;
+    if
+    :: h > c /* one that was loaded before */
+    :: head != c -> h = head /* otherwise EMPTY, and a wait */
+    fi;
 look:
     i = 0; q = c; k = 0;
     if
@@ -250,7 +252,7 @@ look:
         :: i < BATCH -> place[i] = 0; one[i] = 0; other[i] = 0; behind[i] = 0; i++
         :: else -> break
         od;
-        i = 0; b = 0; h = (got -> 0 : h);
+        i = 0; b = 0
     };
     if
     :: x == MSGS -> goto end

@@ -35,8 +35,17 @@ func (r *Reader) findStart() (uint32, Row) {
 }
 
 func (r *Reader) standAt(chunk uint32, row Row) {
-	r.chunk, r.token, r.offset = chunk, row.Token, row.Offset
+	r.stayAt(chunk, row)
 	r.cursor, r.next = row.Offset, row.Token+1
+}
+
+// stayAt makes chunk the current one. Its row's words are found once, and not for each entry.
+func (r *Reader) stayAt(chunk uint32, row Row) {
+	r.chunk, r.token, r.offset = chunk, row.Token, row.Offset
+	r.own, r.last = r.rowWords(chunk), chunk+1 == r.chunkCount
+	if !r.last {
+		r.later = r.rowWords(chunk + 1)
+	}
 }
 
 // look is steps 1 to 5: the payload length of what is an entry if the row still holds after it was used. The row is
@@ -66,10 +75,10 @@ func (r *Reader) look() (uint64, error) {
 // own row's. It notes whether the reader is behind.
 func (r *Reader) nextChunkReached() bool {
 	r.behind = false
-	if r.chunk+1 >= r.chunkCount {
+	if r.last {
 		return false
 	}
-	token := r.rowToken(r.chunk + 1).Load() // A2: pairs with R2; adopt loads the row properly
+	token := r.later.token.Load() // A2: pairs with R2; adopt loads the row properly
 	r.behind = token > r.next-1
 	return token > r.token && !r.behind
 }
@@ -85,7 +94,7 @@ func (r *Reader) adopt() error {
 		if !r.possible(row.Offset) {
 			return r.badRow(r.chunk+1, row) // [ouroboros.read.row-offset]
 		}
-		r.chunk, r.token, r.offset = r.chunk+1, row.Token, row.Offset
+		r.stayAt(r.chunk+1, row)
 	}
 	return nil
 }
@@ -93,7 +102,7 @@ func (r *Reader) adopt() error {
 // noEntry finds out what else a header is, now that it is known whether it belongs to the writer's next lap.
 func (r *Reader) noEntry(header uint32) error {
 	switch {
-	case !r.holds(r.chunk, r.token):
+	case !r.own.hold(r.token):
 		return r.lapped()
 	case header&entryCommitted == 0:
 		// What comes next mostly reaches into the line behind: when we look again, both are on their way together.

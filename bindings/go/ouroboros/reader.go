@@ -22,8 +22,11 @@ type Reader struct {
 	totalRead    uint64
 	totalSkipped uint64
 	start        Start
+	own          rowWords // of the current chunk
+	later        rowWords // of the one after it, if there is one
 	chunk        uint32
 	placed       bool // is there a current chunk?
+	last         bool // is there no chunk after it?
 	behind       bool // the writer is in a later chunk: what comes next here has long been written
 	spin         time.Duration
 }
@@ -172,7 +175,7 @@ func (r *Reader) read(buffer []byte, entry *Entry, grow bool) error {
 			if fits {
 				copy(buffer, r.payload(length))
 			}
-			if r.wasWhole(r.chunk, r.token) {
+			if r.stays() {
 				if !fits {
 					entry.Payload = nil
 					return &shmwire.Error{Code: shmwire.ErrTooSmall, Needed: int(length)}
@@ -194,11 +197,11 @@ func (r *Reader) payload(length uint64) []byte {
 	return r.window.Bytes(r.cursor+entryHeaderSize, length)
 }
 
-// wasWhole is steps 7 and 8, after the payload was copied or pointed to: nothing of it had been overwritten
+// stays is steps 7 and 8, after the payload was copied or pointed to: nothing of it had been overwritten
 // [ouroboros.read.recheck].
-func (s *segment) wasWhole(chunk uint32, token uint64) bool {
+func (r *Reader) stays() bool {
 	shm.Fence() // F5: pairs with F4; our loads of the payload before the row
-	return s.holds(chunk, token)
+	return r.own.hold(r.token)
 }
 
 // entriesAhead is how far a reader that is behind reads ahead, if the entries to come are like the one at hand.
@@ -207,7 +210,8 @@ const entriesAhead = 4
 // deliver is step 9. A reader that is behind reads ahead, or it never catches up: lines come from far away, and one at a
 // time it would wait for each. One that is not leaves them alone: the writer is about to write there.
 func (r *Reader) deliver(payload []byte, entry *Entry) {
-	*entry = Entry{Payload: payload, Sequence: r.next, Skipped: r.skipped, Token: r.token, Chunk: r.chunk}
+	// Field by field: a whole Entry would be put together elsewhere, and copied while its words are under way.
+	entry.Payload, entry.Sequence, entry.Skipped, entry.Token, entry.Chunk = payload, r.next, r.skipped, r.token, r.chunk
 	next := after(r.cursor, uint64(len(payload))+entryHeaderSize)
 	if r.behind {
 		shm.PrefetchAhead(&r.window.Bytes(0, 1)[0], next+entriesAhead*(next-r.cursor))
@@ -227,24 +231,31 @@ type View struct {
 // View shows the next entry without copying it, or answers ErrEmpty at once. What Payload shows is an entry only if
 // Check answers nil after it was used; it must not be touched after the reader was closed. The errors of Next.
 func (r *Reader) View() (View, error) {
-	if err := r.open(); err != nil {
-		return View{}, err
+	var view View
+	err := r.ViewInto(&view)
+	return view, err
+}
+
+// ViewInto is View for a caller to whom it matters that nothing is copied twice.
+func (r *Reader) ViewInto(view *View) error {
+	if r.closed.IsSet() {
+		return shmwire.ErrClosed
 	}
+	view.reader = r
 	for round := 0; round < rounds; round++ {
 		length, err := r.look()
 		if err == nil {
-			if r.wasWhole(r.chunk, r.token) {
-				view := View{reader: r}
+			if r.stays() {
 				r.deliver(r.payload(length), &view.Entry)
-				return view, nil
+				return nil
 			}
 			err = r.lapped()
 		}
 		if err != errElsewhere {
-			return View{}, err
+			return err
 		}
 	}
-	return View{}, shmwire.ErrEmpty
+	return shmwire.ErrEmpty
 }
 
 // Check answers nil if all that was read from Payload so far was the entry, and ErrLapped if it may have been
@@ -253,7 +264,8 @@ func (v *View) Check() error {
 	if v.reader == nil || v.reader.closed.IsSet() {
 		return shmwire.ErrClosed
 	}
-	if !v.reader.wasWhole(v.Chunk, v.Token) {
+	shm.Fence() // F5: pairs with F4; the caller's use of the payload before the row
+	if !v.reader.rowWords(v.Chunk).hold(v.Token) {
 		return shmwire.ErrLapped
 	}
 	return nil

@@ -114,6 +114,11 @@ func (s *segment) Rows() ([]Row, error) {
 	return rows, nil
 }
 
+// rowWords are those of a row.
+type rowWords struct{ offset, token shm.U64 }
+
+func (s *segment) rowWords(i uint32) rowWords { return rowWords{s.rowOffset(i), s.rowToken(i)} }
+
 func (s *segment) rowOffset(i uint32) shm.U64 {
 	return s.window.Atomic64(rowTableOffset + rowSize*uint64(i) + rowOffsetOffset)
 }
@@ -161,11 +166,11 @@ func (s *segment) findRow(better func(token, best uint64) bool) (chunk uint32, f
 	return chunk, found
 }
 
-// holds says whether the row of chunk i is still committed with this token, which is compared with one that is known
-// and not paired with the offset, so that one load of each suffices.
-func (s *segment) holds(i uint32, token uint64) bool {
-	return s.rowToken(i).Load() == token && // A2: pairs with R2
-		s.rowOffset(i).Load()&rowCommitted != 0 // A1: pairs with R1
+// hold says whether the row is still committed with this token, which is compared with one that is known and not paired
+// with the offset, so that one load of each suffices.
+func (w rowWords) hold(token uint64) bool {
+	return w.token.Load() == token && // A2: pairs with R2
+		w.offset.Load()&rowCommitted != 0 // A1: pairs with R1
 }
 
 // header is the word of the entry at an offset that is 4-aligned and leaves 4 bytes to the end.

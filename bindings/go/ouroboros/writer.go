@@ -136,15 +136,20 @@ func (w *Writer) WriteBatch(items [][]byte) (uint64, error) {
 }
 
 func (w *Writer) check(data []byte) error {
-	switch n := uint64(len(data)); {
+	if n := uint64(len(data)); w.closed.IsSet() || n == 0 || n > w.longest {
+		return w.refuse(n)
+	}
+	return nil
+}
+
+func (w *Writer) refuse(n uint64) error {
+	switch {
 	case w.closed.IsSet():
 		return shmwire.ErrClosed
 	case n == 0:
 		return shmwire.Errorf(shmwire.ErrInvalidArgument, "a payload of 0 bytes") // [ouroboros.write.empty]
-	case n > w.longest:
-		return shmwire.Errorf(shmwire.ErrTooLarge, "%d bytes, at most %d", n, w.longest) // [ouroboros.write.too-large]
 	}
-	return nil
+	return shmwire.Errorf(shmwire.ErrTooLarge, "%d bytes, at most %d", n, w.longest) // [ouroboros.write.too-large]
 }
 
 // write is section 4 of the specification, with sizes that have been checked.
@@ -245,11 +250,13 @@ func (w *Writer) append(data []byte, length uint32) {
 	header := w.header(cursor)
 	header.StoreRelease(length) // not committed: what follows is not to be read yet
 	copy(w.window.Bytes(cursor+entryHeaderSize, uint64(len(data))), data)
-	if followed { // bytes of the lap before are no entry behind ours [ouroboros.write.next-header]
-		w.header(next).StoreRelease(lengthNone)
-	}
 	// R3: pairs with A3; payload and next header before the header [ouroboros.write.commit]
-	header.StoreRelease(length | entryCommitted)
+	if committed := length | entryCommitted; followed {
+		// Bytes of the lap before are no entry behind ours [ouroboros.write.next-header].
+		shm.StoreReleaseBoth(w.header(next), lengthNone, header, committed)
+	} else {
+		header.StoreRelease(committed)
+	}
 	if !w.committed {
 		w.commitRow(cursor)
 	}

@@ -54,29 +54,28 @@ func (f *follower) batch(buffer []byte, messages []Message) (int, error) {
 // run copies the messages from the cursor on, and delivers them all, if they were not overtaken meanwhile: then none.
 func (f *follower) run(buffer []byte, used int, messages []Message) int {
 	c, n := f.cursor, 0
-	f.ends = f.ends[:0]
 	for ; n < len(messages) && used <= len(buffer) && c != f.seen; n++ {
 		at, size, extent, possible := f.look(c, f.seen)
 		if !possible {
 			break
 		}
-		payload, room := fetch(f.payloadAt(at, size), buffer[used:], intoBuffer)
-		if !room {
+		payload := f.payloadAt(at, size)
+		if len(payload) > len(buffer)-used {
 			break
 		}
 		m := &messages[n]
 		f.headAt(at).get(m)
-		m.Payload, m.Position = payload, at
+		m.Payload = buffer[used : used+copy(buffer[used:], payload) : used+len(payload)]
+		m.Position = at
 		used += align(len(payload))
 		c = at + extent
-		f.ends = append(f.ends, c)
 	}
 	if n == 0 || !f.isHeld(f.cursor) {
 		return 0
 	}
 	for i := range messages[:n] {
 		m := &messages[i]
-		if f.deliver(m, m.Payload, m.Position, f.ends[i]-m.Position) != nil {
+		if f.deliver(m, m.Payload, m.Position, extentOf(messageHeaderSize+uint64(len(m.Payload)))) != nil {
 			return i
 		}
 	}

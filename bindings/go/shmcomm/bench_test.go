@@ -21,9 +21,10 @@ func benchmark(b *testing.B, size int, how string) {
 	o := &Options{NoWait: true, Capacity: 1 << 16, Sole: how != "publish" && how != "push"}
 	name := uniqueName(b)
 	p, meta := publisher(b, name, o), &Meta{TimestampNS: 1}
-	s := subscriber(b, name, o)
+	reading := &Options{NoWait: true}
+	s := subscriber(b, name, reading)
 	pipe := uniqueName(b)
-	q, r := pusher(b, pipe, o), puller(b, pipe, o)
+	q, r := pusher(b, pipe, o), puller(b, pipe, reading)
 	data, buffer := make([]byte, size), make([]byte, inBatch*size)
 	items, messages := make([][]byte, inBatch), make([]Message, inBatch)
 	for i := range items {

@@ -72,7 +72,9 @@ func ExampleRequester_Request() {
 	replier, err := shmcomm.NewReplier(name, nil)
 	must(err)
 	defer replier.Close()
+	served := make(chan struct{})
 	go func() {
+		defer close(served)
 		request, err := replier.Receive(nil, patience)
 		must(err)
 		must(replier.Reply(&request, append([]byte("you said "), request.Payload...), nil, patience))
@@ -83,6 +85,7 @@ func ExampleRequester_Request() {
 	reply, err := requester.Request([]byte("hello"), nil, patience)
 	must(err)
 	fmt.Printf("%s\n", reply.Payload)
+	<-served // an endpoint is for one goroutine at a time, Close included
 	// Output: you said hello
 }
 

@@ -29,7 +29,7 @@ func image(t testing.TB, pattern uint32, lengths ...int) []byte {
 
 // writerOf is a keeper that writes to a channel of any pattern, by its locator.
 func writerOf(pattern uint32, locator string, options *Options) (w writer, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(true)
 	if err != nil {
 		return w, err
 	}
@@ -169,7 +169,9 @@ func TestHostileRandom(t *testing.T) {
 	for pattern := PatternPubsub; pattern <= PatternReply; pattern++ {
 		good[pattern] = image(t, pattern, 100, 8, 0, 1500, 600)
 	}
-	values := []uint64{0, 1, 7, 8, 31, 32, 33, 40, 2040, 2048, 4088, 4096, 1 << 31, 1 << 32, 1 << 62, 1 << 63, skip, skip - 7, skip - 8}
+	values := []uint64{
+		0, 1, 7, 8, 31, 32, 33, 40, 2040, 2048, 4088, 4096, 1 << 31, 1 << 32, 1 << 62, 1 << 63, skip, skip - 7, skip - 8,
+	}
 	for round := 0; round < 400; round++ {
 		pattern := uint32(1 + random.Intn(4))
 		raw := append([]byte{}, good[pattern]...)

@@ -45,7 +45,8 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for requests, want := range map[string]string{
-		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_", "/shmcomm_req_": "/shmcomm_req__rep_",
+		"/shmcomm_req_s": "/shmcomm_rep_s_", "/shmw-x": "/shmw-x_rep_", "/tmp/a/b": "/tmp/a/b_rep_",
+		"/shmcomm_req_": "/shmcomm_req__rep_",
 	} {
 		if found := replyPrefix(requests); found != want {
 			t.Errorf("%q: %q, expected %q", requests, found, want)
@@ -65,7 +66,16 @@ func TestOptions(t *testing.T) {
 		expectCode(t, err, shmwire.ErrInvalidArgument)
 	}
 	mustBeGone(t, name)
-	_, err := NewObserver("name", small())
+	sole := &Options{NoWait: true, Sole: true}
+	_, err := NewSubscriber(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewPuller(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewReplier(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewRequester(name, sole)
+	expectCode(t, err, shmwire.ErrInvalidArgument)
+	_, err = NewObserver("name", small())
 	expectCode(t, err, shmwire.ErrInvalidName)
 	p := publisher(t, name, &Options{Capacity: MinCapacity, Mode: 0o640})
 	path, err := shmwire.Path(name)

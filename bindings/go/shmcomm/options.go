@@ -47,8 +47,8 @@ type Identity struct {
 	CorrelationID uint64 // of the first request
 }
 
-// withDefaults is a checked copy.
-func (o *Options) withDefaults() (Options, error) {
+// withDefaults is a checked copy; writes says whether it is for a publisher or a pusher.
+func (o *Options) withDefaults(writes bool) (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
@@ -66,6 +66,8 @@ func (o *Options) withDefaults() (Options, error) {
 	case c.Capacity != 0 && !goodCapacity(c.Capacity): // [shmcomm.segment.argument]
 		return c, shmwire.Errorf(shmwire.ErrInvalidArgument, "a capacity of %d bytes is no power of two from %d to %d",
 			c.Capacity, MinCapacity, MaxCapacity)
+	case c.Sole && !writes:
+		return c, shmwire.Errorf(shmwire.ErrInvalidArgument, "only publishers and pushers can be sole writers")
 	case c.Mode&^0o777 != 0:
 		return c, shmwire.Errorf(shmwire.ErrInvalidArgument, "mode %#o", c.Mode)
 	case c.Making < JoinOrCreate || c.Making > JoinOnly:

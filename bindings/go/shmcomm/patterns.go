@@ -18,7 +18,8 @@ var prefixes = map[uint32]string{
 }
 
 // SegmentName is the segment of a channel; number is the requester's, for PatternReply. A locator (anything with a slash)
-// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName [shmcomm.name.valid], ErrInvalidArgument.
+// stands for itself, and its reply channels are at LOCATOR_rep_N, unless it is that of a service with a name. ErrInvalidName
+// [shmcomm.name.valid], ErrInvalidArgument.
 func SegmentName(pattern uint32, name string, number uint32) (string, error) {
 	prefix, known := prefixes[pattern]
 	if !known {
@@ -96,14 +97,14 @@ func (p *Pusher) Close() error { return p.close() }
 
 // openWriter opens a publisher or a pusher.
 func openWriter(pattern uint32, name string, options *Options) (w writer, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(true)
 	if err != nil {
 		return w, err
 	}
 	if w.endpoint, err = o.keep(pattern, name); err != nil {
 		return w, err
 	}
-	w.beat, w.sole = now(), o.Sole
+	w.beat, w.sole = w.clock.now(), o.Sole
 	if w.sole {
 		if err = w.acquire(&limit{none: true}); err != nil {
 			w.leave(false)
@@ -160,7 +161,7 @@ func NewObserver(locator string, options *Options) (*Observer, error) {
 
 // openFollower opens a subscriber or, without a pattern, an observer.
 func openFollower(locator string, pattern uint32, options *Options) (f follower, err error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return f, err
 	}
@@ -179,7 +180,7 @@ type Puller struct{ taker }
 
 // NewPuller joins a pipeline that is there, or comes within the waiting time. The errors of NewPublisher.
 func NewPuller(name string, options *Options) (*Puller, error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return nil, err
 	}

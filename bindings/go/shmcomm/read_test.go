@@ -244,6 +244,22 @@ func TestBatchOverRoom(t *testing.T) {
 	mustBeSound(t, name)
 }
 
+// Messages carry the time at which they were sent.
+func TestTimestamps(t *testing.T) {
+	name := uniqueName(t)
+	p, s := publisher(t, name, small()), subscriber(t, name, small())
+	for i := uint64(0); i < 20; i++ {
+		before := uint64(time.Now().UnixNano())
+		mustSend(t, p, i, 8)
+		after := uint64(time.Now().UnixNano())
+		const slack = uint64(time.Millisecond) // of two clocks
+		if m := mustReceive(t, s, i, 0, 8); m.TimestampNS+slack < before || m.TimestampNS > after+slack {
+			t.Errorf("%d is not from %d to %d", m.TimestampNS, before, after)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // The calls of every message allocate nothing.
 func TestNoAllocations(t *testing.T) {
 	name, pipe := uniqueName(t), uniqueName(t)

@@ -35,7 +35,7 @@ const channelsMost = 64 // reply channels that a replier keeps mapped
 
 // NewReplier joins a service as one of its keepers, or makes it. The errors of NewPublisher.
 func NewReplier(service string, options *Options) (*Replier, error) {
-	o, err := options.withDefaults()
+	o, err := options.withDefaults(false)
 	if err != nil {
 		return nil, err
 	}

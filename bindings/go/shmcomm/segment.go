@@ -184,21 +184,24 @@ func (s *segment) look(c, head uint64) (at, size, extent uint64, possible bool) 
 	if c%frameAlign != 0 || left > s.capacity {
 		return c, 0, 0, false
 	}
-	size = s.ring.Atomic64(c & s.mask).Load()
-	if size == skip && c&s.mask != 0 { // [shmcomm.receive.skip]
-		room := s.capacity - c&s.mask
-		if room >= left {
-			return c, size, 0, false
-		}
-		c, left = c+room, left-room
-		size = s.ring.Atomic64(c & s.mask).Load()
+	if size, extent, possible = s.frameAt(c, left); possible || size != skip || c&s.mask == 0 {
+		return c, size, extent, possible
 	}
-	if size < messageHeaderSize || size > s.half { // [shmcomm.receive.size]
+	room := s.capacity - c&s.mask // [shmcomm.receive.skip]
+	if room >= left {
 		return c, size, 0, false
 	}
-	extent = extentOf(size)
-	possible = extent <= s.half && extent <= left && extent <= s.capacity-c&s.mask
-	return c, size, extent, possible
+	size, extent, possible = s.frameAt(c+room, left-room)
+	return c + room, size, extent, possible
+}
+
+// frameAt is the size, loaded once, and the extent of a frame at c, and whether it can lie in the bytes that are left below head
+// [shmcomm.receive.size].
+func (s *segment) frameAt(c, left uint64) (size, extent uint64, possible bool) {
+	size = s.ring.U64(c & s.mask)
+	extent = (size + (frameSequenceOffset + frameAlign - 1)) &^ (frameAlign - 1)
+	return size, extent, size-messageHeaderSize <= s.half-messageHeaderSize && extent <= s.half && extent <= left &&
+		extent <= s.capacity-c&s.mask
 }
 
 func badFrame(position, size uint64) error {

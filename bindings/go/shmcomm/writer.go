@@ -14,6 +14,7 @@ import (
 // writer is a sending endpoint (section 6): of a publisher, a pusher, a requester, or of a replier in a reply channel.
 type writer struct {
 	*endpoint
+	clock    clock
 	sole     bool
 	claiming bool // a claim is open, and the lock held for it
 	closed   bool
@@ -41,11 +42,20 @@ func (w *writer) usable() error {
 // fits is [shmcomm.send.too-large].
 func (w *writer) fits(length int) bool { return uint64(length) <= w.maxPayload() }
 
+// unfit answers why a message cannot be sent.
+func (w *writer) unfit(length int) error {
+	if err := w.usable(); err != nil {
+		return err
+	}
+	return w.tooLarge(length)
+}
+
 func (w *writer) tooLarge(length int) error {
 	return shmwire.Errorf(shmwire.ErrTooLarge, "%d bytes, at most %d in a ring of %d", length, w.maxPayload(), w.capacity)
 }
 
-// begin is steps 2 to 4: the lock, the state and the positions. On an error the lock is free again.
+// begin is steps 2 to 4: the lock, the state and the positions. On an error the lock is free again. Without a limit it does
+// not wait: errHeld.
 func (w *writer) begin(l *limit) error {
 	if err := w.acquire(l); err != nil {
 		return err
@@ -101,16 +111,16 @@ func (w *writer) makeRoom(at, need uint64) error {
 func (w *writer) evict(end uint64) error {
 	t, gone := w.floor, uint64(0)
 	for end-t > w.capacity {
-		if t&w.mask != 0 && w.ring.Atomic64(t&w.mask).Load() == skip && w.capacity-t&w.mask < w.next-t {
+		size, extent, possible := w.frameAt(t, w.next-t)
+		switch {
+		case possible:
+			t += extent
+			gone++
+		case size == skip && t&w.mask != 0 && w.capacity-t&w.mask < w.next-t:
 			t += w.capacity - t&w.mask // a SKIP may go without the frame behind it
-			continue
+		default:
+			return badFrame(t, size)
 		}
-		at, size, extent, possible := w.look(t, w.next)
-		if !possible {
-			return badFrame(at, size)
-		}
-		t = at + extent
-		gone++
 	}
 	if t != w.floor {
 		w.dropped.StoreRelaxed(w.dropped.Load() + gone)
@@ -155,14 +165,19 @@ func (w *writer) publish(end, count uint64) {
 // beatHeart stores a keeper's sign of life with a message a second or more after the last one [shmcomm.join.heartbeat].
 // Times go by what messages say, which costs no clock.
 func (w *writer) beatHeart(timestamp uint64) {
-	passed := time.Duration(timestamp - w.beat)
-	if !w.keeper || passed >= 0 && passed < time.Second {
-		return
+	if timestamp-w.beat >= heartbeatEvery {
+		w.beatSlowly(timestamp)
 	}
-	w.beat = timestamp
-	if passed > 0 {
+}
+
+const heartbeatEvery = uint64(time.Second)
+
+// beatSlowly is beatHeart for a message that is late enough, or earlier than the last one.
+func (w *writer) beatSlowly(timestamp uint64) {
+	if w.keeper && timestamp > w.beat {
 		w.heartbeat.StoreRelaxed(bootTime(w.bootNS))
 	}
+	w.beat = timestamp
 }
 
 // try sends one message, or answers ErrFull at once.
@@ -230,8 +245,28 @@ func (w *writer) refuse() {
 // else ErrTimeout; publishers never wait for it) and, where it is longer than LockPatienceNS, for the writers' lock
 // (ErrBusy). meta may be nil. ErrClosed, ErrTooLarge, ErrCorrupt. It allocates nothing.
 func (w *writer) Send(data []byte, meta *Meta, timeout time.Duration) (uint64, error) {
+	if w.closed || w.claiming || !w.fits(len(data)) {
+		return 0, w.unfit(len(data))
+	}
+	h := w.heading(meta)
+	sequence, err := w.try(data, &h, nil)
+	if err == nil {
+		return sequence, nil
+	}
+	return w.persist(data, &h, err, timeout)
+}
+
+// persist is what Send does when a first try without waiting, neither for the lock nor for room, has failed.
+func (w *writer) persist(data []byte, h *heading, err error, timeout time.Duration) (uint64, error) {
+	if err != errHeld && err != shmwire.ErrFull {
+		return 0, err
+	}
 	l := withTimeout(timeout)
-	return w.sendOne(data, meta, 0, &l)
+	if err == shmwire.ErrFull && l.none {
+		w.refuse()
+		return 0, err
+	}
+	return w.send(data, h, &l)
 }
 
 // SendContext is Send that waits until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its deadline, or
@@ -242,11 +277,8 @@ func (w *writer) SendContext(ctx context.Context, data []byte, meta *Meta) (uint
 }
 
 func (w *writer) sendOne(data []byte, meta *Meta, correlation uint64, l *limit) (uint64, error) {
-	if err := w.usable(); err != nil {
-		return 0, err
-	}
-	if !w.fits(len(data)) {
-		return 0, w.tooLarge(len(data))
+	if w.closed || w.claiming || !w.fits(len(data)) {
+		return 0, w.unfit(len(data))
 	}
 	h := w.heading(meta)
 	h.correlation = correlation

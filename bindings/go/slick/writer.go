@@ -276,7 +276,7 @@ func (p *Producer) reserve(n, most uint64) (x, taken uint64, err error) {
 }
 
 // itemsAhead is how far ahead of its item a producer has lines fetched, since each reservation waits for the stores before it.
-// Measured: to ask for those of the item itself as well, as C does, costs more than it brings.
+// Measured: to ask for those of the item itself as well costs more than it brings.
 const itemsAhead = 4
 
 // prefetch has the first lines of an item fetched: before a reservation, whose line is fetched meanwhile. A hint, whoever

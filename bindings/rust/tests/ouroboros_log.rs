@@ -149,7 +149,8 @@ fn views_tell_when_they_are_over() {
     let data: Vec<u8> = (0..777_u32).map(|i| (i * 7) as u8).collect();
     writer.write(&data).expect("it fits");
     let mut reader = read_log(&name, Start::Auto);
-    let view = reader.next_view().expect("sound").done().expect("an entry");
+    let kept = reader.next_view().expect("sound").done().expect("an entry").keep();
+    let view = kept.view();
     assert!(matches!(reader.next_view().expect("sound"), Answer::Empty));
     for offset in 0..9 {
         for length in [0, 1, 2, 3, 4, 5, 11, 700] {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A driver of profile shmcomm in plain Python (channel.py, member.py, service.py), and, with --broken NAME, one defect in it.
 
-Its stores are not atomic, so it does not claim live; but it sleeps and wakes, and holds the locks of its endpoints, as the chapter says.
+Its stores are not atomic, so it does not claim live; but it sleeps and wakes, and holds the locks of its endpoints, as the
+chapter says.
 """
 
 from __future__ import annotations
@@ -22,8 +23,23 @@ from member import Closed, Endpoint, Full, Lost, Timeout
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,200}\Z")
 PREFIX = {1: "pub", 2: "push", 3: "req"}
-CLASSES = {"subscriber": service.Subscriber, "observer": service.Subscriber, "requester": service.Requester, "replier": service.Replier}
-INFO_32 = ("pattern", "state", "writer_lock", "lock_epoch", "data_waiters", "space_waiters", "owner_pid", "owner_endpoint", "serializer")
+CLASSES = {
+    "subscriber": service.Subscriber,
+    "observer": service.Subscriber,
+    "requester": service.Requester,
+    "replier": service.Replier,
+}
+INFO_32 = (
+    "pattern",
+    "state",
+    "writer_lock",
+    "lock_epoch",
+    "data_waiters",
+    "space_waiters",
+    "owner_pid",
+    "owner_endpoint",
+    "serializer",
+)
 INFO_64 = ("head", "tail", "message_count", "dropped_count", "instance", "heartbeat_ns", "capacity")
 
 
@@ -107,7 +123,9 @@ class Driver(logger.Driver):
         results: list[dict[str, Any]] = []
         for item in ask["items"]:
             try:
-                sequence = handle.send(asked(item["data"]), self.meta(item.get("meta")), ask.get("timeout_ms", 0) / 1000, wait=wait)
+                sequence = handle.send(
+                    asked(item["data"]), self.meta(item.get("meta")), ask.get("timeout_ms", 0) / 1000, wait=wait
+                )
             except (Full, Timeout, Closed) as error:
                 results.append({"st": type(error).__name__.lower()})
                 break
@@ -192,6 +210,14 @@ class Driver(logger.Driver):
         return {**found, "max_payload": str(ch.capacity // 2 - 40), "endpoint": handle.number, "keeper_lives": ch.kept(),
                 "segment": handle.locator}  # fmt: skip
 
+    def answer_request(self, args: dict[str, Any]) -> str:
+        replier, request = self.requests[args["request"]]
+        try:
+            replier.reply(request, asked(args["data"]), self.meta(args.get("meta")), args.get("timeout_ms", 0) / 1000)
+        except (Full, Timeout, Closed) as error:
+            return type(error).__name__.lower()
+        return "ok"
+
     def call(self, ask: dict[str, Any]) -> dict[str, Any]:
         verb, args = ask["verb"].removeprefix("shmcomm."), ask["args"]
         if verb == "recover":
@@ -199,22 +225,16 @@ class Driver(logger.Driver):
         if verb == "remove":
             return {"st": channel.remove(args["seg"], insist=args["insist"])}
         if verb == "reply":
-            replier, request = self.requests[args["request"]]
-            try:
-                replier.reply(request, asked(args["data"]), self.meta(args.get("meta")), args.get("timeout_ms", 0) / 1000)
-            except (Full, Timeout, Closed) as error:
-                return {"st": type(error).__name__.lower()}
-            return {"st": "ok"}
+            return {"st": self.answer_request(args)}
         if verb == "view_check":
             subscriber, position = self.viewed[args["v"]]
             return {"st": "lapped" if subscriber.overtaken(position) else "ok"}
         handle = self.handles[ask["h"]]
-        if verb == "info":
-            return self.info(handle)
+        if verb not in ("info", "validate"):
+            raise Refused("UNSUPPORTED")
         if verb == "validate":
             handle.ch.frames()
-            return {}
-        raise Refused("UNSUPPORTED")
+        return self.info(handle) if verb == "info" else {}
 
 
 def recover(locator: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Defects for channel.py, member.py and service.py: each is what an implementer of shmcomm may get wrong, as small as it can be."""
+"""Defects for channel.py, member.py and service.py: each is what an implementer may get wrong, as small as can be."""
 
 from __future__ import annotations
 
@@ -408,12 +408,13 @@ def larger_messages(m: Modules) -> None:
 
 
 DEFECTS: tuple[Callable[[Any], None], ...] = (
-    no_recheck, rechecks_behind_the_mark, keeps_the_byte, version_1_too, head_believed, sizes_believed, marks_ignored, losses_not_counted, starts_at_tail, closes_early,
-    takes_from_the_living, waits_for_the_dead, gives_up_at_once, repairs_nothing, repairs_no_dropped, lock_not_cleared_of_waiters,
-    evicts_one_more, dropped_not_counted, pushes_over, no_mark, padding_left, clears_ahead, sequences_of_its_own, wakes_nobody,
-    wakes_everybody, sleeps_uncounted, polls, no_last_look, keeps_no_lock, number_of_the_dead, always_the_owner, never_closes,
-    closes_on_others, unlinks_what_is_left, removes_what_is_left, pulls_uncounted, any_reply, replies_blindly, sweeps_never,
-    old_handle, any_name, replaces_what_is_foreign, larger_messages,
+    no_recheck, rechecks_behind_the_mark, keeps_the_byte, version_1_too, head_believed, sizes_believed, marks_ignored,
+    losses_not_counted, starts_at_tail, closes_early, takes_from_the_living, waits_for_the_dead, gives_up_at_once,
+    repairs_nothing, repairs_no_dropped, lock_not_cleared_of_waiters, evicts_one_more, dropped_not_counted, pushes_over,
+    no_mark, padding_left, clears_ahead, sequences_of_its_own, wakes_nobody, wakes_everybody, sleeps_uncounted, polls,
+    no_last_look, keeps_no_lock, number_of_the_dead, always_the_owner, never_closes, closes_on_others, unlinks_what_is_left,
+    removes_what_is_left, pulls_uncounted, any_reply, replies_blindly, sweeps_never, old_handle, any_name,
+    replaces_what_is_foreign, larger_messages,
 )  # fmt: skip
 
 

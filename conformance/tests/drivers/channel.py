@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A shmcomm segment in plain Python: header, frames, membership, lock and repair (spec/shmcomm.md). Shares nothing with the suite."""
+"""A shmcomm segment in plain Python: header, frames, membership, lock and repair. Shares nothing with the suite."""
 
 from __future__ import annotations
 

@@ -249,10 +249,10 @@ class Channel(Words):
         """Header and payload of the frame at a position, and the position behind it; of anything impossible nothing."""
         if self.u64[self.word(at)] == SKIP:
             at = self.behind(at, SKIP)
-        if at >= head:
+        room = min(self.capacity // 2, head - at, self.capacity - at % self.capacity)
+        if room < FRAME.size:
             raise Lapped
         fields = FRAME.unpack_from(self.bytes, RING + at % self.capacity)
-        room = min(self.capacity // 2, head - at, self.capacity - at % self.capacity)
         if not 32 <= fields[0] <= room - 8:
             raise Lapped
         begin = RING + at % self.capacity + FRAME.size

@@ -13,6 +13,9 @@
 /* How far a reader that is behind reads ahead, if the entries to come are like this one. */
 #define ENTRIES_AHEAD 4
 
+#define LOOKS_A_SPIN 16 /* of a reader that waits without going to sleep: between two looks at the clock */
+#define PAUSES_A_LOOK 4
+
 /* Inside this file SHMW_LAPPED says: the reader stands elsewhere now, look again. */
 
 /* Rows ------------------------------------------------------------------------------------------------------------- */
@@ -285,10 +288,27 @@ int shmw_ouroboros_next(shmw_ouroboros_reader *reader, void *buffer, size_t size
     return copy_next(reader, buffer != NULL ? buffer : nothing, 0, size, entry);
 }
 
+/* Look for the next entry now and then, for a while. Each look takes the line from the writer, who may be in the middle of an
+ * entry: with fewer of them a round trip is a twentieth shorter, though each entry is found a little later. */
+static int spin(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entry)
+{
+    int rc = SHMW_EMPTY;
+    for (unsigned looks = 0; looks < LOOKS_A_SPIN && rc == SHMW_EMPTY; looks++) {
+        for (unsigned pauses = 0; pauses < PAUSES_A_LOOK; pauses++)
+            shmw_relax(); /* first, since a look has just been */
+        rc = shmw_ouroboros_next(reader, buffer, size, entry);
+    }
+    return rc;
+}
+
 int shmw_ouroboros_wait_next(shmw_ouroboros_reader *reader, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
                              struct shmw_ouroboros_entry *entry)
 {
     int rc = shmw_ouroboros_next(reader, buffer, size, entry);
+    if (rc != SHMW_EMPTY)
+        return rc;
+    if (spin_ns > 0 && timeout_ns > 0)
+        rc = spin(reader, buffer, size, entry); /* before the clock is asked: many a wait is over by then */
     if (rc != SHMW_EMPTY)
         return rc;
     const uint64_t deadline = shmw_deadline(timeout_ns);
@@ -296,15 +316,14 @@ int shmw_ouroboros_wait_next(shmw_ouroboros_reader *reader, void *buffer, size_t
     struct shmw_backoff backoff = {0};
     for (;;) {
         const bool last = shmw_expired(deadline); /* first, so that one look comes after it [ouroboros.read.timeout] */
-        rc = shmw_ouroboros_next(reader, buffer, size, entry);
+        const bool spins = !last && !shmw_expired(spin_until);
+        rc = spins ? spin(reader, buffer, size, entry) : shmw_ouroboros_next(reader, buffer, size, entry);
         if (rc != SHMW_EMPTY)
             return rc;
         if (last)
             return SHMW_TIMEOUT;
-        if (shmw_expired(spin_until))
+        if (!spins)
             shmw_backoff_pause(&backoff, deadline); /* 1 ms at most */
-        else
-            shmw_relax();
     }
 }
 

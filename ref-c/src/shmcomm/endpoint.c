@@ -73,19 +73,23 @@ void shmw_shmcomm_beat(struct shmw_shmcomm_channel *channel)
     channel->unbeaten = 0;
 }
 
-/* Take byte n, and a keeper's [shmcomm.endpoint.lock]. */
+/* Take byte n, and a keeper's; then look [shmcomm.endpoint.lock]. */
 static int take_bytes(const struct shmw_shmcomm_channel *channel, uint32_t number)
 {
+    const int fd = channel->guard.fd;
+    int rc = shmw_ofd_take(fd, number);
+    if (rc == SHMW_OK && channel->keeper) {
+        rc = shmw_ofd_take(fd, SHMW_SHMCOMM_KEEPER_BASE + number);
+        if (rc != SHMW_OK)
+            shmw_ofd_give(fd, number);
+    }
     const uint32_t owner = shmw_load_relaxed(&channel->header->writer_lock) & ~SHMW_SHMCOMM_LOCK_WAITERS;
-    if (number == owner) /* of a dead one: with us its lock would look held [shmcomm.endpoint.number] */
-        return SHMW_BUSY;
-    int rc = shmw_ofd_take(channel->guard.fd, number);
-    if (rc != SHMW_OK || !channel->keeper)
+    if (rc != SHMW_OK || number != owner)
         return rc;
-    rc = shmw_ofd_take(channel->guard.fd, SHMW_SHMCOMM_KEEPER_BASE + number);
-    if (rc != SHMW_OK)
-        shmw_ofd_give(channel->guard.fd, number);
-    return rc;
+    shmw_ofd_give(fd, number); /* of a dead one: with us its lock would look held [shmcomm.endpoint.number] */
+    if (channel->keeper)
+        shmw_ofd_give(fd, SHMW_SHMCOMM_KEEPER_BASE + number);
+    return SHMW_BUSY;
 }
 
 static int take_number(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_joining *joining)
@@ -160,7 +164,8 @@ static int enter(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm
 enum outcome { DONE, AGAIN, WAIT };
 
 /* One try. last: the waiting time is over. */
-static enum outcome join_once(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_joining *joining, bool last, int *rc)
+static enum outcome join_once(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_joining *joining, bool last,
+                              int *rc)
 {
     const bool replaces = joining->keeper && joining->making == SHMW_SHMCOMM_JOIN_OR_CREATE;
     struct shmw_guarded lock;
@@ -221,11 +226,13 @@ int shmw_shmcomm_join(struct shmw_shmcomm_channel *channel, char *locator, const
         if (outcome == WAIT)
             shmw_backoff_pause(&backoff, deadline);
     }
-    if (rc != SHMW_OK)
+    if (rc != SHMW_OK) {
         shmw_shmcomm_unmap(channel);
-    else
-        shmw_map_prefault(&channel->map, 0, channel->map.size);
-    return rc;
+        return rc;
+    }
+    channel->seen_head = shmw_load_acquire(&channel->header->tail); /* A3: pairs with R3; nothing seen yet */
+    shmw_map_prefault(&channel->map, 0, channel->map.size);
+    return SHMW_OK;
 }
 
 /* Leaving ----------------------------------------------------------------------------------------------------------- */
@@ -253,16 +260,23 @@ static void remove_drained(const struct shmw_shmcomm_channel *channel)
         shmw_unlink(channel->locator);
 }
 
-void shmw_shmcomm_drained(const struct shmw_shmcomm_channel *channel)
+int shmw_shmcomm_drained(const struct shmw_shmcomm_channel *channel)
 {
     struct shmw_guarded lock;
     bool named = false;
     const int cause = errno;
-    if (channel->puller && shmw_shmcomm_membership(channel->guard.fd, &lock, &named) == SHMW_OK && named)
-        remove_drained(channel);
-    if (channel->puller)
-        shmw_shmcomm_membership_end(&lock);
-    errno = cause;
+    int rc = shmw_shmcomm_membership(channel->guard.fd, &lock, &named);
+    if (rc == SHMW_OK) {
+        /* A keeper may have taken the channel over while we waited. A7: pairs with R7 */
+        const bool closed = shmw_load_acquire(&channel->header->state) == SHMW_SHMCOMM_STATE_CLOSED;
+        rc = closed && !holds_messages(channel) ? SHMW_CLOSED : SHMW_EMPTY;
+        if (named && rc == SHMW_CLOSED)
+            remove_drained(channel);
+    }
+    shmw_shmcomm_membership_end(&lock);
+    if (rc >= 0)
+        errno = cause;
+    return rc;
 }
 
 static void give_bytes(const struct shmw_shmcomm_channel *channel)
@@ -272,10 +286,10 @@ static void give_bytes(const struct shmw_shmcomm_channel *channel)
         shmw_ofd_give(channel->guard.fd, SHMW_SHMCOMM_KEEPER_BASE + channel->number);
 }
 
-/* Steps 3 to 5, under the membership lock. */
+/* Steps 3 to 5, under the membership lock. Our own bytes do not count when we ask; they are given back last, so that of two
+ * that leave together the second finds the first one gone. */
 static void go_out(struct shmw_shmcomm_channel *channel, bool named)
 {
-    give_bytes(channel);
     if (channel->keeper && !shmw_shmcomm_keeper_lives(channel->guard.fd)) { /* [shmcomm.leave.last, .others] */
         shmw_shmcomm_close_state(channel->header);
         if (named && !(channel->pattern == SHMW_SHMCOMM_PATTERN_PIPELINE && holds_messages(channel)))
@@ -283,6 +297,7 @@ static void go_out(struct shmw_shmcomm_channel *channel, bool named)
     } else if (named && channel->puller) {
         remove_drained(channel);
     }
+    give_bytes(channel);
 }
 
 void shmw_shmcomm_leave(struct shmw_shmcomm_channel *channel)

@@ -5,11 +5,6 @@
 
 #define LOOKS_BEFORE_SLEEP 128 /* with a pause after each: some microseconds, which is several messages of another writer */
 
-static bool owner_lives(const struct shmw_shmcomm_channel *channel, uint32_t word)
-{
-    return shmw_ofd_ask(channel->guard.fd, word & ~SHMW_SHMCOMM_LOCK_WAITERS, 1) != SHMW_OK;
-}
-
 /* The lock is ours, from a dead owner: what it left behind is put right [shmcomm.lock.dead]. */
 static int take_over(struct shmw_shmcomm_channel *channel)
 {
@@ -48,6 +43,22 @@ static bool spin(struct shmw_shmcomm_channel *channel, uint32_t *word)
     return false;
 }
 
+/* Step 3: true when the lock is ours. From the very word that we saw, so that of several only one takes it, and while we hold
+ * the byte of its owner, so that nobody draws that number and takes the lock meanwhile [shmcomm.lock.dead, .alive]. */
+static bool take_dead(struct shmw_shmcomm_channel *channel, uint32_t word)
+{
+    const uint32_t owner = word & ~SHMW_SHMCOMM_LOCK_WAITERS;
+    const bool own = owner == channel->number; /* which we did not write: it names nobody, and our byte stays ours */
+    if (!own && shmw_ofd_take(channel->guard.fd, owner) != SHMW_OK)
+        return false;
+    /* What the dead owner did is ordered by the kernel: before its byte was dropped, which we have now. A1, with no store to
+     * pair with. */
+    const bool ours = shmw_cas_acquire(&channel->header->writer_lock, &word, channel->number | SHMW_SHMCOMM_LOCK_WAITERS);
+    if (!own)
+        shmw_ofd_give(channel->guard.fd, owner);
+    return ours;
+}
+
 int shmw_shmcomm_lock_slowly(struct shmw_shmcomm_channel *channel, uint64_t deadline)
 {
     _Atomic(uint32_t) *lock = &channel->header->writer_lock;
@@ -57,6 +68,7 @@ int shmw_shmcomm_lock_slowly(struct shmw_shmcomm_channel *channel, uint64_t dead
     const uint64_t patience = shmw_deadline(SHMW_SHMCOMM_LOCK_PATIENCE_NS);
     for (;;) {
         const bool last = shmw_expired(deadline) && shmw_expired(patience);
+        word = shmw_load_relaxed(lock);
         if (take_free(channel, channel->number | SHMW_SHMCOMM_LOCK_WAITERS, &word))
             return SHMW_OK;
         if (last)
@@ -66,11 +78,7 @@ int shmw_shmcomm_lock_slowly(struct shmw_shmcomm_channel *channel, uint64_t dead
             continue;
         if (shmw_futex_wait(lock, waiting, SHMW_SHMCOMM_LOCK_SLICE_NS) != SHMW_OK)
             return SHMW_SYSTEM;
-        word = shmw_load_relaxed(lock);
-        /* From the very word that we saw, so that of several only one takes it. What the dead owner did is ordered by the kernel:
-         * before its lock was dropped, which we have seen [shmcomm.lock.dead, .alive]. A1, but with no store of its to pair with. */
-        if (word == waiting && !owner_lives(channel, word) &&
-            shmw_cas_acquire(lock, &word, channel->number | SHMW_SHMCOMM_LOCK_WAITERS))
+        if (shmw_load_relaxed(lock) == waiting && take_dead(channel, waiting))
             return take_over(channel);
     }
 }

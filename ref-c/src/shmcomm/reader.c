@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile shmcomm, section 7.1: subscribers, and observers, who read as they do. Short messages are read ahead: what is there is copied
- * in one go, found whole by one look at tail, and handed out from private memory. */
+ * Profile shmcomm, section 7.1: subscribers, and observers, who read as they do. Short messages are read ahead: what is there
+ * is copied in one go, found whole by one look at tail, and handed out from private memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ void shmw_shmcomm_begin_reading(shmw_shmcomm *endpoint, bool oldest)
         }
         reader.counted = true;
     }
-    reader.head &= ~(SHMW_SHMCOMM_FRAME_ALIGN - 1); /* it was when the segment was checked; whoever broke it since: not our place */
+    /* it was when the segment was checked; whoever broke it since: not our place */
+    reader.head &= ~(SHMW_SHMCOMM_FRAME_ALIGN - 1);
     reader.cursor = reader.head;
     reader.ahead_from = reader.cursor;
     reader.ahead_end = reader.cursor;
@@ -58,9 +59,10 @@ static int overtaken(shmw_shmcomm *endpoint)
     struct shmw_shmcomm_reader *reader = &endpoint->reader;
     const struct shmw_shmcomm_wire_header *header = endpoint->channel.header;
     const uint64_t tail = shmw_load_acquire(&header->tail); /* A3: pairs with R3; a head that is not below it */
-    const uint64_t head = shmw_load_acquire(&header->head); /* A2: pairs with R2 */
-    if (!shmw_shmcomm_possible(&endpoint->channel, head, tail))
+    const bool stuck = tail == reader->cursor && reader->head - tail > endpoint->channel.capacity;
+    if (stuck || tail % SHMW_SHMCOMM_FRAME_ALIGN != 0)
         return SHMW_CORRUPT;
+    const uint64_t head = shmw_load_acquire(&header->head); /* A2: pairs with R2 */
     reader->cursor = tail;
     reader->head = head;
     reader->ahead_from = tail;
@@ -110,8 +112,8 @@ static inline void deliver(shmw_shmcomm *endpoint, const struct shmw_shmcomm_mes
 /* From memory that has been read ahead ------------------------------------------------------------------------------- */
 
 /* The frame of which the copy begins at `from`, and ends at or before `end`. SHMW_EMPTY: not all of it was copied. */
-static inline int find_copied(const struct shmw_shmcomm_channel *channel, const unsigned char *from, uint64_t cursor, uint64_t end,
-                              struct shmw_shmcomm_place *place)
+static inline int find_copied(const struct shmw_shmcomm_channel *channel, const unsigned char *from, uint64_t cursor,
+                              uint64_t end, struct shmw_shmcomm_place *place)
 {
     uint64_t size;
     if (end - cursor < sizeof(size))
@@ -159,16 +161,14 @@ static int read_ahead(shmw_shmcomm *endpoint, const struct shmw_shmcomm_place *p
     shmw_copy_from_shared(reader->ahead, shmw_shmcomm_at(channel, place->at), (size_t)length);
     shmw_fence_acquire(); /* F5: pairs with F5; our copy before tail */
     const uint64_t tail = shmw_load_relaxed(&channel->header->tail);
+    const bool whole = (int64_t)(tail - reader->cursor) <= 0; /* from the mark on, if one led here */
     const uint64_t passed = tail - place->at;
+    if (!whole && (passed >= length || passed % SHMW_SHMCOMM_FRAME_ALIGN != 0))
+        return overtaken(endpoint);
     reader->ahead_from = place->at;
     reader->ahead_end = place->at + length;
-    reader->cursor = place->at;
-    if ((int64_t)passed <= 0)
-        return SHMW_OK;
-    if (passed >= length || passed % SHMW_SHMCOMM_FRAME_ALIGN != 0)
-        return overtaken(endpoint);
-    reader->cursor = tail; /* what was overtaken is thrown away from the front; the rest is whole */
-    reader->overtaken = true;
+    reader->cursor = whole ? place->at : tail; /* what is at tail is a frame, and whole; what was overtaken is thrown away */
+    reader->overtaken = reader->overtaken || !whole;
     return SHMW_OK;
 }
 
@@ -198,7 +198,7 @@ static int next_in_ring(shmw_shmcomm *endpoint, const struct shmw_shmcomm_place 
     const unsigned char *payload = shmw_shmcomm_at(channel, place->at) + SHMW_SHMCOMM_FRAME_OVERHEAD;
     if (fits && to->buffer != NULL)
         shmw_copy_from_shared(to->buffer, payload, (size_t)place->length);
-    if (is_overwritten(endpoint, place->at))
+    if (is_overwritten(endpoint, endpoint->reader.cursor)) /* that of a mark, if one led here: it may be payload of a later lap */
         return overtaken(endpoint);
     const int rc = announce(endpoint, message);
     if (rc != SHMW_OK || !fits)

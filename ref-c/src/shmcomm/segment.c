@@ -13,7 +13,7 @@
 
 #include "internal.h"
 
-#define POSITION_LOOKS 8 /* at a tail that moves under them */
+#define POSITION_LOOKS 64 /* at a tail that moves under them */
 
 /* Checks ------------------------------------------------------------------------------------------------------------ */
 
@@ -23,11 +23,13 @@ static int check_positions(const struct shmw_shmcomm_channel *channel, const cha
     const struct shmw_shmcomm_wire_header *header = channel->header;
     uint64_t tail = shmw_load_acquire(&header->tail); /* A3: pairs with R3; no head from before it */
     uint64_t head = 0;
-    for (unsigned look = 0; look < POSITION_LOOKS; look++) {
+    for (unsigned look = 0;; look++) {
         head = shmw_load_acquire(&header->head);               /* A2: pairs with R2 */
         const uint64_t now = shmw_load_acquire(&header->tail); /* A3: pairs with R3 */
         if (now == tail)
             break;
+        if (look == POSITION_LOOKS)
+            return SHMW_OK; /* they move: whoever uses them checks them again */
         tail = now;
     }
     *finding = "head or tail is no multiple of 8";
@@ -88,11 +90,25 @@ int shmw_shmcomm_check(struct shmw_shmcomm_channel *channel, const char **findin
 
 /* Mapping ----------------------------------------------------------------------------------------------------------- */
 
+static int open_again(int fd, int flags)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd); /* the same file, whatever has its name by now */
+    return open(path, flags | O_CLOEXEC);
+}
+
+/* Through a description of its own: a mapping keeps the one that it was made from, and a child forked later has the mapping.
+ * What holds our bytes must end with us [shmcomm.endpoint.fork]. */
 static int map_bytes(struct shmw_shmcomm_channel *channel, int fd, bool writable, uint64_t size)
 {
-    channel->map = (struct shmw_map){.fd = fd, .writable = writable};
+    channel->map = (struct shmw_map){.fd = open_again(fd, writable ? O_RDWR : O_RDONLY), .writable = writable};
+    if (channel->map.fd < 0)
+        return errno == EACCES ? SHMW_PERMISSION : SHMW_SYSTEM;
     const int rc = shmw_map_file(&channel->map, size);
-    channel->map.fd = -1; /* that is the guard's */
+    const int cause = errno;
+    close(channel->map.fd);
+    errno = cause;
+    channel->map.fd = -1;
     channel->header = rc == SHMW_OK ? (struct shmw_shmcomm_wire_header *)(void *)channel->map.base : NULL;
     if (writable)
         channel->counts = channel->header;
@@ -191,7 +207,8 @@ int shmw_shmcomm_make(struct shmw_shmcomm_channel *channel, const struct shmw_sh
 
 void shmw_shmcomm_announce(const struct shmw_shmcomm_channel *channel)
 {
-    shmw_store_release(&channel->header->magic, SHMW_SHMCOMM_MAGIC); /* R0: pairs with A0; the whole header [shmcomm.segment.init] */
+    /* R0: pairs with A0; the whole header [shmcomm.segment.init] */
+    shmw_store_release(&channel->header->magic, SHMW_SHMCOMM_MAGIC);
 }
 
 /* Looking ----------------------------------------------------------------------------------------------------------- */
@@ -199,10 +216,8 @@ void shmw_shmcomm_announce(const struct shmw_shmcomm_channel *channel)
 /* One more mapping of the header, to be counted in when we sleep; none if the mode does not let us [shmcomm.segment.readonly]. */
 static void map_counts(struct shmw_shmcomm_channel *channel)
 {
-    char path[64];
     const int cause = errno;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", channel->guard.fd); /* the same file, whatever has its name by now */
-    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    const int fd = open_again(channel->guard.fd, O_RDWR);
     if (fd >= 0) {
         void *header = mmap(NULL, sizeof(*channel->counts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         channel->counts = header != MAP_FAILED ? header : NULL;

@@ -6,8 +6,6 @@
 
 #include "internal.h"
 
-#define ITEMS_AHEAD 4 /* of the item that is reserved: lines fetched for a later one */
-
 /* A reservation: items of `elements` each, side by side from index on. */
 struct run {
     uint64_t index;
@@ -56,21 +54,9 @@ static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t 
         producer->known = end;
 }
 
-/* The lines of the items that a reservation of so many elements from an index on is for are asked for before it is made, whose line
- * is fetched meanwhile, and those of a later one: every reservation waits for the stores before it. Hints, whoever reserves them. */
-static inline void prefetch_items(const shmw_slick_queue *queue, uint64_t index, uint64_t elements, uint64_t items)
-{
-    const size_t length = (size_t)(elements * items * queue->element_size);
-    const size_t slots = (size_t)(items == 1 ? 1 : elements * items) * sizeof(struct shmw_slick_wire_slot);
-    const uint64_t later = index + elements * (items < ITEMS_AHEAD ? ITEMS_AHEAD : items);
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, index), slots);
-    shmw_prefetch_lines_to_write(shmw_slick_element(queue, index), length);
-    shmw_prefetch_lines_to_write(shmw_slick_slot(queue, later), slots);
-    shmw_prefetch_lines_to_write(shmw_slick_element(queue, later), length);
-}
-
 /* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: what was reserved is the rest of the ring,
- * up to *end, since not even one fits there [slick.reserve.wrap]. */
+ * up to *end, since not even one fits there [slick.reserve.wrap]. No line is asked for ahead: a reader that polls takes it back
+ * before it is of use, and a round trip is a sixth longer. */
 static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, struct run *run, uint64_t *end,
                                struct shmw_slick_wait *wait)
 {
@@ -88,8 +74,6 @@ static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, str
     const int rc = producer->known == next ? SHMW_OK : shmw_slick_settle(producer, reserved, *end, wait);
     if (rc != SHMW_OK)
         return rc;
-    if (fits)
-        prefetch_items(queue, next, run->elements, run->items);
     /* R6: pairs with A6; what we found settled, and told, before the reservation [slick.reserve.packed] */
     if (!shmw_cas_release(field, &reserved, *end << SHMW_SLICK_RESERVED_SIZE_BITS | (*end - next)))
         return SHMW_SLICK_AGAIN;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ends of channels in processes of their own; some are killed, some fork, some run other programs, some live in another pid namespace. */
+ * Ends of channels in processes of their own; some are killed, some fork, some run other programs, some live in another pid
+ * namespace. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,9 +105,7 @@ static void a_killed_writer_is_replaced(void)
 static void a_stale_channel_is_taken_over(void)
 {
     struct party party = {.name = fresh_name(), .board = make_board(), .role = SHMW_SHMCOMM_PUBLISHER};
-    const int child = start_child(claim_and_hang, &(struct party){.name = party.name, .board = party.board, .role = party.role});
-    (void)child;
-    /* claim_and_hang makes a channel of the default size */
+    const int child = start_child(claim_and_hang, &party); /* it makes the channel */
     await(&party.board->ready, 1);
     shmw_shmcomm *reader = enter(SHMW_SHMCOMM_SUBSCRIBER, party.name);
     const struct shmw_shmcomm_info before = info_of(reader);
@@ -115,7 +114,8 @@ static void a_stale_channel_is_taken_over(void)
     kill_child(child);
     CHECK(!info_of(reader).keeper_lives);
     expect_answer(reader, SHMW_EMPTY); /* stale is not closed */
-    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, party.name, (struct shmw_shmcomm_options){.identity = {.endpoint = 12}});
+    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, party.name,
+                                   (struct shmw_shmcomm_options){.identity = {.endpoint = 12}});
     const struct shmw_shmcomm_info after = info_of(reader);
     CHECK_U64(after.instance, before.instance);
     CHECK_U64(after.owner_endpoint, 12);
@@ -195,9 +195,8 @@ static void a_killed_requester_is_swept(void)
         CHECK(has_name(replies));
         kill_child(child);
         CHECK(has_name(replies));
-        if (how == BY_OLD_REPLY) { /* as if it had been taken long ago: its requester lived then */
+        if (how == BY_OLD_REPLY) /* as if it had been taken long ago: its requester lived then */
             request.taken_ns = now_ns() - SHMW_SHMCOMM_LIVENESS_AGE_NS;
-        }
         sweep(how, &party, &replier, &request);
         CHECK(!has_name(replies));
         shmw_shmcomm_close(replier);
@@ -233,7 +232,7 @@ static void note(const struct party *party, const struct tagged *message, size_t
     CHECK_U64(length, sizeof(*message) - message->number % 200);
     for (size_t i = 8; i < length; i++)
         CHECK_U64(message->rest[i - 8], message->number & 0xff);
-    atomic_fetch_add(&party->board->got[message->number], 1);
+    shmw_add_relaxed(&party->board->got[message->number], 1);
 }
 
 static void pull_for_ever(void *context)
@@ -251,7 +250,8 @@ static void pull_for_ever(void *context)
     shmw_shmcomm_close(end);
 }
 
-/* One message a kill may be lost (taken, and not noted yet) or sent again (sent, and not counted yet); everything else comes once. */
+/* One message a kill may be lost (taken, and not noted yet) or sent again (sent, and not counted yet); everything else comes
+ * once. */
 static void killed_at_any_moment(void)
 {
     enum { KILLS = 40 };
@@ -469,7 +469,8 @@ static void another_pid_namespace(void)
     const int child = start_child(live_elsewhere, &party);
     await(&party.board->ready, 1);
     await(&party.board->over, 1);
-    printf("  %s\n", shmw_load_acquire(&party.board->over) == 2 ? "in a namespace of its own" : "without one: not permitted here");
+    printf("  %s\n", shmw_load_acquire(&party.board->over) == 2 ? "in a namespace of its own"
+                                                                           : "without one: not permitted here");
     CHECK_CODE(shmw_shmcomm_send(end, "x", 1, NULL, 0, NULL), SHMW_BUSY);
     /* The owner is known by its lock alone: its byte is held, and no process id of it is anywhere in the segment. */
     char path[512];
@@ -478,15 +479,12 @@ static void another_pid_namespace(void)
     CHECK(fd >= 0);
     CHECK_CODE(shmw_ofd_ask(fd, shmw_load_relaxed(&party.board->number), 1), SHMW_BUSY);
     CHECK_U64(raw_header(&raw)->owner_pid, (uint32_t)getpid());
-    DIR *directory = opendir("/proc");
-    CHECK(directory != NULL);
     char parent[64];
     snprintf(parent, sizeof(parent), "/proc/%d/task/%d/children", child, child);
     FILE *children = fopen(parent, "re");
     int inner = 0;
     CHECK(children != NULL && fscanf(children, "%d", &inner) == 1);
     fclose(children);
-    closedir(directory);
     CHECK(kill(inner, SIGKILL) == 0);
     CHECK_U64(child_status(child), 0);
     CHECK_CODE(shmw_ofd_ask(fd, shmw_load_relaxed(&party.board->number), 1), SHMW_OK);

@@ -12,7 +12,7 @@ static void everything_comes_once(void)
     uint64_t seed = 0x5eed0005;
     expect_answer(pullers[0], SHMW_EMPTY);
     for (uint64_t n = 0; n < 3000;) {
-        size_t lengths[5];
+        size_t lengths[5] = {0};
         const size_t burst = 1 + draw(&seed, 5);
         for (size_t i = 0; i < burst; i++)
             put(end, n + i, lengths[i] = draw(&seed, burst == 1 ? LARGEST + 1 : 300));

@@ -182,7 +182,13 @@ static int open_history(struct request *rq, struct live *live)
     const int rc = need_text(rq, rq->body, "history", &path);
     if (rc != SHMW_OK)
         return rc;
+    bool flush = false; /* the actor may be killed: what it has taken is to stand in the file */
+    const int asked = want_bool(rq, rq->body, "flush", &flush);
+    if (asked != SHMW_OK)
+        return asked;
     live->history = fopen(path, "wbe");
+    if (live->history != NULL && flush)
+        setvbuf(live->history, NULL, _IONBF, 0);
     return live->history != NULL ? SHMW_OK : request_fail(rq, SHMW_SYSTEM, "%s: %s", path, strerror(errno));
 }
 
@@ -271,10 +277,18 @@ static void spin(uint64_t *spins)
         sched_yield();
 }
 
+/* How long one call may wait. Where a waiter is woken, short slices would hide a wake-up that is lost. */
+static uint64_t slice_of(const struct live *live)
+{
+    if (!live->block)
+        return 0;
+    return live->profile->ends_by_message ? live->limit_ns : SLEEP_SLICE_NS;
+}
+
 static int run_writer(struct request *rq, struct live *live)
 {
     const uint64_t end = monotonic_ns() + live->limit_ns;
-    const uint64_t wait = live->block ? SLEEP_SLICE_NS : 0;
+    const uint64_t wait = slice_of(live);
     uint64_t sent = 0;
     uint64_t full = 0;
     uint64_t spins = 0;
@@ -345,7 +359,7 @@ static int take_messages(struct request *rq, struct live *live, size_t count, st
 static int read_until_end(struct request *rq, struct live *live, struct tally *tally)
 {
     const uint64_t end = monotonic_ns() + live->limit_ns;
-    const uint64_t wait = live->block ? SLEEP_SLICE_NS : 0;
+    const uint64_t wait = slice_of(live);
     uint64_t spins = 0;
     for (uint64_t calls = 1; !tally->ended; calls++) {
         const uint64_t before = tally->received;

@@ -57,15 +57,18 @@ func allowanceOf(a *arguments, mapping *shm.Mapping) *allowance {
 }
 
 // wait returns when message number i may be written.
-func (all *allowance) wait(a *arguments, i uint64) {
-	for len(all.readers) > 0 && i-all.taken >= inFlight {
+func (all *allowance) wait(a *arguments, i uint64) { all.waitWithin(a, i, inFlight) }
+
+// waitWithin is wait with another window than inFlight.
+func (all *allowance) waitWithin(a *arguments, i, window uint64) {
+	for len(all.readers) > 0 && i-all.taken >= window {
 		all.taken = i
 		for _, word := range all.readers {
 			if taken := word.Load(); taken < all.taken {
 				all.taken = taken
 			}
 		}
-		if i-all.taken >= inFlight {
+		if i-all.taken >= window {
 			a.relax()
 		}
 	}

@@ -2,7 +2,8 @@
 
 // Command shmwire-bench is the benchmark actor of the Go implementation; bench/README.md describes the protocol. Peers:
 // "counted" (the channel counts its waiters: no wake while nobody sleeps) and "wake" (a wake per send) of profile dmxp;
-// "credit", "credit-view", "free" and "free-view" of profile ouroboros; "slick-KIND" of profile slick.
+// "credit", "credit-view", "free" and "free-view" of profile ouroboros; "slick-KIND" of profile slick; "shmcomm-KIND" of profile
+// shmcomm.
 package main
 
 import (
@@ -214,6 +215,9 @@ func main() {
 	case a.role == "make" && isRing(a):
 		makeRings(a)
 		return
+	case a.role == "make" && isChannel(a):
+		makeCredit(a) // a channel is made by who keeps it
+		return
 	case a.role == "make":
 		makeSegment(a)
 		return
@@ -225,6 +229,8 @@ func main() {
 		runLog(a)
 	case isRing(a):
 		runRing(a)
+	case isChannel(a):
+		runChannel(a)
 	default:
 		runQueue(a)
 	}

@@ -88,16 +88,16 @@ func writeLog(a *arguments, writer *ouroboros.Writer, all *allowance) {
 
 // readOne answers the sequence of the next entry, 0 when there is none, and whether it was whole and good. An entry
 // that was overwritten while a view of it was looked at does not count.
-func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence uint64, whole, good bool) {
+func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte, view *ouroboros.View) (sequence uint64, whole, good bool) {
 	if !a.views() {
-		var entry ouroboros.Entry
-		if err := reader.NextInto(buffer, &entry); err != nil {
+		entry := &view.Entry
+		if err := reader.NextInto(buffer, entry); err != nil {
 			failUnlessEmpty(err)
 			return 0, false, false
 		}
 		return entry.Sequence, true, len(entry.Payload) == a.size && check(entry.Payload, entry.Sequence-1)
 	}
-	view, err := reader.View()
+	err := reader.ViewInto(view)
 	if err != nil {
 		failUnlessEmpty(err)
 		return 0, false, false
@@ -113,10 +113,10 @@ func readOne(a *arguments, reader *ouroboros.Reader, buffer []byte) (sequence ui
 // readLog reads to the last message that the writer writes. A view that was overwritten while it was looked at counts as
 // skipped.
 func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64) {
-	buffer := make([]byte, a.size)
+	buffer, view := make([]byte, a.size), new(ouroboros.View)
 	last, messages, lossless := uint64(0), uint64(0), a.lossless()
 	for last < a.count {
-		sequence, whole, good := readOne(a, reader, buffer)
+		sequence, whole, good := readOne(a, reader, buffer, view)
 		if sequence != 0 {
 			last = sequence
 		}
@@ -131,7 +131,7 @@ func readLog(a *arguments, reader *ouroboros.Reader, credit shm.U64) (bad uint64
 			credit.StoreRelease(last)
 		}
 		if sequence == 0 {
-			a.relax()
+			a.standBack()
 		}
 	}
 	a.skipped = a.count - messages

@@ -18,7 +18,6 @@ import (
 
 const (
 	ringSize   = 1024
-	pauses     = 64 // where there is nothing
 	writerBits = 56 // of the word below the writer's number
 )
 
@@ -213,18 +212,6 @@ func (t *taker) goOn(err error) {
 	if err != nil && !errors.Is(err, shmwire.ErrLapped) {
 		failUnlessEmpty(err)
 		t.standBack()
-	}
-}
-
-// standBack lets the writers get ahead. Each look takes from them the line at which they meet, so that a reader who looks at
-// once goes in lockstep with them, at a third of the pace.
-func (t *taker) standBack() {
-	if t.crowded {
-		t.relax()
-		return
-	}
-	for i := 0; i < pauses; i++ {
-		shm.Pause()
 	}
 }
 

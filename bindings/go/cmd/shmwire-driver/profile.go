@@ -26,7 +26,8 @@ var profiles = map[string]profile{
 }
 
 // plainCreate is create of a profile that has nothing injected into it.
-func plainCreate(create func(string, json.RawMessage) (session, error)) func(string, json.RawMessage, *injection) (session, error) {
+func plainCreate(create func(string, json.RawMessage) (session, error)) func(string, json.RawMessage,
+	*injection) (session, error) {
 	return func(seg string, options json.RawMessage, _ *injection) (session, error) { return create(seg, options) }
 }
 

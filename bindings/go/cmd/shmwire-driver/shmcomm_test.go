@@ -14,7 +14,8 @@ const (
 	injectChannel = `{"id":1,"cmd":"inject","clock_ns":"1000","clock_step_ns":"10","pid":77,"boot_ns":"5"}`
 	createChannel = `{"id":2,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"publisher","capacity":"4096",` +
 		`"serializer":3,"identity":{"endpoint":7,"instance":"9"}}}`
-	openSubscriber = `{"id":3,"cmd":"open","profile":"shmcomm","seg":"%s","mode":"rw","options":{"role":"subscriber","tell_lost":true}}`
+	openSubscriber = `{"id":3,"cmd":"open","profile":"shmcomm","seg":"%s","mode":"rw",` +
+		`"options":{"role":"subscriber","tell_lost":true}}`
 )
 
 // channelItem is an item of a read reply.
@@ -74,7 +75,8 @@ func TestShmcomm(t *testing.T) {
 // Requests, replies, and what is told of both ends.
 func TestShmcommService(t *testing.T) {
 	replies := talk(t,
-		`{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"replier","capacity":"4096","identity":{"endpoint":5}}}`,
+		`{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"replier","capacity":"4096",`+
+			`"identity":{"endpoint":5}}}`,
 		`{"id":2,"cmd":"open","profile":"shmcomm","seg":"%s","mode":"rw","options":{"role":"requester","capacity":"4096",`+
 			`"identity":{"endpoint":6,"correlation_id":"100"}}}`,
 		`{"id":3,"cmd":"read","h":2,"mode":"try"}`,
@@ -87,7 +89,8 @@ func TestShmcommService(t *testing.T) {
 		`{"id":12,"cmd":"close","h":2}`,
 		`{"id":13,"cmd":"call","h":1,"verb":"shmcomm.reply","args":{"request":1,"data":{"hex":"02"}}}`,
 		`{"id":14,"cmd":"call","h":1,"verb":"shmcomm.info"}`)
-	item := `{"data":{"hex":"%s"},"lost":"0","meta":{"content_type":0,"correlation_id":"100","flags":0,"sender":%d,"timestamp_ns":"%d"},`
+	item := `{"data":{"hex":"%s"},"lost":"0","meta":{"content_type":0,"correlation_id":"100","flags":0,"sender":%d,` +
+		`"timestamp_ns":"%d"},`
 	for i, want := range map[int]string{
 		2: "OUT_OF_ORDER", 3: `{"results":[{"seq":"0","st":"ok"}]}`,
 		4: `{"items":[` + fmt.Sprintf(item, "01", 6, 8) + `"request":1,"seq":"0"}],"st":"ok"}`, 5: `{"st":"ok"}`, 6: "BAD_REQUEST",
@@ -97,7 +100,8 @@ func TestShmcommService(t *testing.T) {
 		expect(t, replies[i], want)
 	}
 	info := replies[13]["ok"].(map[string]any)
-	if info["unanswered"] != "1" || info["sent"] != "1" || info["received"] != "1" || info["keeper_lives"] != true || info["endpoint"] != 5.0 {
+	if info["unanswered"] != "1" || info["sent"] != "1" || info["received"] != "1" || info["keeper_lives"] != true ||
+		info["endpoint"] != 5.0 {
 		t.Errorf("%v", info)
 	}
 }
@@ -115,9 +119,11 @@ func TestShmcommLive(t *testing.T) {
 	writer := `"role":"write","as":"publisher","actor":6,"count":4,"sizes":[24,28],"seed":5,"batch":3,"open":{},` +
 		`"credit":{"path":"` + creditFile + `","window":4}`
 	reader := `"role":"read","as":"subscriber","batch":%d,"ends":2,"view":%v,"open":{"from":"oldest"}`
-	replies := talkOver(t, seg, `{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"publisher","capacity":"4096"}}`,
+	replies := talkOver(t, seg,
+		`{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"publisher","capacity":"4096"}}`,
 		fmt.Sprintf(armChannel, 2, writer), `{"id":3,"cmd":"go"}`, fmt.Sprintf(end, 4), fmt.Sprintf(end, 5),
-		fmt.Sprintf(armChannel, 6, fmt.Sprintf(reader, 8, false)+`,"flush":true,"history":"`+history+`","credit":{"path":"`+creditFile+`","slot":0}`),
+		fmt.Sprintf(armChannel, 6, fmt.Sprintf(reader, 8, false)+`,"flush":true,"history":"`+history+
+			`","credit":{"path":"`+creditFile+`","slot":0}`),
 		`{"id":7,"cmd":"go"}`, fmt.Sprintf(armChannel, 8, fmt.Sprintf(reader, 1, true)), `{"id":9,"cmd":"go"}`,
 		fmt.Sprintf(armChannel, 10, `"role":"read","as":"publisher"`))
 	expect(t, replies[2], `{"full":0,"sent":4}`)
@@ -140,8 +146,10 @@ func TestShmcommLive(t *testing.T) {
 // A requester that nobody answers in time, then one that is.
 func TestShmcommLiveService(t *testing.T) {
 	seg := filepath.Join(t.TempDir(), "segment")
-	ask := `"role":"write","as":"requester","actor":6,"count":2,"sizes":[24],"seed":5,"wait":"%s","reply_ms":5,"open":{"capacity":"4096"}`
-	replies := talkOver(t, seg, `{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"replier","capacity":"4096"}}`,
+	ask := `"role":"write","as":"requester","actor":6,"count":2,"sizes":[24],"seed":5,"wait":"%s","reply_ms":5,` +
+		`"open":{"capacity":"4096"}`
+	replies := talkOver(t, seg,
+		`{"id":1,"cmd":"create","profile":"shmcomm","seg":"%s","options":{"role":"replier","capacity":"4096"}}`,
 		fmt.Sprintf(armChannel, 2, fmt.Sprintf(ask, "spin")), `{"id":3,"cmd":"go"}`,
 		`{"id":4,"cmd":"open","profile":"shmcomm","seg":"%s","mode":"rw","options":{"role":"requester"}}`,
 		`{"id":5,"cmd":"write","h":2,"mode":"try","items":[{"data":{"hex":"77"}},{"data":{"hex":""},"meta":{"content_type":65535}}]}`,

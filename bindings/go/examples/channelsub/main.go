@@ -11,13 +11,14 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"time"
 
 	"shmwire"
 	"shmwire/shmcomm"
 )
 
 func run(ctx context.Context, name string) error {
-	subscriber, err := shmcomm.NewSubscriber(name, &shmcomm.Options{Oldest: true})
+	subscriber, err := shmcomm.NewSubscriber(name, &shmcomm.Options{Oldest: true, ReadyTimeout: 10 * time.Second})
 	if err != nil {
 		return err
 	}

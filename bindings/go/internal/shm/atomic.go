@@ -4,8 +4,8 @@
 // futexes. It is the only package with unsafe code and the only one that uses sync/atomic.
 //
 // Memory order. The profiles ask for relaxed, acquire, release and sequentially consistent operations. Everything
-// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the labels at the
-// call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
+// here but StoreRelease and StoreRelaxed is sync/atomic, which is sequentially consistent and so satisfies all of them; the
+// labels at the call sites (R2, A2, …) name the order that the protocol needs, not the one that it happens to get. Plain accesses
 // through Window are ordered by the atomics around them: Go neither reorders them across an atomic when it compiles,
 // nor does the machine beyond what acquire and release permit.
 package shm
@@ -31,6 +31,11 @@ func (w U32) Store(v uint32) { atomic.StoreUint32(w.p, v) }
 
 // StoreRelease is a release store, and not a sequentially consistent one as Store is.
 func (w U32) StoreRelease(v uint32) { storeRelease32(w.p, v) }
+
+// StoreReleaseBoth is a release store to the first word and then one to the second.
+func StoreReleaseBoth(first U32, v uint32, second U32, w uint32) {
+	storeReleaseBoth32(first.p, v, second.p, w)
+}
 
 // StoreRelaxed orders nothing: what comes later is ordered by what is done with it.
 func (w U32) StoreRelaxed(v uint32) { storeRelaxed32(w.p, v) }

@@ -12,6 +12,12 @@ func storeRelease(p *uint64, v uint64) { atomic.StoreUint64(p, v) }
 // storeRelease32 is the same for half a word.
 func storeRelease32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
 
+// storeReleaseBoth32 is two of these.
+func storeReleaseBoth32(p *uint32, v uint32, q *uint32, w uint32) {
+	storeRelease32(p, v)
+	storeRelease32(q, w)
+}
+
 // storeRelaxed32 is stronger here than it has to be.
 func storeRelaxed32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
 

@@ -16,6 +16,11 @@ func storeRelease(p *uint64, v uint64)
 //go:noescape
 func storeRelease32(p *uint32, v uint32)
 
+// storeReleaseBoth32 is two of these for the price of one call.
+//
+//go:noescape
+func storeReleaseBoth32(p *uint32, v uint32, q *uint32, w uint32)
+
 // storeRelaxed32 is one instruction: the compiler neither splits nor repeats the store of an aligned word.
 func storeRelaxed32(p *uint32, v uint32) { *p = v }
 

@@ -20,6 +20,16 @@ TEXT ·storeRelease32(SB), NOSPLIT, $0-12
 	MOVL BX, 0(AX)
 	RET
 
+// func storeReleaseBoth32(p *uint32, v uint32, q *uint32, w uint32)
+TEXT ·storeReleaseBoth32(SB), NOSPLIT, $0-28
+	MOVQ p+0(FP), AX
+	MOVL v+8(FP), BX
+	MOVQ q+16(FP), CX
+	MOVL w+24(FP), DX
+	MOVL BX, 0(AX)
+	MOVL DX, 0(CX)
+	RET
+
 // func PrefetchToRead(at *byte)
 TEXT ·PrefetchToRead(SB), NOSPLIT, $0-8
 	MOVQ at+0(FP), AX

@@ -71,11 +71,6 @@ def _give_back(fd: int, start: int) -> None:
     _flock(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, start, 1)
 
 
-def lives(fd: int, number: int) -> bool:
-    """Does endpoint `number` live? Locks of this very description do not show. [shmcomm.lock.alive]"""
-    return _flock(fd, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, number, 1) != fcntl.F_UNLCK
-
-
 def keeper_lives(fd: int) -> bool:
     """Does a keeper of the channel live, other than one whose locks this description holds?"""
     return _flock(fd, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, layout.KEEPER_BASE + 1, layout.MAX_ENDPOINT) != fcntl.F_UNLCK
@@ -125,9 +120,19 @@ class Member:
                 raise OutOfOrderError("an endpoint of the parent process")
             raise Closed("it has been closed")
 
-    def lives(self, number: int) -> bool:
-        """Does another endpoint live?"""
-        return lives(self.lock_fd, number)
+    @contextlib.contextmanager
+    def dead(self, number: int) -> Iterator[bool]:
+        """Is `number` of no living endpoint? If so nobody draws it while the block runs: its byte is held.
+        [shmcomm.lock.dead, shmcomm.lock.alive]"""
+        if number == self.number:  # a word that we did not write: it names nobody, and our byte stays where it is
+            yield True
+            return
+        taken = _take(self.lock_fd, number)
+        try:
+            yield taken
+        finally:
+            if taken:
+                _give_back(self.lock_fd, number)
 
     def beat(self) -> None:
         """A sign of life, when a second has passed since the last. [shmcomm.join.heartbeat]"""
@@ -157,17 +162,17 @@ class Member:
         self.segment.close()
 
     def _leave(self, fd: int, puller: bool) -> None:
-        _give_back(fd, self.number)
-        if self.keeper:
-            _give_back(fd, layout.KEEPER_BASE + self.number)
-        if keeper_lives(fd):
-            return  # [shmcomm.leave.others]
-        if self.keeper:
+        """With the membership lock held: two that leave together ask one after the other, and the second must find the first
+        one's bytes given back."""
+        if self.keeper and not keeper_lives(fd):  # [shmcomm.leave.last, shmcomm.leave.others]
             close_channel(self.segment)
             if self.segment.pattern != layout.PATTERN_PIPELINE or self.segment.empty():
                 remove_name(self.segment, fd)
-        elif puller:
-            remove_drained(self.segment, fd)
+        elif puller and drained(self.segment, fd):
+            remove_name(self.segment, fd)
+        _give_back(fd, self.number)
+        if self.keeper:
+            _give_back(fd, layout.KEEPER_BASE + self.number)
 
 
 _MEMBERS: Final[WeakSet[Member]] = WeakSet()
@@ -194,12 +199,11 @@ def remove_name(channel: Segment, fd: int) -> None:
         mapping.unlink(channel.locator)
 
 
-def remove_drained(channel: Segment, fd: int) -> None:
-    """A closed pipeline without a living keeper that holds nothing loses its name; the membership lock is held.
+def drained(channel: Segment, fd: int) -> bool:
+    """Is it a closed pipeline without a living keeper that holds nothing? The membership lock is held.
     [shmcomm.leave.drained]"""
     pipeline = channel.pattern == layout.PATTERN_PIPELINE
-    if pipeline and channel.state() == layout.STATE_CLOSED and not keeper_lives(fd) and channel.empty():
-        remove_name(channel, fd)
+    return pipeline and channel.state() == layout.STATE_CLOSED and not keeper_lives(fd) and channel.empty()
 
 
 # Joining --------------------------------------------------------------------------------------------------------------
@@ -293,20 +297,24 @@ def _enter(channel: Segment, keeper: bool, options: Options) -> Member:
     """Step 4, for a segment that is there."""
     lock_fd = _own_description(channel.mapped.fd)
     try:
-        number = _draw(lock_fd, keeper, options.endpoint, channel.word(layout.HEADER_WRITER_LOCK_OFFSET) & layout.MAX_ENDPOINT)
+        number = _draw(lock_fd, keeper, options.endpoint, channel)
     except BaseException:
         os.close(lock_fd)
         raise
     return Member(channel, lock_fd, number, keeper, options.boot_ns)
 
 
-def _draw(lock_fd: int, keeper: bool, wanted: int, owner: int) -> int:
+def _draw(lock_fd: int, keeper: bool, wanted: int, channel: Segment | None) -> int:
     """A number that nobody else has, its bytes taken. BusyError if the one wanted is taken. [shmcomm.endpoint.number]"""
     for _ in range(_DRAWS):
         number = wanted or secrets.randbelow(layout.MAX_ENDPOINT) + 1
-        if number != owner and _take(lock_fd, number):
-            if not keeper or _take(lock_fd, layout.KEEPER_BASE + number):
+        if _take(lock_fd, number):
+            kept = not keeper or _take(lock_fd, layout.KEEPER_BASE + number)
+            # Looked at second: an owner may die between a look and a taking. Its lock would look held if we had its number.
+            if kept and (channel is None or channel.word(layout.HEADER_WRITER_LOCK_OFFSET) & layout.MAX_ENDPOINT != number):
                 return number
+            if kept and keeper:
+                _give_back(lock_fd, layout.KEEPER_BASE + number)
             _give_back(lock_fd, number)
         if wanted:
             raise BusyError(f"endpoint {wanted} is taken")
@@ -318,7 +326,7 @@ def _create(fd: int, file: str, locator: str, pattern: int, options: Options) ->
     try:
         lock_fd = _own_description(fd)
         try:
-            number = _draw(lock_fd, True, options.endpoint, owner=0)
+            number = _draw(lock_fd, True, options.endpoint, None)
             channel = segment.build(os.dup(fd), file, locator, segment.Fresh(
                 options.capacity, pattern, options.serializer, number, options.pid, options.boot_ns, options.instance))
         except BaseException:

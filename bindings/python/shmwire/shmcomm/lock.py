@@ -40,20 +40,24 @@ class WriterLock:
     def held(self, deadline: Deadline) -> Iterator[Segment]:
         """Hold the lock in a block, unless it is kept anyway. BusyError, CorruptError. [shmcomm.lock.hold]"""
         self.member.require()
-        if self.kept:
-            yield self.member.segment
-            return
+        kept = self.kept
         try:
-            self.acquire(deadline)
+            if not kept:
+                self.acquire(deadline)
             yield self.member.segment
         except ShmwireException:
             raise
         except BaseException:
-            if self.mine():
-                self._repair()  # interrupted, perhaps between head and message_count
+            self.mend()
             raise
         finally:
-            self.free()
+            if not kept:
+                self.free()
+
+    def mend(self) -> None:
+        """After an interruption, perhaps between head and message_count, or before a repair: repair what is ours."""
+        if self.mine():
+            self._repair()
 
     def mine(self) -> bool:
         """Is this endpoint the owner? Never in a forked child: the number is the parent's."""
@@ -85,16 +89,17 @@ class WriterLock:
             if words.load_u32(_WORD, RELAXED) == word and self._take_from_dead(word, mine):
                 return
             if deadline.expired() and patience.expired():
-                raise BusyError(f"endpoint {word & layout.MAX_ENDPOINT} holds the lock of the writers")
+                word = words.load_u32(_WORD, RELAXED)
+                if word & layout.MAX_ENDPOINT != layout.LOCK_FREE:
+                    raise BusyError(f"endpoint {word & layout.MAX_ENDPOINT} holds the lock of the writers")
 
     def _take_from_dead(self, word: int, mine: int) -> bool:
         """Step 3: take it from an owner that does not live, and repair. [shmcomm.lock.dead, shmcomm.lock.alive]"""
-        if self.member.lives(word & layout.MAX_ENDPOINT):
-            return False
         words = self.member.segment.words
-        # A1: the kernel orders what the dead owner did before the release of its locks, and that before our query
-        if words.cas_u32(_WORD, word, mine, ACQUIRE) != word:
-            return False
+        with self.member.dead(word & layout.MAX_ENDPOINT) as dead:
+            # A1: the kernel orders what the dead owner did before the release of its locks, and that before we take its byte
+            if not dead or words.cas_u32(_WORD, word, mine, ACQUIRE) != word:
+                return False
         self.takeovers += 1
         epoch = words.load_u32(layout.HEADER_LOCK_EPOCH_OFFSET, RELAXED)
         words.store_u32(layout.HEADER_LOCK_EPOCH_OFFSET, (epoch + 1) & 0xFFFF_FFFF, RELAXED)

@@ -15,12 +15,13 @@ from struct import Struct
 from typing import Final
 
 from ..bytes import packed
-from ..errors import Closed, InvalidArgumentError, Lapped, ShmwireException, TooSmallError, from_code
+from ..errors import BusyError, Closed, InvalidArgumentError, Lapped, ShmwireException, TooSmallError, from_code
 from ..refc import CData, check, failure, ffi, keeper, lib, locator
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from . import layout
 from .core import Endpoint
 from .message import NO_META, ROLES, Info, Making, Message, Meta, Options, Recovered, Role
+from .patterns import any_segment, is_locator
 from .reader import Lost
 from .recover import sweep
 
@@ -33,10 +34,12 @@ _OK: Final = 0
 _EMPTY: Final = 1
 _LAPPED: Final = 3
 _TIMEOUT: Final = 4
+_BUSY: Final = BusyError.code
 _TOO_SMALL: Final = TooSmallError.code
 _FIRST_ROOM: Final = 1 << 16  # bytes of the receive buffer; it grows with the messages
 _BATCH_ROOM: Final = 1 << 20
 _ANY_SIZE: Final = 1 << 62
+_MESSAGE: Final = tuple.__new__  # without the detour through Python code that NamedTuple's own has
 _FIELDS: Final = tuple(Info.__dataclass_fields__)
 _SWEEP_NS: Final = layout.WAIT_SLICE_NS
 
@@ -65,7 +68,8 @@ class NativeEndpoint(Endpoint):
         out = ffi.new("shmw_shmcomm **")
         if not 0 <= options.capacity < 2**64 or not 0 <= options.mode < 2**32 or not 0 <= options.serializer < 2**16:
             raise InvalidArgumentError(f"capacity {options.capacity}, mode {options.mode}, serializer {options.serializer}")
-        code = lib.shmw_shmcomm_open(_ROLES[role], locator(name), _options(options), out)
+        target = any_segment(name) if role == "observer" and not is_locator(name) else name
+        code = lib.shmw_shmcomm_open(_ROLES[role], locator(target), _options(options), out)
         check(code, out, f"{name}: {from_code(code).text}" if code != _OK else "")
         self._handle = out[0]
         self.segment = os.fsdecode(ffi.string(lib.shmw_shmcomm_segment(self._handle)))
@@ -75,6 +79,9 @@ class NativeEndpoint(Endpoint):
         self._count = ffi.new("size_t *")
         self._room = _FIRST_ROOM
         self._buffer = ffi.new("char[]", self._room)
+        self._bytes = ffi.buffer(self._buffer)
+        self._head = ffi.buffer(self._message)
+        self._claims = False  # is a claim open?
         self._most = 0  # messages that a batch has had room for
         self._messages: CData = ffi.NULL
         self._ends: CData = ffi.NULL
@@ -116,9 +123,14 @@ class NativeEndpoint(Endpoint):
         while True:
             slice_ns = deadline.remaining(SLICE_NS)
             code = call(slice_ns)
-            if code != _TIMEOUT or deadline.expired():
+            if not self._goes_on(code) or deadline.expired():
                 return code
-            lib.shmwpy_shmcomm_go_on(self._handle)
+            if code == _TIMEOUT:
+                lib.shmwpy_shmcomm_go_on(self._handle)
+
+    def _goes_on(self, code: int) -> bool:
+        """May a call that came back too early, for its slice was over, be made again?"""
+        return code == _TIMEOUT or (code == _BUSY and not self._claims)
 
     def send(self, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> int:
         source = data if isinstance(data, bytes) else ffi.from_buffer(data)
@@ -159,9 +171,10 @@ class NativeEndpoint(Endpoint):
                 sent = int(self._count[0])
                 at += each * sent if begins is None else sum(begins[done:done + sent])
                 done += sent
-                if code != _TIMEOUT or deadline.expired():
+                if not self._goes_on(code) or deadline.expired():
                     break
-                lib.shmwpy_shmcomm_go_on(self._handle)
+                if code == _TIMEOUT:
+                    lib.shmwpy_shmcomm_go_on(self._handle)
             if code == _OK:
                 return done, None
             stop = self._failure(code, self._too_large(code, max(begins or [each], default=0)))
@@ -177,6 +190,7 @@ class NativeEndpoint(Endpoint):
             code = self._repeat(
                 lambda limit: lib.shmw_shmcomm_claim(self._handle, min(length, _ANY_SIZE), about, limit, raw), timeout)
             self._check(code, self._too_large(code, length))
+            self._claims = True
             return self._lent(raw.data, length)
 
     def _lent(self, data: CData, length: int) -> memoryview:
@@ -186,11 +200,13 @@ class NativeEndpoint(Endpoint):
 
     def commit(self) -> int:
         with self.lock:
+            self._claims = False
             self._check(lib.shmw_shmcomm_commit(self._handle, self._sequence))
             return int(self._sequence[0])
 
     def abandon(self) -> None:
         with self.lock:
+            self._claims = False
             self._check(lib.shmw_shmcomm_abandon(self._handle))
 
     def reply(self, request: Message, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> None:
@@ -210,6 +226,7 @@ class NativeEndpoint(Endpoint):
         """Make the buffer larger: half as much again, so that growing messages do not mean a new one each."""
         self._room = max(needed, self._room * 3 // 2)
         self._buffer = ffi.new("char[]", self._room)
+        self._bytes = ffi.buffer(self._buffer)
 
     def _sweep(self) -> None:
         """The C calls are too short to come to it. [shmcomm.reply.sweep]"""
@@ -225,10 +242,12 @@ class NativeEndpoint(Endpoint):
         deadline, spin_ns = Deadline(timeout), to_ns(spin)
         while True:
             code = self._judged(call(deadline.remaining(SLICE_NS), spin_ns))
-            if code == _OK or deadline.expired():
+            if code == _OK:
+                return code
+            self._sweep()
+            if deadline.expired():
                 return code
             spin_ns = 0
-            self._sweep()
 
     def _judged(self, code: int) -> int:
         if code in (_OK, _EMPTY, _TIMEOUT):
@@ -241,6 +260,12 @@ class NativeEndpoint(Endpoint):
     def receive(self, timeout: float | None = 0, max_size: int | None = None, spin: float = DEFAULT_SPIN) -> Message | None:
         with self.lock:
             message = self._message
+            if max_size is None:  # what is there already, by the shortest way
+                code = lib.shmw_shmcomm_receive(self._handle, self._buffer, self._room, 0, 0, message)
+                if code == _OK:
+                    return self._received()
+                if code != _TOO_SMALL and (self._judged(code) != _EMPTY or timeout == 0):
+                    return None
 
             def call(limit: int, spin_ns: int) -> int:
                 message.lost = 0
@@ -254,9 +279,14 @@ class NativeEndpoint(Endpoint):
                         raise TooSmallError(f"a message of {needed} bytes", needed)
                     self._grow(needed)
 
-            if self._await(call, timeout, spin) != _OK:
-                return None
-            return self._taken(message, ffi.buffer(self._buffer + message.offset, message.length)[:])
+            return self._received() if self._await(call, timeout, spin) == _OK else None
+
+    def _received(self) -> Message:
+        """The message in the buffer."""
+        head = HEAD.unpack_from(self._head)
+        if head[3]:
+            self._message.lost = 0  # what is found there after LAPPED is then of that call
+        return _MESSAGE(Message, (*head[:9], self._bytes[head[10]:head[10] + head[9]]))
 
     def _taken(self, raw: CData, payload: bytes | memoryview) -> Message:
         sequence, timestamp, correlation, lost, position, taken, sender, content, flags, _, _, _ = HEAD.unpack(ffi.buffer(raw))

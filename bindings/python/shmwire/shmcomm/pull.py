@@ -7,7 +7,7 @@ from __future__ import annotations
 from ..atomic import ACQUIRE, RELEASE, fence
 from ..errors import Closed, CorruptError, TooSmallError
 from . import layout
-from .endpoint import Member, membership, remove_drained
+from .endpoint import Member, drained, membership, remove_name
 from .message import U64, Counters, Message
 from .reader import closed_behind, payload_at, unpack
 from .segment import Frame
@@ -40,17 +40,18 @@ class Puller:
             tail = channel.tail()  # A3: pairs with R3; first, so that head is not below it
             held = (channel.head() - tail) & U64  # A2: pairs with R2; the frames up to it
             if held == 0:
-                self._answer_closed(tail)
-                return []
+                if not self._closed(tail):
+                    return []
+                raise Closed(f"{channel.locator} has been closed")
             sane = tail % layout.FRAME_ALIGN == 0 and held <= channel.capacity
             frame = channel.frame_at(tail, held) if sane else None
             if frame is None:
-                if channel.tail() != tail:
+                if self._moved(tail):
                     continue
                 raise CorruptError(f"{channel.locator}: an impossible frame at position {tail}")
             _, length = payload_at(channel, frame)
             if room is not None and length > room:
-                if channel.tail() != tail:
+                if self._moved(tail):
                     continue
                 raise TooSmallError(f"a message of {length} bytes", length)
             found, end = self._gather(frame, (tail + held) & U64, limit, room)
@@ -71,14 +72,18 @@ class Puller:
                 return found, end
             frame = behind
 
+    def _moved(self, tail: int) -> bool:
+        """Has another one taken what was looked at?"""
+        fence(ACQUIRE)  # F5: pairs with F5 of writers; the copy before tail
+        return self.member.segment.tail_again() != tail
+
     def _raise_count(self, tail: int, sequence: int) -> bool:
         """Step 3: the dead writer of the last message may have left message_count behind. False: start again.
         [shmcomm.pull.count]"""
         channel = self.member.segment
         if channel.message_count() > sequence:
             return True
-        fence(ACQUIRE)  # F5: pairs with F5 of writers; the copy before tail
-        if channel.tail_again() != tail:
+        if self._moved(tail):  # before the raising: the sequence of a copy that is not whole may be nobody's
             return False
         channel.raise_count((sequence + 1) & U64)
         return True
@@ -92,10 +97,15 @@ class Puller:
         wake(words, SPACE)
         return True
 
-    def _answer_closed(self, position: int) -> None:
-        """For one that found nothing. Closed. [shmcomm.leave.drained]"""
-        channel = self.member.segment
-        if closed_behind(channel, position) and channel.tail() == position:
-            with membership(self.member.lock_fd):
-                remove_drained(channel, self.member.lock_fd)
-            raise Closed(f"{channel.locator} has been closed")
+    def _closed(self, position: int) -> bool:
+        """For one that found nothing: will nothing come? Looked at again under the membership lock: a keeper may have taken the
+        channel over meanwhile. [shmcomm.leave.drained]"""
+        channel, fd = self.member.segment, self.member.lock_fd
+        if not closed_behind(channel, position) or not channel.empty():
+            return False
+        with membership(fd):
+            if channel.state() != layout.STATE_CLOSED or not channel.empty():
+                return False
+            if drained(channel, fd):
+                remove_name(channel, fd)
+        return True

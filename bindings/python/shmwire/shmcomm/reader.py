@@ -57,9 +57,13 @@ class Cursor:
     def seek(self, oldest: bool) -> None:
         """Go to the oldest message held, or behind the newest. Nothing counts as lost. [shmcomm.receive.start]"""
         tail, head = self.channel.positions()
-        self.position = tail if oldest else head
         #: The sequence expected next; None takes the first one that comes.
-        self._expected = None if oldest else self.channel.message_count()
+        self._expected = None
+        if not oldest:
+            self._expected = self.channel.message_count()
+            while (again := self.channel.head()) != head:  # A2: pairs with R2; a count that goes with head
+                head, self._expected = again, self.channel.message_count()
+        self.position = tail if oldest else head
         # message_count may lag head for a moment: it counts only once this reader has been overtaken (section 12.1, L4).
         self._delivered = False
         self._overtaken = False

@@ -18,7 +18,7 @@ from ..engine import Engine
 from ..errors import ShmwireException
 from ..wait import to_ns
 from .core import Endpoint, open_endpoint
-from .errors import SHMClosedError, SHMError, SHMSerializationError, translated
+from .errors import SHMArgumentError, SHMClosedError, SHMError, SHMSerializationError, translated
 from .message import LOOKERS, Info, Meta, Options, Role
 from .serialize import Codec, Serializer
 
@@ -40,9 +40,9 @@ def seconds(milliseconds: float | None) -> float | None:
     """A time limit of the sockets as one of the endpoints. SHMArgumentError for what is no time."""
     if milliseconds is None or milliseconds == 0:
         return milliseconds
-    limit = milliseconds / 1000
-    to_ns(limit)
-    return limit
+    if not milliseconds > 0:
+        raise SHMArgumentError(f"a time limit of {milliseconds!r} ms")
+    return milliseconds / 1000
 
 
 class Socket(Closing):

@@ -123,7 +123,7 @@ fn read_all(
             credit.store(args.party, last);
         }
         if found.is_none() {
-            args.relax();
+            args.stand_back();
         }
     }
     tally.skipped = args.count - count;

@@ -13,8 +13,6 @@ use super::actor::{self, check, credit_path, fill, report, Allowance, Args, Role
 
 /// Elements of a ring, unless there is room for so many bytes.
 const RING: u32 = 1024;
-/// Of a reader for whom there is nothing.
-const PAUSES: u32 = 64;
 /// Of the first word, below the writer's number.
 const WRITER_BITS: u32 = 56;
 
@@ -165,9 +163,7 @@ impl<'a> Taken<'a> {
             self.told = self.at;
         }
         if waits {
-            // Let the writers get ahead. Each look takes from them the line at which they meet, so that a reader who looks at once
-            // goes in lockstep with them, at a third of the pace.
-            (0..if self.args.crowded { 1 } else { PAUSES }).for_each(|_| self.args.relax());
+            self.args.stand_back();
         }
     }
 

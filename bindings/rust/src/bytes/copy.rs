@@ -51,10 +51,56 @@ pub(super) fn blocks_of(at: *const u8, length: usize) -> Option<usize> {
     (length >= 2 * LONG && (at as usize | length) % LONG == 0).then_some(length / LONG)
 }
 
-/// How many bytes to move before an address is a multiple of 16.
+/// Move one word of 4 or 8 bytes, as [`move_blocks`] moves blocks.
+///
+/// # Safety
+/// Both sides are valid for so many bytes and do not overlap.
+#[inline]
+unsafe fn move_word<const SIZE: usize>(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if SIZE == WORD {
+            std::arch::asm!("mov {part}, [{from}]", "mov [{to}], {part}", from = in(reg) from, to = in(reg) to,
+                part = out(reg) _, options(nostack, preserves_flags));
+        } else {
+            std::arch::asm!("mov {part:e}, dword ptr [{from}]", "mov dword ptr [{to}], {part:e}", from = in(reg) from,
+                to = in(reg) to, part = out(reg) _, options(nostack, preserves_flags));
+        }
+    }
+}
+
+/// Move a multiple of 4 bytes in as few steps as there can be that are aligned to their size on the side of the mapping, where
+/// `shared` is: a store across two lines costs several times one in each.
+///
+/// # Safety
+/// Both sides are valid for `length` bytes and do not overlap; `shared` is one of them, and a multiple of 4.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn bytes_to_block(at: *const u8) -> usize {
-    (at as usize).wrapping_neg() % LONG
+#[inline]
+pub(super) unsafe fn move_steps(to: *mut u8, from: *const u8, shared: *const u8, length: usize) {
+    let mut done = 0;
+    // SAFETY: no step passes `length`.
+    unsafe {
+        if shared as usize % WORD != 0 && length >= SHORT {
+            move_word::<SHORT>(to, from);
+            done = SHORT;
+        }
+        if (shared as usize + done) % LONG != 0 && length - done >= WORD {
+            move_word::<WORD>(to.add(done), from.add(done));
+            done += WORD;
+        }
+        if length - done >= LONG {
+            let blocks = (length - done) / LONG;
+            move_blocks(to.add(done), from.add(done), blocks);
+            done += blocks * LONG;
+        }
+        if (length - done) & WORD != 0 {
+            move_word::<WORD>(to.add(done), from.add(done));
+            done += WORD;
+        }
+        if (length - done) & SHORT != 0 {
+            move_word::<SHORT>(to.add(done), from.add(done));
+        }
+    }
 }
 
 /// Bytes that rings move at a time where there are so many: a pair of words.

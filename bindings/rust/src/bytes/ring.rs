@@ -2,7 +2,7 @@
 //! A ring of bytes, in which frames lie wherever the ones before them end.
 
 use super::copy::*;
-use super::{prefetch_line_to_write, Area};
+use super::Area;
 use crate::atomic::Word64;
 use crate::map::Map;
 
@@ -86,12 +86,6 @@ impl<const N: u64> Ring<N> {
     #[inline]
     pub(crate) fn as_ptr(&self, position: u64, behind: u64, length: usize) -> *mut u8 {
         self.place(position, behind, length)
-    }
-
-    /// Have the cache line of a position, which will be stored to, fetched. A hint.
-    #[inline]
-    pub(crate) fn prefetch_to_write(&self, position: u64) {
-        prefetch_line_to_write(self.bytes.wrapping_add(self.offset(position) as usize));
     }
 
     /// Copy out bytes that someone may be changing. The caller finds out afterwards whether what it got is whole.

@@ -77,13 +77,10 @@ impl Whole {
         #[cfg(target_arch = "x86_64")]
         if to.len() >= 2 * LONG {
             let from = self.field(offset, to.len() as u64, SHORT as u64);
-            let before = bytes_to_block(from);
-            let blocks = (to.len() - before) / LONG;
-            let after = before + blocks * LONG;
-            self.copy_out_words(offset, &mut to[..before]);
+            let whole = to.len() - to.len() % SHORT;
             // SAFETY: field has found all of to.len() bytes to be inside; `to` is no part of a mapping.
-            unsafe { move_blocks(to.as_mut_ptr().add(before), from.add(before), blocks) };
-            self.copy_out_words(offset + after as u64, &mut to[after..]);
+            unsafe { move_steps(to.as_mut_ptr(), from, from, whole) };
+            self.copy_out_words(offset + whole as u64, &mut to[whole..]);
             return;
         }
         self.copy_out_words(offset, to);
@@ -99,7 +96,8 @@ impl Whole {
         let rest = &mut to[whole..];
         if !rest.is_empty() {
             let word = self.last_word(offset + whole as u64);
-            rest.copy_from_slice(&word.to_le_bytes()[..rest.len()]);
+            // Too few to be worth a call of memcpy.
+            rest.iter_mut().zip(word.to_le_bytes()).for_each(|(to, byte)| *to = byte);
         }
     }
 
@@ -110,13 +108,10 @@ impl Whole {
         #[cfg(target_arch = "x86_64")]
         if from.len() >= 2 * LONG {
             let to = self.field(offset, from.len() as u64, SHORT as u64);
-            let before = bytes_to_block(to);
-            let blocks = (from.len() - before) / LONG;
-            let after = before + blocks * LONG;
-            self.copy_in_words(offset, &from[..before]);
+            let whole = from.len() - from.len() % SHORT;
             // SAFETY: as in copy_out_racing.
-            unsafe { move_blocks(to.add(before), from.as_ptr().add(before), blocks) };
-            self.copy_in_words(offset + after as u64, &from[after..]);
+            unsafe { move_steps(to, from.as_ptr(), to, whole) };
+            self.copy_in_words(offset + whole as u64, &from[whole..]);
             return;
         }
         self.copy_in_words(offset, from);
@@ -135,6 +130,7 @@ impl Whole {
     }
 
     /// The word at `offset`, whose last bytes may be behind the end: there is no word there for anybody then, only bytes.
+    #[inline]
     fn last_word(&self, offset: u64) -> u32 {
         if offset + SHORT as u64 <= self.len() {
             return self.u32(offset).load_relaxed();
@@ -163,5 +159,27 @@ impl Whole {
 impl std::fmt::Debug for Whole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Whole").field("size", &self.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same in a mapping that is looked at as words of 4: from each of them on.
+    #[test]
+    fn wholes_are_copied_at_any_word() {
+        let whole = Whole::new(Map::create_local(160).expect("memory"));
+        let mut expected: Vec<u8> = (0..160).map(|i| (i * 7 + 1) as u8).collect();
+        whole.copy_in_racing(0, &expected);
+        for (at, end) in (0..40).map(|word| word * 4).flat_map(|at| (at..=160).map(move |end| (at, end))) {
+            let patch: Vec<u8> = (at..end).map(|i| (at * 31 + end * 5 + i) as u8).collect();
+            whole.copy_in_racing(at as u64, &patch);
+            expected[at..end].copy_from_slice(&patch);
+            let (mut all, mut part) = (vec![0; 160], vec![0; end - at]);
+            whole.copy_out_racing(0, &mut all);
+            whole.copy_out_racing(at as u64, &mut part);
+            assert!(all == expected && part == patch, "{at} to {end}");
+        }
     }
 }

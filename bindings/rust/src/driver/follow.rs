@@ -16,6 +16,7 @@ pub const LARGEST_BATCH: u64 = 1024;
 /// A reader of such a profile.
 pub trait Follow: Send {
     type Item: Clone + Default + Send;
+    /// A view that stays while the reader goes on.
     type View;
 
     /// What ends an actor that reads.

@@ -38,7 +38,7 @@ pub use options::{CreateOptions, OpenOptions, ResumeOptions};
 pub use reader::{Reader, ReaderInfo};
 pub use segment::{HeaderInfo, RowInfo};
 pub use validate::Finding;
-pub use view::View;
+pub use view::{KeptView, View};
 pub use writer::{Writer, WriterInfo};
 
 /// Where a reader begins [ouroboros.read.start].

@@ -357,7 +357,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Corrupt`] as in [`Reader::next`].
-    pub fn next_view(&mut self) -> Result<Answer<View>> {
+    #[inline]
+    pub fn next_view(&mut self) -> Result<Answer<View<'_>>> {
         let answer = self.take(|_, _, at| Ok(at))?;
         Ok(answer.map(|(entry, at)| View::new(&self.segment, entry, at)))
     }

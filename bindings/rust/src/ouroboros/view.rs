@@ -11,7 +11,8 @@ const PIECE: usize = 512;
 /// An entry where it lies in the segment, for as long as the writer lets it [ouroboros.read.view].
 ///
 /// The writer may overwrite it at any moment, so there is no slice of it: bytes are copied out, all or some of them, and
-/// [`View::check`] says afterwards whether what was copied is the entry. A view keeps the segment mapped.
+/// [`View::check`] says afterwards whether what was copied is the entry. A view borrows its reader, so that it costs nothing;
+/// [`View::keep`] makes one that may stay while the reader goes on.
 ///
 /// ```
 /// # let name = format!("/shmw-doc-view-{}", std::process::id());
@@ -31,27 +32,52 @@ const PIECE: usize = 512;
 /// assert_eq!((whole, sum), (Answer::Done(()), 931));
 /// # Ok::<(), shmwire::Error>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct View {
-    segment: Segment,
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    segment: &'a Segment,
     entry: Entry,
     /// Of the payload in the segment.
     at: u64,
 }
 
-impl View {
+/// A [`View`] that borrows nothing: it keeps the segment mapped instead, which costs a count that threads share.
+#[derive(Clone, Debug)]
+pub struct KeptView {
+    segment: Segment,
+    entry: Entry,
+    at: u64,
+}
+
+impl KeptView {
+    /// The view itself.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { segment: &self.segment, entry: self.entry, at: self.at }
+    }
+}
+
+impl<'a> View<'a> {
     /// `entry` is within the segment, its payload at `at`.
-    pub(super) fn new(segment: &Segment, entry: Entry, at: u64) -> View {
-        View { segment: segment.clone(), entry, at }
+    #[inline]
+    pub(super) fn new(segment: &'a Segment, entry: Entry, at: u64) -> View<'a> {
+        View { segment, entry, at }
+    }
+
+    /// The same view for longer than its reader can be spared.
+    #[must_use]
+    pub fn keep(&self) -> KeptView {
+        KeptView { segment: self.segment.clone(), entry: self.entry, at: self.at }
     }
 
     /// The entry's sequence and so on.
+    #[inline]
     #[must_use]
     pub fn entry(&self) -> Entry {
         self.entry
     }
 
     /// Whether all that was read through this view up to now is the entry: [`Answer::Done`] or [`Answer::Lapped`].
+    #[inline]
     pub fn check(&self) -> Answer<()> {
         if self.segment.was_whole(self.entry.chunk, self.entry.token) {
             Answer::Done(())
@@ -78,7 +104,7 @@ impl View {
             let mut word = [0; 4];
             let part = &mut word[..skip + head.len()];
             self.segment.bytes.copy_out_racing(start, part);
-            head.copy_from_slice(&part[skip..]);
+            head.iter_mut().zip(&part[skip..]).for_each(|(to, byte)| *to = *byte);
         }
         let rest_at = if skip == 0 { start } else { start + 4 };
         if !rest.is_empty() {
@@ -112,7 +138,7 @@ impl View {
 
     /// Where the payload lies, for those who load from it on their own account: the writer may store there at any moment, so a
     /// reference would be wrong at any time, and plain loads are a data race unless the caller knows better. Valid for
-    /// `entry().length` bytes while the view lives.
+    /// `entry().length` bytes while the reader, or the kept view, lives.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.segment.bytes.as_ptr(self.at, self.entry.length as u64)

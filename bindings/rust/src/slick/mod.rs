@@ -55,7 +55,7 @@ pub use options::{CreateOptions, OpenOptions};
 pub use queue::{HeaderInfo, Queue, QueueInfo, SlotInfo};
 pub use reader::{Items, Reader, ReaderInfo};
 pub use validate::Finding;
-pub use view::View;
+pub use view::{KeptView, View};
 pub use writer::{Producer, ProducerInfo};
 
 /// Which releases of the source system understand a segment [slick.segment.generation].

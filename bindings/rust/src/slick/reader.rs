@@ -210,9 +210,10 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Corrupt`] as in [`Reader::next`].
-    pub fn next_view(&mut self) -> Result<Answer<View>> {
+    #[inline]
+    pub fn next_view(&mut self) -> Result<Answer<View<'_>>> {
         let answer = self.take(|_, _, _| Ok(()))?;
-        Ok(answer.map(|(item, ())| View::new(Arc::clone(&self.segment), item)))
+        Ok(answer.map(|(item, ())| View::new(&self.segment, item)))
     }
 
     /// The published item with the highest index, copied to `buffer` and proved whole; the cursor stays [slick.read.last].

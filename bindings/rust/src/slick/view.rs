@@ -13,7 +13,8 @@ const PIECE: usize = 512;
 /// An item where it lies in the segment, for as long as the producers let it [slick.read.view].
 ///
 /// A producer may overwrite it at any moment, so there is no slice of it: bytes are copied out, all or some of them, and
-/// [`View::check`] says afterwards whether what was copied is the item. A view keeps the segment mapped.
+/// [`View::check`] says afterwards whether what was copied is the item. A view borrows its reader, so that it costs nothing;
+/// [`View::keep`] makes one that may stay while the reader goes on.
 ///
 /// ```
 /// use shmwire::slick::{CreateOptions, Start};
@@ -21,7 +22,8 @@ const PIECE: usize = 512;
 /// let queue = CreateOptions::new().size(2).element_size(9).create_local()?;
 /// let mut producer = queue.producer()?;
 /// producer.write(b"key=value")?.done().expect("indices are not used up");
-/// let view = queue.reader(Start::Oldest).next_view()?.done().expect("it has been written");
+/// let mut reader = queue.reader(Start::Oldest);
+/// let view = reader.next_view()?.done().expect("it has been written");
 /// let mut key = [0; 3];
 /// view.read_at(0, &mut key)?;
 /// assert_eq!((view.check(), &key), (Answer::Done(()), b"key"));
@@ -29,19 +31,42 @@ const PIECE: usize = 512;
 /// assert_eq!(view.check(), Answer::Lapped);
 /// # Ok::<(), shmwire::Error>(())
 /// ```
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    segment: &'a Arc<Segment>,
+    item: Item,
+}
+
+/// A [`View`] that borrows nothing: it keeps the segment mapped instead, which costs a count that threads share.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct KeptView {
     segment: Arc<Segment>,
     item: Item,
 }
 
-impl View {
+impl KeptView {
+    /// The view itself.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { segment: &self.segment, item: self.item }
+    }
+}
+
+impl<'a> View<'a> {
     /// `item` is within the ring.
-    pub(super) fn new(segment: Arc<Segment>, item: Item) -> View {
+    #[inline]
+    pub(super) fn new(segment: &'a Arc<Segment>, item: Item) -> View<'a> {
         View { segment, item }
     }
 
+    /// The same view for longer than its reader can be spared.
+    #[must_use]
+    pub fn keep(&self) -> KeptView {
+        KeptView { segment: Arc::clone(self.segment), item: self.item }
+    }
+
     /// The item's index and so on.
+    #[inline]
     #[must_use]
     pub fn item(&self) -> Item {
         self.item
@@ -100,7 +125,7 @@ impl View {
 
     /// Where the payload lies, for those who load from it on their own account: a producer may store there at any moment, so a
     /// reference would be wrong at any time, and plain loads are a data race unless the caller knows better. Valid for
-    /// `item().length` bytes while the view lives.
+    /// `item().length` bytes while the reader, or the kept view, lives.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.segment.elements.as_ptr(self.at(), self.item.length)

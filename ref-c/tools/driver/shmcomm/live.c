@@ -14,7 +14,7 @@
 #define CONTENT_END UINT16_C(0xFFFF)     /* what the channel carries */
 #define BUFFER_BYTES (UINT64_C(4) << 20) /* of a batch; at least one message of any length fits */
 #define CREDIT_SLICE_NS UINT64_C(50000000)  /* so that limit_ms is looked at while there is none */
-#define REPLY_LIMIT_NS UINT64_C(1000000000) /* that a requester waits for a reply */
+#define REPLY_LIMIT_MS UINT64_C(1000)      /* that a requester waits for a reply if nothing else is said, and a replier for room */
 
 void shmcomm_port_free(struct shmcomm_port *port)
 {
@@ -73,7 +73,13 @@ int shmcomm_live_attach(struct request *rq, void *segment, const cJSON *plan, vo
     port->shmcomm = shmcomm;
     port->ends = 1;
     *out = port;
+    uint64_t reply_ms = REPLY_LIMIT_MS;
     int rc = make_room(port);
+    if (rc == SHMW_OK)
+        rc = want_u64(rq, plan, "limit_ms", UINT32_MAX, &reply_ms);
+    if (rc == SHMW_OK)
+        rc = want_u64(rq, plan, "reply_ms", UINT32_MAX, &reply_ms);
+    port->reply_ns = reply_ms * UINT64_C(1000000);
     if (rc == SHMW_OK)
         rc = need_text(rq, plan, "role", &role);
     if (rc == SHMW_OK && strcmp(role, "write") == 0)
@@ -103,7 +109,8 @@ static bool await_credit(const struct shmcomm_port *port, uint64_t count)
     for (;;) {
         struct shmw_shmcomm_info info;
         const bool last = shmw_expired(deadline);
-        if (shmw_shmcomm_info(port->shmcomm->endpoint, &info) == SHMW_OK && credit_allows(&port->credit, info.message_count + count))
+        if (shmw_shmcomm_info(port->shmcomm->endpoint, &info) == SHMW_OK &&
+            credit_allows(&port->credit, info.message_count + count))
             return true;
         if (last)
             return false;
@@ -125,7 +132,7 @@ static int ask(struct shmcomm_port *port, const struct live_message *message, ui
     int rc = shmw_shmcomm_send(endpoint, message->data, message->length, &meta, timeout_ns, NULL);
     if (rc != SHMW_OK)
         return retry_if_busy(rc);
-    rc = shmw_shmcomm_receive(endpoint, port->buffer, port->size, REPLY_LIMIT_NS, 0, &reply);
+    rc = shmw_shmcomm_receive(endpoint, port->buffer, port->size, port->reply_ns, 0, &reply);
     const bool same = rc == SHMW_OK && reply.length == message->length && memcmp(port->buffer, message->data, reply.length) == 0;
     port->replied += rc == SHMW_OK;
     port->timeouts += rc == SHMW_TIMEOUT;
@@ -133,7 +140,8 @@ static int ask(struct shmcomm_port *port, const struct live_message *message, ui
     return rc == SHMW_OK || rc == SHMW_TIMEOUT ? SHMW_OK : rc;
 }
 
-static int send_some(struct shmcomm_port *port, const struct live_message *messages, size_t count, uint64_t timeout_ns, size_t *sent)
+static int send_some(struct shmcomm_port *port, const struct live_message *messages, size_t count, uint64_t timeout_ns,
+                     size_t *sent)
 {
     static const struct shmw_shmcomm_meta meta = {.content_type = SHMW_SHMCOMM_CONTENT_RAW};
     shmw_shmcomm *endpoint = port->shmcomm->endpoint;
@@ -202,7 +210,7 @@ static int answer_requests(const struct shmcomm_port *port, size_t count)
         if (is_end(message))
             continue;
         const int rc = shmw_shmcomm_reply(port->shmcomm->endpoint, message, port->buffer + message->offset, message->length, &meta,
-                                          REPLY_LIMIT_NS);
+                                          REPLY_LIMIT_MS * UINT64_C(1000000));
         if (rc < 0)
             return rc;
     }

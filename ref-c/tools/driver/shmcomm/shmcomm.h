@@ -40,8 +40,9 @@ struct shmcomm_port {
     unsigned char *buffer;
     size_t size;      /* of the buffer */
     size_t done;      /* of a call that stopped half-way: messages that were sent */
-    uint64_t ends;    /* that a subscriber still waits for */
-    uint64_t replied; /* of a requester */
+    uint64_t ends;     /* that a subscriber still waits for */
+    uint64_t reply_ns; /* for which a requester waits for a reply */
+    uint64_t replied;  /* of a requester */
     uint64_t timeouts;
     uint64_t mismatched;
 };

@@ -7,7 +7,7 @@ mod read;
 use std::time::Duration;
 
 use serde_json::{json, Map, Value};
-use shmwire::ouroboros::{CreateOptions, OpenOptions, Reader, ResumeOptions, Start, View, Writer};
+use shmwire::ouroboros::{CreateOptions, KeptView, OpenOptions, Reader, ResumeOptions, Start, Writer};
 
 use self::live::WritePort;
 use super::follow::{Lending, ReadPort};
@@ -158,7 +158,7 @@ impl Segment for WriteHandle {
 struct ReadHandle {
     reader: Reader,
     /// View v is at v - 1.
-    views: Vec<View>,
+    views: Vec<KeptView>,
     /// Met after items were read: the answer of the next read.
     pending: Option<Failure>,
 }
@@ -167,7 +167,7 @@ impl ReadHandle {
     fn view_check(&self, args: &Request<'_>) -> Outcome {
         let v = args.number("v", u64::MAX)?;
         let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
-        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
+        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.view().check();
         Ok(json!({ "st": word(&answer) }))
     }
 }

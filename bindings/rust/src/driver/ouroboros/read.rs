@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{json, Value};
-use shmwire::ouroboros::{Entry, Reader, View};
+use shmwire::ouroboros::{Entry, KeptView, Reader};
 use shmwire::{Answer, Result};
 
 use super::super::follow::Follow;
@@ -13,7 +13,7 @@ use super::super::wire::{self, text};
 
 impl Follow for Reader {
     type Item = Entry;
-    type View = View;
+    type View = KeptView;
 
     const ENDING: Ending = Ending::Position;
 
@@ -29,11 +29,12 @@ impl Follow for Reader {
         Reader::next_batch(self, buffer, entries)
     }
 
-    fn next_view(&mut self) -> Result<Answer<View>> {
-        Reader::next_view(self)
+    fn next_view(&mut self) -> Result<Answer<KeptView>> {
+        Ok(Reader::next_view(self)?.map(|view| view.keep()))
     }
 
-    fn look(view: &View) -> Result<(Entry, Vec<u8>)> {
+    fn look(kept: &KeptView) -> Result<(Entry, Vec<u8>)> {
+        let view = kept.view();
         let mut data = vec![0; view.entry().length];
         view.read_at(0, &mut data).map(|()| (view.entry(), data))
     }

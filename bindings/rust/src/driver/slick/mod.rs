@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{json, Map};
-use shmwire::slick::{CreateOptions, Cursor, Generation, OpenOptions, Producer, Queue, Reader, Start, View};
+use shmwire::slick::{CreateOptions, Cursor, Generation, KeptView, OpenOptions, Producer, Queue, Reader, Start};
 use shmwire::Answer;
 
 use self::live::{TellingPort, WritePort};
@@ -128,7 +128,7 @@ struct Handle {
     producer: Option<SharedProducer>,
     reader: Option<Reader>,
     /// View v is at v - 1.
-    views: Vec<View>,
+    views: Vec<KeptView>,
     /// Met after items were read: the answer of the next read.
     pending: Option<Failure>,
 }
@@ -203,7 +203,7 @@ impl Handle {
     fn view_check(&self, args: &Request<'_>) -> Outcome {
         let v = args.number("v", u64::MAX)?;
         let view = v.checked_sub(1).and_then(|index| self.views.get(usize::try_from(index).ok()?));
-        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.check();
+        let answer = view.ok_or_else(|| Failure::bad_request("v is not a view of this handle"))?.view().check();
         Ok(json!({ "st": word(&answer) }))
     }
 }

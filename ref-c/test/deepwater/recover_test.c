@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a dead writer leaves, after a kill and after a power failure, and what the next one makes of it. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static struct shmw_deepwater_recovered collect(const char *base)
+{
+    struct shmw_deepwater_recovered found;
+    CHECK_CODE(shmw_deepwater_gc(base, "feed", &found), SHMW_OK);
+    return found;
+}
+
+static void nothing_visible_is_lost(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    put(writer, 0, PER_CHUNK + 10);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect(reader, 0);
+    die(writer);
+    writer = open_writer(base, true, 2);
+    CHECK_U64(chunk_of(base, 1).state, SHMW_DEEPWATER_STATE_PERSISTED);
+    put(writer, PER_CHUNK + 10, 5);
+    for (uint64_t i = 1; i < PER_CHUNK + 15; i++)
+        expect(reader, i);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    CHECK_CODE(shmw_deepwater_validate(base, "feed", NULL, NULL), SHMW_OK);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* A record that was put and never committed, an odd stamp, temporary files. */
+static void half_made_things_go(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    put(writer, 0, 3);
+    writer->live.records[3].sequence = 77;
+    shmw_store_relaxed(&writer->live.data_header->write_pos, 999);
+    shmw_store_relaxed(&writer->place.rows[0].stamp, 1);
+    die(writer);
+    close(open(file_of(base, "chunk_00000000.data.tmp"), O_WRONLY | O_CREAT, 0600));
+    const struct shmw_deepwater_recovered found = collect(base);
+    CHECK_U64(found.sealed, 1);
+    CHECK_U64(found.persisted, 1);
+    CHECK_U64(found.removed, 1);
+    CHECK(access(file_of(base, "chunk_00000000.data.tmp"), F_OK) != 0);
+    CHECK(!in_memory(base, 0));
+    CHECK_U64(chunk_of(base, 0).record_count, 3);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect_all(reader, 0, 3);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+static void a_living_writer_is_left_alone(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    put(writer, 0, 3);
+    CHECK_CODE(shmw_deepwater_gc(base, "feed", NULL), SHMW_BUSY);
+    CHECK(in_memory(base, 0));
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
+/* The machine was switched off: shared memory is gone, the rows say live, one chunk had reached its files. */
+static void after_a_power_failure(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 8);
+    put(writer, 0, PER_CHUNK + 4);
+    struct shmw_deepwater_place place = {.base = writer->place.base, .name = "feed"};
+    shmw_store_relaxed(&writer->place.rows[0].state, SHMW_DEEPWATER_STATE_LIVE); /* its change did not reach the disk */
+    shmw_store_relaxed(&writer->place.rows[0].record_count, 0);
+    shmw_deepwater_chunk_unlink(&place, 0);
+    shmw_deepwater_chunk_unlink(&place, 1);
+    die(writer);
+    const struct shmw_deepwater_recovered found = collect(base);
+    CHECK_U64(found.adopted, 1);
+    CHECK_U64(found.expired, 1);
+    CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_PERSISTED);
+    CHECK_U64(chunk_of(base, 0).record_count, PER_CHUNK);
+    CHECK_U64(chunk_of(base, 1).state, SHMW_DEEPWATER_STATE_EXPIRED);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    for (uint64_t i = 0; i < PER_CHUNK; i++)
+        expect(reader, i);
+    struct shmw_deepwater_record record;
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EXPIRED);
+    CHECK_U64(record.lost, 4);
+    writer = open_writer(base, true, 8);
+    put(writer, PER_CHUNK + 4, 1); /* no sequence is used twice */
+    expect_all(reader, PER_CHUNK + 4, PER_CHUNK + 5);
+    shmw_deepwater_reader_close(reader);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
+static void half_of_a_persisted_chunk_is_none(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 8);
+    put(writer, 0, PER_CHUNK + 4);
+    struct shmw_deepwater_place place = {.base = writer->place.base, .name = "feed"};
+    shmw_store_relaxed(&writer->place.rows[0].state, SHMW_DEEPWATER_STATE_SEALED);
+    shmw_deepwater_chunk_unlink(&place, 0);
+    die(writer);
+    CHECK(unlink(file_of(base, "chunk_00000000.idx")) == 0);
+    const struct shmw_deepwater_recovered found = collect(base);
+    CHECK_U64(found.expired, 1);
+    CHECK_U64(found.persisted, 1);
+    drop_base(base);
+}
+
+static void write_for_ever(void *context)
+{
+    shmw_deepwater_writer *writer = open_writer(context, true, 2);
+    for (uint64_t i = 0;; i++)
+        put(writer, i, 1);
+}
+
+/* Killed wherever it happens to be, again and again: what a reader saw is there, in order, and the next writer goes on behind it. */
+static void killed_anywhere(void)
+{
+    for (int round = 0; round < 10; round++) {
+        const char *base = fresh_base();
+        CHECK_CODE(shmw_deepwater_writer_close(open_writer(base, true, 2)), SHMW_OK);
+        shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+        const int child = start_child(write_for_ever, (void *)(uintptr_t)base);
+        struct shmw_deepwater_record record;
+        uint64_t seen = 0;
+        const uint64_t enough = (uint64_t)(PER_CHUNK * 2 + round * 13);
+        while (seen < enough && shmw_deepwater_wait_next(reader, SHMW_FOREVER, 0, &record) == SHMW_OK)
+            CHECK_U64(record.sequence, seen++);
+        CHECK(kill(child, SIGKILL) == 0);
+        CHECK_U64(child_status(child), 128 + SIGKILL);
+        collect(base);
+        while (shmw_deepwater_next(reader, &record) == SHMW_OK)
+            CHECK_U64(record.sequence, seen++);
+        shmw_deepwater_reader_close(reader);
+        CHECK_CODE(shmw_deepwater_validate(base, "feed", NULL, NULL), SHMW_OK);
+        reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+        expect_all(reader, 0, seen);
+        shmw_deepwater_reader_close(reader);
+        shmw_deepwater_writer *writer;
+        CHECK_CODE(shmw_deepwater_writer_open(base, "feed", NULL, &writer), SHMW_OK);
+        put(writer, seen, 1);
+        CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+        drop_base(base);
+    }
+}
+
+static void child_of_a_writer(void *context)
+{
+    shmw_deepwater_writer *writer = context;
+    CHECK_CODE(shmw_deepwater_append(writer, 99999, 0, "x", 1, NULL), SHMW_OUT_OF_ORDER);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_OUT_OF_ORDER);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    nap_ms(20);
+}
+
+/* The lock goes with the parent's writer, whatever its children do. */
+static void a_forked_child_holds_no_lock(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    put(writer, 0, 3);
+    const int child = start_child(child_of_a_writer, writer);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    writer = open_writer(base, true, 2);
+    put(writer, 3, 1);
+    CHECK_U64(child_status(child), 0);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
+static void sleep_on(void *context)
+{
+    (void)context;
+    nap_ms(3000);
+}
+
+static void fork_and_wait(void *context)
+{
+    shmw_deepwater_writer *writer = open_writer(context, true, 2);
+    put(writer, 0, 3);
+    start_child(sleep_on, NULL);
+    nap_ms(3000);
+}
+
+/* The mapping is inherited; what holds the lock must not be. */
+static void a_killed_writer_lets_go_although_its_child_lives(void)
+{
+    const char *base = fresh_base();
+    CHECK_CODE(shmw_deepwater_writer_close(open_writer(base, true, 2)), SHMW_OK);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    const int child = start_child(fork_and_wait, (void *)(uintptr_t)base);
+    struct shmw_deepwater_record record;
+    for (int i = 0; i < 3; i++)
+        CHECK_CODE(shmw_deepwater_wait_next(reader, SHMW_FOREVER, 0, &record), SHMW_OK);
+    nap_ms(50); /* it has forked by now, or the test is the weaker for it */
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK_U64(child_status(child), 128 + SIGKILL);
+    shmw_deepwater_writer *writer;
+    CHECK_CODE(shmw_deepwater_writer_open(base, "feed", NULL, &writer), SHMW_OK);
+    put(writer, 3, 1);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
+          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere), TEST(a_forked_child_holds_no_lock))
