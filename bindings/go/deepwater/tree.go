@@ -60,12 +60,14 @@ func goodName(name string) bool {
 // openBelow opens a directory below another one, component by component [deepwater.open.directory] [deepwater.open.symlink], and
 // makes it first if mode is not 0.
 func openBelow(at *shm.Directory, relative string, mode uint32) (*shm.Directory, error) {
-	var directory *shm.Directory
-	for _, name := range strings.Split(relative, "/") {
+	names := strings.Split(relative, "/")
+	for _, name := range names {
 		if !goodName(name) {
-			directory.Close()
 			return nil, shmwire.Errorf(shmwire.ErrCorrupt, "directory %q", relative)
 		}
+	}
+	var directory *shm.Directory
+	for _, name := range names {
 		from := at
 		if directory != nil {
 			from = directory

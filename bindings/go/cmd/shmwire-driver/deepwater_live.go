@@ -151,7 +151,6 @@ func (p *deepwaterPort) take(records []deepwater.Record, wait time.Duration) (n 
 }
 
 func (p *deepwaterPort) summary(counts object) {
-	delete(counts, "full")
 	if p.session.reader != nil {
 		counts["lost"] = p.lost
 	}
