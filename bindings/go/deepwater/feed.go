@@ -47,9 +47,7 @@ func (p *place) close() {
 	if p.mapping != nil {
 		p.mapping.Close()
 	}
-	if p.locked {
-		p.file.UnlockByte(lockByte) // at once, even while a child between fork and exec has the descriptor
-	}
+	p.unlock()
 	p.file.Close()
 	p.directory.Close()
 	p.registry.close()
@@ -84,7 +82,13 @@ func makeFeed(directory *shm.Directory, id uint32, options *Options) error {
 	m.Atomic64(feedRegistryLatestOffset).StoreRelaxed(None) // published by R0, as all of this
 	m.Atomic64(feedRegistryLastSequenceOffset).StoreRelaxed(None)
 	m.Atomic64(feedRegistryMagicOffset).StoreRelease(feedMagic) // R0: pairs with A0; the header
-	return m.Close()
+	if err := m.Close(); err != nil || !options.Persist {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	return directory.Sync()
 }
 
 // openFeed opens the registry of the feed and checks it.
@@ -149,13 +153,21 @@ func (p *place) lock() error {
 	return err
 }
 
+// unlock gives it back, at once, even while a child between fork and exec has the descriptor.
+func (p *place) unlock() {
+	if p.locked {
+		p.file.UnlockByte(lockByte)
+		p.locked = false
+	}
+}
+
 // writerLives says whether a writer other than this one lives. When the system does not say: yes.
 func (p *place) writerLives() bool {
 	locked, err := p.file.Locked(lockByte, 1)
 	return locked || err != nil
 }
 
-// rows is the number of rows, at most capacity: a count above it was written by somebody hostile after the check.
+// rows is the number of rows. One above capacity was written by somebody hostile after the check; loadRow refuses such rows.
 func (p *place) rows() uint64 {
 	return p.count.Load() // A2: pairs with R2; the rows below it
 }

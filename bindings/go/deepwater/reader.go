@@ -159,28 +159,36 @@ func (r *Reader) goTo(id, next uint64) {
 // passExpired goes behind what is gone [deepwater.read.expired], and answers how many records that were.
 func (r *Reader) passExpired() (lost uint64, err error) {
 	p := r.place
-	rows, end, id := p.rows(), r.next, r.row
-	for ; id < rows; id++ {
-		found, err := p.loadRow(id)
-		if err != nil {
-			return 0, err
+	end, id := r.next, r.row
+	for {
+		written := p.nextWritten() // before count: what was written by then is in the rows below it
+		rows := p.rows()
+		for ; id < rows; id++ {
+			found, err := p.loadRow(id)
+			if err != nil {
+				return 0, err
+			}
+			if err = r.enter(id); err == nil {
+				end = larger(end, found.firstSequence)
+				return r.skipTo(end), nil
+			}
+			if err != shmwire.ErrExpired {
+				return 0, err
+			}
+			end = larger(end, found.end())
 		}
-		end = larger(end, found.firstSequence)
-		if err = r.enter(id); err == nil {
-			break
+		if p.rows() == rows { // nothing is left: to the end of what was written
+			r.row = rows
+			return r.skipTo(larger(end, written)), nil
 		}
-		if err != shmwire.ErrExpired {
-			return 0, err
-		}
-		end = larger(end, found.end())
 	}
-	if id == rows { // nothing is left: to the end of what was written
-		end = larger(end, p.lastSequence.Load()+1) // of None: 0
-		r.row = rows
-	}
-	lost = end - r.next
-	r.next = end
-	return lost, nil
+}
+
+// skipTo has a sequence come next, and answers how many that leaves out.
+func (r *Reader) skipTo(sequence uint64) uint64 {
+	lost := sequence - r.next
+	r.next = sequence
+	return lost
 }
 
 func larger(a, b uint64) uint64 {

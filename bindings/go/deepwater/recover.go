@@ -3,9 +3,12 @@
 package deepwater
 
 import (
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"shmwire"
+	"shmwire/internal/shm"
 )
 
 // Section 8: what the next writer does about what a dead one left; sealing and expiring, which living ones do too.
@@ -29,22 +32,29 @@ func (p *place) seal(c *chunk, records, bytes uint64, r *row) {
 // persists, one whose files could not be written does not leave: it is tried again, now and whenever there is occasion.
 func (p *place) expire(end, keep uint64, mode uint32, from *uint64) error {
 	for ; *from < end && end-*from > keep; *from++ {
-		r, err := p.loadRow(*from)
-		if err != nil {
+		if err := p.expireOne(*from, mode); err != nil {
 			return err
 		}
-		switch {
-		case r.state >= StatePersisted:
-		case p.persist:
-			if err := p.persistLate(mode, &r); err != nil {
-				return err
-			}
-		default: // first its row, then its name [deepwater.expire.state]
-			r.state = StateExpired
-			p.storeRow(&r)
-		}
-		p.unlinkChunk(*from)
 	}
+	return nil
+}
+
+func (p *place) expireOne(id uint64, mode uint32) error {
+	r, err := p.loadRow(id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case r.state >= StatePersisted:
+	case p.persist:
+		if err := p.persistLate(mode, &r); err != nil {
+			return err
+		}
+	default: // first its row, then its name [deepwater.expire.state]
+		r.state = StateExpired
+		p.storeRow(&r)
+	}
+	p.unlinkChunk(id)
 	return nil
 }
 
@@ -209,6 +219,55 @@ func (v *recovery) findEnd(rows uint64) (nextSequence, lastNS uint64) {
 	return nextSequence, lastNS
 }
 
+// sweep has chunks leave shared memory: those before the keep last ones of so many rows, and what a writer made that died before its
+// row counted. What is there it looks up once: a feed can have a great many rows.
+func (v *recovery) sweep(rows, keep uint64) error {
+	ids, err := v.inMemory()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		switch {
+		case id >= rows:
+			v.unlinkChunk(id)
+		case rows-id > keep:
+			if err := v.expireOne(id, v.mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inMemory is the chunks of which something is in shared memory, in no order.
+func (p *place) inMemory() ([]uint64, error) {
+	path, err := shmwire.Path(p.memoryName(0, suffixData))
+	if err != nil {
+		return nil, err
+	}
+	directory, _, err := shm.OpenDirectory(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer directory.Close()
+	names, err := directory.Names()
+	if err != nil {
+		return nil, err
+	}
+	prefix := strings.TrimSuffix(filepath.Base(path), "0."+suffixData)
+	ids := []uint64{}
+	for _, name := range names {
+		if !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		number, suffix, _ := strings.Cut(name[len(prefix):], ".")
+		if id, err := strconv.ParseUint(number, 10, 64); err == nil && (suffix == suffixData || suffix == suffixIndex) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // recover does all of section 8 but taking the lock; keep is how many chunks stay in shared memory.
 func (p *place) recover(mode uint32, keep uint64) (report Recovered, nextSequence, lastNS uint64, err error) {
 	v := &recovery{place: p, mode: mode}
@@ -219,16 +278,17 @@ func (p *place) recover(mode uint32, keep uint64) (report Recovered, nextSequenc
 	if err := v.removeTemporary(); err != nil {
 		return report, 0, 0, err
 	}
+	if err := p.flush(); err != nil { // the count that covers a chunk, before its files
+		return report, 0, 0, err
+	}
 	for id := uint64(0); id < rows; id++ {
 		if err := v.mend(id); err != nil {
 			return report, 0, 0, err
 		}
 	}
-	p.unlinkChunk(rows) // made by a writer that died before its row counted
 	nextSequence, lastNS = v.findEnd(rows)
 	p.latest.Store(None) // R3: pairs with A3
-	from := uint64(0)
-	if err = p.expire(rows, keep, mode, &from); err == nil {
+	if err = v.sweep(rows, keep); err == nil {
 		err = p.flush()
 	}
 	return v.report, nextSequence, lastNS, err

@@ -209,8 +209,8 @@ func (p *place) takeEntry(id uint32) error {
 	p.rotateNS = entry.U64(feedRotateNSOffset)
 	p.persist = p.flags()&FlagPersist != 0
 	switch {
-	case !named || !placed:
-		return shmwire.Errorf(shmwire.ErrCorrupt, "a name in the entry of feed %d does not end", id)
+	case !named || !placed || !goodName(p.name):
+		return shmwire.Errorf(shmwire.ErrCorrupt, "the entry of feed %d has no good name or directory", id)
 	case entry.U32(feedFeedIDOffset) != id:
 		return shmwire.Errorf(shmwire.ErrCorrupt, "the entry of feed %d has another number", id)
 	case !goodChunkSize(p.chunkSize), p.liveWindow == 0, uint64(p.recordSize) > p.chunkSize:
@@ -343,9 +343,24 @@ func (p *place) addEntry(feed string, options *Options) error {
 		created = uint64(time.Now().UnixNano())
 	}
 	fillEntry(r.entry(id), feed, id, created, options)
+	if err := p.keep(options); err != nil { // a count on the disk must not cover an entry that is not there
+		return err
+	}
 	r.mapping.Atomic64(registryCountOffset).StoreRelease(count + 1) // R1: pairs with A1; the entry
 	r.changed()
-	return nil
+	return p.keep(options)
+}
+
+// keep writes the registry and its directory to the disk, for a feed that persists: a chunk in files that no registry names would
+// be lost.
+func (p *place) keep(options *Options) error {
+	if !options.Persist {
+		return nil
+	}
+	if err := p.base.directory.Sync(); err != nil {
+		return err
+	}
+	return p.registry.file.SyncData()
 }
 
 // fillEntry writes an entry beyond count: nobody reads it yet.

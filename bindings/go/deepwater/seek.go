@@ -17,7 +17,7 @@ func (r *Reader) Seek(start Start) error {
 	}
 	switch start.from {
 	case fromOldest:
-		return r.seekOldest()
+		return r.seekRow(0)
 	case fromLatest:
 		return r.seekSequence(None)
 	case fromTime:
@@ -26,32 +26,31 @@ func (r *Reader) Seek(start Start) error {
 	return r.seekSequence(start.at)
 }
 
-// nextWritten is the sequence behind the last record of the feed.
+// nextWritten is the sequence behind the last record that the feed's registry tells of.
 func (p *place) nextWritten() uint64 { return p.lastSequence.Load() + 1 } // of None: 0
 
-// oldestRow is the first row that is not expired; rows if there is none. Expired ones come first, but for what a power failure
-// took.
-func (p *place) oldestRow(rows uint64) (id uint64, found row, err error) {
-	for ; id < rows; id++ {
-		if found, err = p.loadRow(id); err != nil || found.state != StateExpired {
-			return id, found, err
+// seekRow goes to the first row from one on that is not expired; to the end of what was written if there is none. Expired ones come
+// first, but for what a power failure took.
+func (r *Reader) seekRow(from uint64) error {
+	p := r.place
+	for id := from; ; {
+		written := p.nextWritten() // before count: what was written by then is in the rows below it
+		rows := p.rows()
+		for ; id < rows; id++ {
+			found, err := p.loadRow(id)
+			if err != nil {
+				return err
+			}
+			if found.state != StateExpired {
+				r.goTo(id, found.firstSequence)
+				return nil
+			}
+		}
+		if p.rows() == rows {
+			r.goTo(rows, written)
+			return nil
 		}
 	}
-	return rows, row{}, nil
-}
-
-func (r *Reader) seekOldest() error {
-	rows := r.place.rows()
-	id, found, err := r.place.oldestRow(rows)
-	if err != nil {
-		return err
-	}
-	next := found.firstSequence
-	if id == rows { // nothing is left
-		next = r.place.nextWritten()
-	}
-	r.goTo(id, next)
-	return nil
 }
 
 // countRows is the number of rows below rows that satisfy before, which those behind the first that does not never do: first
@@ -75,19 +74,41 @@ func (p *place) countRows(rows uint64, before func(*row) bool) (uint64, error) {
 
 // seekSequence is [deepwater.read.seek-sequence].
 func (r *Reader) seekSequence(sequence uint64) error {
-	rows, end := r.place.rows(), r.place.nextWritten()
-	count, err := r.place.countRows(rows, func(found *row) bool { return found.firstSequence <= sequence })
+	p := r.place
+	written, rows := p.nextWritten(), p.rows()
+	count, err := p.countRows(rows, func(found *row) bool { return found.firstSequence <= sequence })
 	if err != nil {
 		return err
 	}
-	if sequence > end {
-		sequence = end // behind the last one that is there
+	if sequence > written && rows > 0 { // a writer is, or died, between the record's commit and telling of it
+		committed, err := p.committed(rows - 1)
+		if err != nil {
+			return err
+		}
+		written = larger(written, committed)
+	}
+	if sequence > written {
+		sequence = written // behind the last one that is there
 	}
 	if count > 0 {
 		count--
 	}
 	r.goTo(count, sequence)
 	return nil
+}
+
+// committed is the sequence behind the last record of a row, as its index has it.
+func (p *place) committed(id uint64) (uint64, error) {
+	found, c, err := p.attach(id)
+	if err == shmwire.ErrExpired {
+		return found.end(), nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	count, err := c.count() // A4
+	return found.firstSequence + count, err
 }
 
 // firstAt is the first of count records with that time or a later one; count if there is none.
@@ -98,21 +119,16 @@ func (c *chunk) firstAt(count, ns uint64) uint64 {
 // seekTime is [deepwater.read.seek-time]: in the last row that begins before that time, or behind it.
 func (r *Reader) seekTime(ns uint64) error {
 	p := r.place
-	rows := p.rows()
-	oldest, _, err := p.oldestRow(rows)
+	before, err := p.countRows(p.rows(), func(found *row) bool { return found.startNS < ns })
 	if err != nil {
 		return err
 	}
-	before, err := p.countRows(rows, func(found *row) bool { return found.startNS < ns })
-	if err != nil {
-		return err
-	}
-	if before <= oldest {
-		return r.seekOldest()
+	if before == 0 {
+		return r.seekRow(0)
 	}
 	found, c, err := p.attach(before - 1)
 	if err == shmwire.ErrExpired {
-		return r.seekOldest()
+		return r.seekRow(before)
 	}
 	if err != nil {
 		return err

@@ -241,12 +241,14 @@ func (w *Writer) rotate() error {
 	if err != nil {
 		return err
 	}
-	p.count.StoreRelease(id + 1) // R2: pairs with A2; the row, and the chunk that it names
-	err = p.flush()
-	p.latest.StoreRelease(id) // R3: pairs with A3; the count
-	if finished := w.finishLive(); err == nil {
-		err = finished
+	if err := p.flush(); err != nil { // a count on the disk must not cover a row that is not there
+		fresh.close()
+		p.unlinkChunk(id)
+		return err
 	}
+	p.count.StoreRelease(id + 1) // R2: pairs with A2; the row, and the chunk that it names
+	p.latest.StoreRelease(id)    // R3: pairs with A3; the count
+	err = w.finishLive()
 	w.live, w.row = fresh, id
 	w.used, w.entries, w.firstNS = 0, 0, 0
 	if expired := p.expire(id+1, uint64(p.liveWindow), w.mode, &w.inMemory); err == nil {
@@ -298,7 +300,10 @@ func (w *Writer) Close() error {
 	if p == nil {
 		return shmwire.ErrClosed
 	}
-	err := w.finishLive()
+	err := p.flush() // the count that covers the chunk, before its files
+	if finished := w.finishLive(); err == nil {
+		err = finished
+	}
 	if expired := p.expire(p.rows(), 0, w.mode, &w.inMemory); err == nil {
 		err = expired
 	}
@@ -307,7 +312,8 @@ func (w *Writer) Close() error {
 	if flushed := p.flush(); err == nil {
 		err = flushed
 	}
-	p.wake() // readers that end with the writer
+	p.unlock()
+	p.wake() // readers that end with the writer: they find no lock now
 	p.close()
 	*w = Writer{}
 	return err
