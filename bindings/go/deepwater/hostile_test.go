@@ -138,6 +138,18 @@ func indexOf(p places) string     { return p.index }
 func liveDataOf(p places) string  { return p.liveData }
 func liveIndexOf(p places) string { return p.liveIndex }
 
+// The name of an entry makes names of shared memory: one that is none is refused, by who goes through the registry.
+func TestHostileName(t *testing.T) {
+	for _, name := range []string{"../x\x00", "\x00\x00\x00\x00", "a/b\x00", strings.Repeat("n", 64)} {
+		p, _ := sampleBase(t)
+		patch(t, p.registry, 128, []byte(name)...)
+		feeds, err := Feeds(p.base)
+		if len(feeds) != 0 || shmwire.CodeOf(err) != shmwire.ErrCorrupt {
+			t.Errorf("%q: %v, %v", name, feeds, err)
+		}
+	}
+}
+
 // Files that end early [deepwater.open.size], at every length of a header and a few more.
 func TestTruncated(t *testing.T) {
 	for _, file := range []func(places) string{registryOf, feedOf, dataOf, indexOf} {

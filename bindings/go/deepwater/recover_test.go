@@ -253,3 +253,68 @@ func TestLockNotMapped(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A hole in the middle, as a power failure leaves one: a time goes behind it, a sequence and a reader on its way say what is lost
+// [deepwater.read.seek-time] [deepwater.read.expired].
+func TestHole(t *testing.T) {
+	base := newBase(t)
+	w := mustWriter(t, base, small(true))
+	fill(t, w, 0, 35, 10)
+	row, err := w.place.loadRow(1)
+	succeed(t, err)
+	row.state = StateLive
+	w.place.storeRow(&row)
+	abandon(w)
+	for _, suffix := range []string{suffixData, suffixIndex} {
+		succeed(t, os.Remove(filepath.Join(base, testFeed, fileName(1, suffix))))
+	}
+	found, err := Collect(base, testFeed)
+	succeed(t, err)
+	r := mustReader(t, base, nil)
+	if found.Expired != 1 || states(t, r) != "3433" {
+		t.Fatalf("%+v, states %s", found, states(t, r))
+	}
+	for n := uint64(0); n < 10; n++ {
+		record, err := r.Next()
+		succeed(t, err)
+		checkRecord(t, record, n)
+	}
+	expectLost(t, r, 10)
+	expectRecords(t, r, 20, 35, shmwire.ErrEmpty)
+	for _, n := range []uint64{12, 15, 18} {
+		succeed(t, r.Seek(AtTime(timeOf(n))))
+		expectRecords(t, r, 20, 35, shmwire.ErrEmpty)
+		succeed(t, r.Seek(AtSequence(n)))
+		expectLost(t, r, 20-n)
+		expectRecords(t, r, 20, 35, shmwire.ErrEmpty)
+		succeed(t, r.Restore(Cursor{ChunkID: 1, Sequence: n}))
+		expectLost(t, r, 20-n)
+	}
+	visited := 0
+	err = r.Range(timeOf(6), timeOf(14), func(*Record) bool { visited++; return true }) // ends in the hole, which it must tell
+	if shmwire.CodeOf(err) != shmwire.ErrExpired || visited != 4 {
+		t.Errorf("%d records, %v", visited, err)
+	}
+}
+
+// A writer that is, or died, between the commit of a record and telling of it: who has read the record does not get it again.
+func TestUntoldRecords(t *testing.T) {
+	base := newBase(t)
+	w := mustWriter(t, base, small(false))
+	fill(t, w, 0, 5, 100)
+	r := mustReader(t, base, nil)
+	expectRecords(t, r, 0, 5, shmwire.ErrEmpty)
+	w.place.lastSequence.Store(2)
+	cursor, err := r.Save()
+	succeed(t, err)
+	for _, seek := range []func() error{
+		func() error { return r.Restore(cursor) }, func() error { return r.Seek(Latest) },
+		func() error { return r.Seek(AtSequence(5)) }, func() error { return r.Seek(AtSequence(50)) },
+	} {
+		succeed(t, seek())
+		testkit.ExpectCode(t, second(r.Next()), shmwire.ErrEmpty)
+	}
+	w.place.lastSequence.Store(4)
+	fill(t, w, 5, 6, 100)
+	expectRecords(t, r, 5, 6, shmwire.ErrEmpty)
+}
