@@ -26,7 +26,7 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
+from . import deepwater, deepwater_kill, dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
 from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
@@ -44,6 +44,7 @@ class Profile:
 
 
 _PROFILES = {
+    "deepwater": Profile(deepwater, deepwater_kill),
     "dmxp": Profile(dmxp, dmxp_kill, dmxp_commit),
     "ouroboros": Profile(ouroboros, ouroboros_kill),
     "slick": Profile(slick, slick_kill),
