@@ -57,6 +57,8 @@ static void answer(FILE *out, struct request *rq, int rc)
         put_text(err, "detail", rq->detail[0] != '\0' ? rq->detail : shmw_strerror(rc));
         if (rc == SHMW_TOO_SMALL)
             put_u64(err, "needed", rq->needed);
+        if (rq->has_done)
+            put_number(err, "done", rq->done);
     }
     char *text = cJSON_PrintUnformatted(reply);
     if (text == NULL)

@@ -31,8 +31,9 @@ static int take_part(struct request *rq, const cJSON *item, struct shmw_deepwate
 /* The error of an item; `done`: those before it. */
 static int stopped(struct request *rq, int rc, size_t done)
 {
-    put_number(rq->ok, "done", done);
-    return rq->detail[0] != '\0' ? rc : request_fail(rq, rc, "done %zu", done);
+    rq->has_done = true;
+    rq->done = done;
+    return rc;
 }
 
 static int write_each(struct request *rq, const struct deepwater *handle, const cJSON *items, cJSON *results)
