@@ -25,8 +25,6 @@ struct request {
     cJSON *ok;               /* the reply's "ok", filled by the handler */
     char detail[200];        /* the reply's "detail" in case of an error; may be empty */
     uint64_t needed;         /* with SHMW_TOO_SMALL: the size needed */
-    bool has_done;           /* put `done` beside the code: */
-    uint64_t done;           /* items of a write before the one that failed */
     struct scratch *scratch; /* blocks that end with the request */
 };
 

@@ -31,9 +31,8 @@ static int take_part(struct request *rq, const cJSON *item, struct shmw_deepwate
 /* The error of an item; `done`: those before it. */
 static int stopped(struct request *rq, int rc, size_t done)
 {
-    rq->has_done = true;
-    rq->done = done;
-    return rc;
+    put_number(rq->ok, "done", done);
+    return rq->detail[0] != '\0' ? rc : request_fail(rq, rc, "done %zu", done);
 }
 
 static int write_each(struct request *rq, const struct deepwater *handle, const cJSON *items, cJSON *results)
