@@ -26,7 +26,7 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
+from . import deepwater, deepwater_kill, dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
 from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
@@ -44,6 +44,7 @@ class Profile:
 
 
 _PROFILES = {
+    "deepwater": Profile(deepwater, deepwater_kill),
     "dmxp": Profile(dmxp, dmxp_kill, dmxp_commit),
     "ouroboros": Profile(ouroboros, ouroboros_kill),
     "slick": Profile(slick, slick_kill),
@@ -78,7 +79,8 @@ def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, t
             if name not in able:
                 own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
         mixes = [mix for mix in module.mixes(able) if mix]
-        own.units += [Unit(case, "live", case.cls, mix) for mix in (mixes if shape.plan == "mix" or tier == "full" else mixes[:1])]
+        wanted = mixes if shape.plan == "mix" or tier == "full" else mixes[:1]
+        own.units += [Unit(case, "live", case.cls, mix) for mix in wanted]
         return
     whole: Demands = {"A": role, "B": role}
     for pair in pairs(names, tier if shape.plan == "pair" else "quick"):

@@ -22,6 +22,7 @@ C, STRUCTS = LAYOUT.constants, LAYOUT.structs
 READ_CLASS = "read"  # what a driver must claim to read a segment that another one made
 GOES_WITH_ITS_MAKER = True  # a writer that leaves takes shared memory along, so that it is looked at before
 NONE = C["NONE"]
+_ENTRY = [(field.offset, field.size) for field in STRUCTS["record"].fields]
 _NAME = re.compile(
     r"(?:feed\[(?P<feed>\d+)\]\.)?"
     r"(?P<what>registry|feed(?:\[(?P<entry>\d+)\])?|feed_registry|row\[(?P<row>\d+)\]"
@@ -57,6 +58,8 @@ class Segment(Image):
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
         self.places = trees.places(data) if trees.is_tree(data) else {}
+        self._blocks: dict[str, Block] = {}  # that were asked for: the bytes do not change
+        self._texts: dict[str, str] = {}
 
     # -- files ---------------------------------------------------------------------------------------------------------
 
@@ -73,9 +76,11 @@ class Segment(Image):
 
     def text(self, name: str) -> str:
         """A byte field that holds text, up to its first zero."""
-        raw = self.value(name)
-        assert isinstance(raw, bytes)
-        return raw.split(b"\0")[0].decode("ascii", "replace")
+        if name not in self._texts:
+            raw = self.value(name)
+            assert isinstance(raw, bytes)
+            self._texts[name] = raw.split(b"\0")[0].decode("ascii", "replace")
+        return self._texts[name]
 
     def directory(self, feed: int) -> str:
         return self.text(f"feed[{feed}].directory")
@@ -93,6 +98,11 @@ class Segment(Image):
     # -- structures ----------------------------------------------------------------------------------------------------
 
     def block(self, name: str) -> Block:
+        if name not in self._blocks:
+            self._blocks[name] = self._find(name)
+        return self._blocks[name]
+
+    def _find(self, name: str) -> Block:
         found = _NAME.fullmatch(name)
         if not found:
             raise KeyError(f"no {name} in a deepwater base")
@@ -167,14 +177,17 @@ class Segment(Image):
 
     def records(self, row: int, chunk: Chunk) -> list[Record]:
         """What entry_count covers."""
-        return [self._record(row, chunk, j) for j in range(self.number(f"{chunk.at}.index.entry_count"))]
+        count = self.number(f"{chunk.at}.index.entry_count")
+        if count > self.room(chunk.index, "index", "record"):
+            raise IndexError(f"{count} records are not inside {chunk.index}")
+        begin, size = self.begin(chunk.index) + STRUCTS["index"].size, STRUCTS["record"].size
+        return [self._record(row, chunk, self.raw(begin + size * j, size)) for j in range(count)]
 
-    def _record(self, row: int, chunk: Chunk, j: int) -> Record:
-        values = [self.number(f"{chunk.at}.record[{j}].{name}") for name in ("timestamp_ns", "offset", "length", "type", "sequence")]
-        timestamp, offset, length, type_, sequence = values
+    def _record(self, row: int, chunk: Chunk, entry: bytes) -> Record:
+        timestamp, offset, length, type_, sequence = (int.from_bytes(entry[at : at + size], "little") for at, size in _ENTRY)
         begin = STRUCTS["data"].size + offset
         if begin + length > self.size(chunk.data):
-            raise IndexError(f"record {j} of {chunk.at} is not inside {chunk.data}")
+            raise IndexError(f"record {sequence} of {chunk.at} is not inside {chunk.data}")
         payload = self.raw(self.begin(chunk.data) + begin, length)
         return Record(row, timestamp, offset, length, type_, sequence, payload)
 
@@ -446,7 +459,8 @@ class _Feed:
     def _strays(self, count: int) -> Iterator[Finding]:
         """Files that belong to no row."""
         name, directory = self.segment.text(f"{self.entry}.name"), self.segment.directory(self.feed)
-        known = {file for row in range(count) for one in self.segment.files_of(self.feed, row).values() for file in (one.data, one.index)}
+        # A writer that died may have made the shared memory of the next row and not the row; the next chunk takes its place.
+        known = {file for row in range(count + 1) for one in self.segment.files_of(self.feed, row).values() for file in (one.data, one.index)}
         for file in self.segment.places:
             if file.endswith(".tmp") and file.startswith(f"{directory}/"):
                 yield Finding("recover.half-made", "", file, "half made, and left")
