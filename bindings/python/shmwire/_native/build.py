@@ -265,7 +265,7 @@ def refc_builder() -> FFI:
                                                                       "slick_calls")),
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
-                       extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])
+                       extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"], libraries=["z"])
     return builder
 
 
