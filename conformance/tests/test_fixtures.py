@@ -121,7 +121,7 @@ def files_below(root: Path) -> dict[str, bytes]:
 
 def run(script: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", "-S", str(script), *args], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-S", str(script), *args], capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -79,6 +79,23 @@ static int check_header(struct shmw_deepwater_place *place)
     return shmw_deepwater_rows(place) <= place->capacity ? SHMW_OK : SHMW_CORRUPT; /* [deepwater.open.count] */
 }
 
+/* Map the file of the guard through a description of its own: a mapping keeps the description that it was made from, a forked child has
+ * the mapping, and the lock would outlive the writer. */
+static int map_again(struct shmw_deepwater_place *place, uint64_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", place->guard.fd);
+    int rc = shmw_map_open_file(path, place->map.writable ? O_RDWR : O_RDONLY, 0, &place->map.fd);
+    if (rc != SHMW_OK)
+        return rc;
+    rc = shmw_map_file(&place->map, size);
+    const int cause = errno;
+    close(place->map.fd);
+    place->map.fd = -1;
+    errno = cause;
+    return rc;
+}
+
 static int map_registry(struct shmw_deepwater_place *place)
 {
     struct stat status;
@@ -86,9 +103,7 @@ static int map_registry(struct shmw_deepwater_place *place)
         return SHMW_SYSTEM;
     if ((uint64_t)status.st_size < sizeof(*place->header))
         return SHMW_TRUNCATED;
-    place->map.fd = place->guard.fd;
-    int rc = shmw_map_file(&place->map, (uint64_t)status.st_size);
-    place->map.fd = -1; /* that is the guard's */
+    int rc = map_again(place, (uint64_t)status.st_size);
     if (rc != SHMW_OK)
         return rc;
     place->header = (struct shmw_deepwater_wire_feed_registry *)(void *)place->map.base;

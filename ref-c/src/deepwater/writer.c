@@ -310,7 +310,7 @@ static int leave(struct shmw_deepwater_writer *writer)
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
     shmw_store_relaxed(&place->header->writer_pid, 0);
     const int flushed = shmw_deepwater_rows_flush(place);
-    shmw_deepwater_wake(place->header, true); /* readers that end with the writer */
+    shmw_deepwater_wake(place->header, false); /* readers that end with the writer */
     return rc != SHMW_OK ? rc : expired != SHMW_OK ? expired : flushed;
 }
 

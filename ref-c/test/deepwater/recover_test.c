@@ -180,5 +180,40 @@ static void a_forked_child_holds_no_lock(void)
     drop_base(base);
 }
 
-RUN_TESTS(TEST(nothing_visible_is_lost), TEST(half_made_things_go), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
+static void sleep_on(void *context)
+{
+    (void)context;
+    nap_ms(3000);
+}
+
+static void fork_and_wait(void *context)
+{
+    shmw_deepwater_writer *writer = open_writer(context, true, 2);
+    put(writer, 0, 3);
+    start_child(sleep_on, NULL);
+    nap_ms(3000);
+}
+
+/* The mapping is inherited; what holds the lock must not be. */
+static void a_killed_writer_lets_go_although_its_child_lives(void)
+{
+    const char *base = fresh_base();
+    CHECK_CODE(shmw_deepwater_writer_close(open_writer(base, true, 2)), SHMW_OK);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    const int child = start_child(fork_and_wait, (void *)(uintptr_t)base);
+    struct shmw_deepwater_record record;
+    for (int i = 0; i < 3; i++)
+        CHECK_CODE(shmw_deepwater_wait_next(reader, SHMW_FOREVER, 0, &record), SHMW_OK);
+    nap_ms(50); /* it has forked by now, or the test is the weaker for it */
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK_U64(child_status(child), 128 + SIGKILL);
+    shmw_deepwater_writer *writer;
+    CHECK_CODE(shmw_deepwater_writer_open(base, "feed", NULL, &writer), SHMW_OK);
+    put(writer, 3, 1);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
           TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere), TEST(a_forked_child_holds_no_lock))

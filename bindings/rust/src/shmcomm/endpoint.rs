@@ -21,13 +21,16 @@ pub(super) struct Joining<'a> {
     pub(super) pattern: Option<u32>,
     pub(super) keeper: bool,
     pub(super) options: &'a Options,
-    /// The number to use, or `Busy`; 0 = any.
+    /// The number to use; 0 = any.
     pub(super) number: u32,
+    /// `Busy` if another one has that number.
+    pub(super) insists: bool,
 }
 
 impl<'a> Joining<'a> {
     pub(super) fn new(pattern: u32, keeper: bool, options: &'a Options) -> Joining<'a> {
-        Joining { pattern: Some(pattern), keeper, options, number: options.identity.endpoint }
+        let number = options.identity.endpoint;
+        Joining { pattern: Some(pattern), keeper, options, number, insists: number != 0 }
     }
 
     fn makes(&self) -> bool {
@@ -103,9 +106,17 @@ impl Endpoint {
         &self.locator
     }
 
-    /// Whether the endpoint of a number lives; not to be asked about our own.
-    pub(super) fn lives(&self, number: u32) -> Result<bool> {
-        byte_is_held(self.file()?, number.into(), 1)
+    /// Hold the byte of a number whose endpoint does not live, so that nobody draws it meanwhile; false: it lives. Our own number in a
+    /// word that we did not write names nobody, and our byte stays where it is.
+    pub(super) fn hold_dead(&self, number: u32) -> Result<bool> {
+        Ok(number == self.number || take_byte(self.file()?, number.into())?)
+    }
+
+    /// Give it back.
+    pub(super) fn give_dead(&self, number: u32) {
+        if let (true, Ok(file)) = (number != self.number, self.file()) {
+            give_byte(file, number.into());
+        }
     }
 
     /// A sign of life [shmcomm.join.heartbeat].
@@ -121,8 +132,9 @@ impl Endpoint {
     pub(super) fn end_drained(&self) -> Result<bool> {
         let file = self.segment.ring.map().file();
         let _lock = lock_file(file)?;
-        let over = self.segment.is_closed() && !keeper_lives(file)?;
-        if over && self.segment.geometry.pattern == PATTERN_PIPELINE && self.segment.is_drained() {
+        // Looked at again: a keeper may have come, sent and gone while we waited for the lock.
+        let over = self.segment.is_closed() && self.segment.is_drained() && !keeper_lives(file)?;
+        if over && self.segment.geometry.pattern == PATTERN_PIPELINE {
             self.unlink_own();
         }
         Ok(over)
@@ -135,14 +147,32 @@ impl Endpoint {
         }
     }
 
+    /// With or without the membership lock. Not by closing alone: a child that is being forked has the description still.
+    fn give_bytes(&mut self) {
+        if let Ok(file) = self.file() {
+            give_byte(file, self.number.into());
+            if self.keeper {
+                give_byte(file, KEEPER_BASE + u64::from(self.number));
+            }
+        }
+        self.guard = None;
+    }
+
     fn leave(&mut self) -> Result<()> {
         if self.holds {
             self.unlock();
         }
         let lock = lock_file(self.segment.ring.map().file());
-        self.guard = None; // the bytes are free, with or without the lock
+        let left = if lock.is_ok() { self.leave_locked() } else { Ok(()) };
+        // After our last store, and before the lock goes: of two that leave together the second must find the first one gone.
+        self.give_bytes();
         let _lock: Lock = lock?;
-        if keeper_lives(self.segment.ring.map().file())? {
+        left
+    }
+
+    /// Steps 3 and 4 of leaving, under the membership lock. Our own bytes do not count when their descriptor asks.
+    fn leave_locked(&self) -> Result<()> {
+        if keeper_lives(self.file()?)? {
             return Ok(()); // [shmcomm.leave.others]
         }
         if self.keeper {
@@ -219,14 +249,15 @@ fn enter(file: File, locator: &Path, joining: &Joining<'_>, fresh: bool) -> Resu
 
 /// Take a number that nobody has [shmcomm.endpoint.lock, .number].
 fn draw_number(file: &File, segment: &Segment, joining: &Joining<'_>) -> Result<u32> {
-    if joining.number != 0 {
-        return if take_number(file, segment, joining.number, joining.keeper)? { Ok(joining.number) } else { Err(Error::Busy) };
-    }
+    let mut number = joining.number;
     loop {
-        let number = random_u64()? as u32 & MAX_ENDPOINT;
         if number != 0 && take_number(file, segment, number, joining.keeper)? {
             return Ok(number);
         }
+        if joining.insists {
+            return Err(Error::Busy);
+        }
+        number = random_u64()? as u32 & MAX_ENDPOINT;
     }
 }
 

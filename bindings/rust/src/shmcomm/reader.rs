@@ -11,7 +11,8 @@ use crate::wait::Wait;
 
 /// Times that a reader is overtaken in one call before the answer is LAPPED.
 const READ_TRIES: u32 = 8;
-/// Messages that come without a pause before it reads ahead: one who keeps up has nothing to gain, and what it is given is as new as can be.
+/// Messages that come without a pause before it reads ahead: one who keeps up has nothing to gain, and what it is given is as new as
+/// can be.
 const STREAK: u32 = 8;
 /// Tries to see head and message_count of one moment.
 const START_TRIES: u32 = 100;
@@ -268,13 +269,15 @@ impl Reader {
         }
         self.ahead.fill(&self.segment, from, self.head);
         let tail = self.segment.tail_after_copy();
-        if !self.ahead.keep(tail) {
+        // Whole from the SKIP on, if one led here; otherwise what it led to may be anything, and only what is at tail is a frame.
+        let whole = (tail.wrapping_sub(self.cursor) as i64) <= 0;
+        if !whole && (tail.wrapping_sub(from) as i64) < 0 || !self.ahead.keep(tail) {
             return None;
         }
-        if (tail.wrapping_sub(from) as i64) > 0 {
-            (self.cursor, self.overtaken) = (tail, true); // [shmcomm.receive.lapped]
-        } else {
+        if whole {
             self.cursor = from;
+        } else {
+            (self.cursor, self.overtaken) = (tail, true); // [shmcomm.receive.lapped]
         }
         Some(Found::Ahead)
     }
