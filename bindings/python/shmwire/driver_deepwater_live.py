@@ -54,7 +54,7 @@ class WriterActor(LossyActor):
             if stop is not None:
                 break
             self.pause(before, sent)
-        return {"sent": sent}
+        return {"sent": sent, "full": 0}
 
     def _parts(self, first: int, sent: int) -> list[Part]:
         """The next batch; `first`: the sequence of this writer's message 0."""

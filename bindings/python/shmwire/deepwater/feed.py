@@ -128,6 +128,10 @@ class Feed:
         if not ofd.take(self._lock.fd, LOCK_BYTE):
             raise BusyError(f"feed {self.entry.name!r} has a writer")
 
+    def unlock(self) -> None:
+        """Give the writer's lock back."""
+        ofd.give(self._lock.fd, LOCK_BYTE)
+
     def writer_lives(self) -> bool:
         """Does a writer other than this one live?"""
         if self._lock.fd < 0:

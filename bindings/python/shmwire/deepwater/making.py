@@ -69,6 +69,8 @@ def _build_feed_registry(directory: Descriptor, feed_id: int, options: FeedOptio
     words.store_u64(layout.FEED_REGISTRY_LATEST_OFFSET, layout.NONE, RELAXED)  # published by R0, as all of this
     words.store_u64(layout.FEED_REGISTRY_LAST_SEQUENCE_OFFSET, layout.NONE, RELAXED)
     words.store_u64(layout.FEED_REGISTRY_MAGIC_OFFSET, layout.FEED_MAGIC, RELEASE)  # R0: pairs with A0; the header
+    if options.persist:
+        _sync(made.fd)
     words.close()
     made.close()
 
@@ -109,6 +111,9 @@ def _add(base: Base, registry: Registry, name: bytes, options: FeedOptions) -> N
         raise Full(f"the registry has room for {registry.capacity} feeds")
     with contextlib.closing(open_directory(base, name, options.mode)) as directory:
         _build_feed_registry(directory, feed_id, options)
+        if options.persist:
+            _sync(directory.fd)
+            _sync(base.directory.fd)
     registry.mapped.reserve(registry.at(feed_id), layout.FEED_SIZE)
     window, words = registry.window, registry.words
 
@@ -125,5 +130,17 @@ def _add(base: Base, registry: Registry, name: bytes, options: FeedOptions) -> N
     window.put_u64(at(layout.FEED_CREATED_NS_OFFSET), options.clock_ns or time.time_ns())
     window.put_u64(at(layout.FEED_ROTATE_NS_OFFSET), options.rotate_ns)
     words.store_u32(at(layout.FEED_FLAGS_OFFSET), layout.FLAG_PERSIST if options.persist else 0, RELAXED)  # R1 publishes it
+    if options.persist:  # a count on the disk never covers an entry of zeros
+        _sync(registry.mapped.fd)
     words.store_u64(layout.REGISTRY_COUNT_OFFSET, feed_id + 1, RELEASE)  # R1: pairs with A1; the entry
     registry.changed()
+    if options.persist:  # a chunk that no registry names is lost
+        _sync(registry.mapped.fd)
+
+
+def _sync(fd: int) -> None:
+    """Write a file or directory to the disk. SystemError."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise from_os_error(error, "the registry") from None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import atomic
-from ..errors import Closed, NotFoundError
+from ..errors import Closed, CorruptError, NotFoundError
 from ..wait import DEFAULT_SPIN, Deadline
 from . import layout, seek
 from .core import ReaderCore
@@ -100,16 +100,18 @@ class PureReader(ReaderCore):
     def _pass_expired(self) -> None:
         """Go behind what is gone. Expired, if anything was lost. [deepwater.read.expired]"""
         feed, before, end = self._feed, self._next, self._next
-        rows = feed.rows()
-        for chunk_id in range(self._row, rows):
+        chunk_id = self._row
+        while True:
+            written = feed.end()  # before count: what it covers is in rows that the count has
+            if chunk_id >= feed.rows():  # nothing is left: to the end of what was written
+                end, self._row = max(end, written), chunk_id
+                break
             row = feed.row(chunk_id)
             end = max(end, row.first_sequence)
             if self._enter(chunk_id):
                 break
             end = max(end, row.first_sequence + row.record_count)
-        else:  # nothing is left: to the end of what was written
-            end = max(end, feed.end())
-            self._row = rows
+            chunk_id += 1
         self._next = min(end, U64)
         if end > before:
             self._lost = end - before
@@ -207,6 +209,8 @@ class PureReader(ReaderCore):
         latest = self._require().latest()
         if latest == layout.NONE:
             raise NotFoundError(f"nobody writes to feed {self._feed.entry.name!r}")
+        if latest >= self._feed.rows():
+            raise CorruptError(f"the latest chunk is {latest}, above count")
         return self.chunk(latest)
 
     def chunk(self, chunk_id: int) -> ChunkInfo:

@@ -136,14 +136,13 @@ def _find_end(feed: Feed, rows: int) -> End:
 
 
 def _expire_left(feed: Feed, rows: int, keep: int, mode: int) -> None:
-    """All but the last `keep` chunks leave shared memory. Only those that are still there are asked for: a feed may have had
-    very many."""
+    """All but the last `keep` chunks leave shared memory, and what a writer made that died before it stored the count. Only
+    those that are still there are asked for: a feed may have had very many."""
     gone = max(0, rows - keep)
     for chunk_id in _in_memory(feed):
-        if chunk_id < gone:
-            if feed.row(chunk_id).state == layout.STATE_EXPIRED:
-                unlink(feed, chunk_id)
-                continue
+        if chunk_id >= rows:
+            unlink(feed, chunk_id)
+        elif chunk_id < gone:
             try:
                 expire(feed, chunk_id, chunk_id + 1, mode)
             except Stayed as stayed:
@@ -153,6 +152,7 @@ def _expire_left(feed: Feed, rows: int, keep: int, mode: int) -> None:
 def recover(feed: Feed, mode: int, keep: int) -> tuple[Recovered, End]:
     """Section 8. `keep`: chunks that stay in shared memory. CorruptError, SystemError."""
     report, rows = Recovered(), feed.rows()
+    feed.flush()  # the count that covers the chunks must not be younger than their files
     report.removed = _remove_temporary(feed)
     for chunk_id in range(rows):
         _mend_row(feed, chunk_id, mode, report)

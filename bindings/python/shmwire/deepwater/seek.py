@@ -31,9 +31,15 @@ def _first_left(feed: Feed, begin: int, rows: int) -> Row | None:
 
 def oldest(feed: Feed, begin: int = 0) -> Place:
     """The first record that is left, from row `begin` on."""
-    rows = feed.rows()
-    row = _first_left(feed, begin, rows)
-    return (rows, feed.end()) if row is None else (row.chunk_id, row.first_sequence)
+    while True:
+        written = feed.end()  # before count: what it covers is in rows that the count has
+        rows = feed.rows()
+        row = _first_left(feed, begin, rows)
+        if row is not None:
+            return row.chunk_id, row.first_sequence
+        if begin >= rows:
+            return rows, written
+        begin = rows
 
 
 def latest(feed: Feed) -> Place:
@@ -41,10 +47,22 @@ def latest(feed: Feed) -> Place:
     return sequence(feed, U64)
 
 
+def _end(feed: Feed) -> int:
+    """The sequence behind the last record that is committed. A writer that died, or that is, between entry_count and
+    last_sequence has committed more than the header says."""
+    written, rows = feed.end(), feed.rows()
+    found = attach(feed, rows - 1) if written < U64 and rows else None
+    if found is None:
+        return written
+    row, chunk = found
+    with contextlib.closing(chunk):
+        return max(written, row.first_sequence + chunk.count())
+
+
 def sequence(feed: Feed, wanted: int) -> Place:
     """That record, or behind the last one if it is not there yet. [deepwater.read.seek-sequence]"""
+    wanted = min(wanted, _end(feed))
     rows = feed.rows()
-    wanted = min(wanted, feed.end())
     count = bisect.bisect_right(range(rows), wanted, key=lambda chunk_id: feed.row(chunk_id).first_sequence)
     return max(0, count - 1), wanted
 

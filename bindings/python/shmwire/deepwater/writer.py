@@ -126,10 +126,14 @@ class PureWriter(WriterCore):
         """Row, count, latest, and the old chunk last: what went wrong with that. [deepwater.rotate.order]"""
         feed, words = self._feed, self._feed.words
         self._fill_row(chunk_id)
+        try:
+            feed.flush()  # before count covers it: a count on the disk never has a row of zeros below it
+        except ShmwireException:
+            fresh.close()
+            segment.unlink(feed, chunk_id)
+            raise
         words.store_u64(layout.FEED_REGISTRY_COUNT_OFFSET, chunk_id + 1, RELEASE)  # R2: pairs with A2; the row, and its chunk
         failed: list[ShmwireException] = []
-        with _collected(failed):
-            feed.flush()
         words.store_u64(layout.FEED_REGISTRY_LATEST_OFFSET, chunk_id, RELEASE)  # R3: pairs with A3; count
         with _collected(failed):
             self._finish_live()
@@ -264,6 +268,8 @@ class PureWriter(WriterCore):
         try:
             if not self._feed.parent:  # in a forked child the parent goes on
                 with _collected(failed):
+                    self._feed.flush()  # the count that covers the chunks must not be younger than their files
+                with _collected(failed):
                     self._finish_live()
                 with _collected(failed):
                     self._expire(self._feed.rows())
@@ -279,7 +285,8 @@ class PureWriter(WriterCore):
         words.store_u32(layout.FEED_REGISTRY_WRITER_PID_OFFSET, 0, RELAXED)
         with _collected(failed):
             self._feed.flush()
-        wake(words)  # readers that end with the writer
+        self._feed.unlock()  # before the wake: readers that end with the writer must not find it alive
+        wake(words)
 
     def _let_go(self) -> None:
         if self._live is not None:
