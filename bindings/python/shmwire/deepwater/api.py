@@ -309,14 +309,14 @@ class Reader(Closing):
         """
         with self.core.lock:
             number, size = self._chunk_for_array(chunk_id), self.core.info().record_size
-            data, _, count = self.core.held_bytes(number)
+            data, _, count = self.core.mapped_bytes(number)
             return arrays.records(data, count, size, dtype)
 
     def index_array(self, chunk_id: int | None = None) -> Array:
         """The index of a chunk as a NumPy array with the fields timestamp_ns, offset, length, type and sequence. As
         records_array, for every feed; offsets count from the first record's first byte."""
         with self.core.lock:
-            _, index, count = self.core.held_bytes(self._chunk_for_array(chunk_id))
+            _, index, count = self.core.mapped_bytes(self._chunk_for_array(chunk_id))
             return arrays.entries(index, count)
 
     def _chunk_for_array(self, chunk_id: int | None) -> int:

@@ -124,7 +124,7 @@ class ReaderCore(_Handle):
         """Has a record of that time or later been written? [deepwater.read.has-data]"""
 
     @abstractmethod
-    def held_bytes(self, chunk_id: int) -> tuple[Window, Window, int]:
+    def mapped_bytes(self, chunk_id: int) -> tuple[Window, Window, int]:
         """The mapped data and index of a chunk, and how many records are committed. They stay mapped for as long as anybody has
         a view of them. NotFoundError, ExpiredError, CorruptError."""
 

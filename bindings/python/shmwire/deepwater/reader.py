@@ -220,15 +220,19 @@ class PureReader(ReaderCore):
         row = feed.row(chunk_id)
         return _tell(feed, _with_live(feed, row) if row.state == layout.STATE_LIVE else row)
 
-    def held_bytes(self, chunk_id: int) -> tuple[Window, Window, int]:
-        feed = self._require()
-        if not 0 <= chunk_id < feed.rows():
-            raise NotFoundError(f"chunk {chunk_id} of feed {feed.entry.name!r}")
-        found = attach(feed, chunk_id)
-        if found is None:
-            raise Expired(f"chunk {chunk_id} of feed {feed.entry.name!r} is gone")
-        chunk = found[1]
-        return chunk.data.window, chunk.index.window, chunk.count()
+    def mapped_bytes(self, chunk_id: int) -> tuple[Window, Window, int]:
+        return mapped_bytes(self._require(), chunk_id)
+
+
+def mapped_bytes(feed: Feed, chunk_id: int) -> tuple[Window, Window, int]:
+    """ReaderCore.mapped_bytes of a feed."""
+    if not 0 <= chunk_id < feed.rows():
+        raise NotFoundError(f"chunk {chunk_id} of feed {feed.entry.name!r}")
+    found = attach(feed, chunk_id)
+    if found is None:
+        raise Expired(f"chunk {chunk_id} of feed {feed.entry.name!r} is gone")
+    chunk = found[1]
+    return chunk.data.window, chunk.index.window, chunk.count()
 
 
 def _with_live(feed: Feed, row: Row) -> Row:
