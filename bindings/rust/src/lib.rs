@@ -2,8 +2,9 @@
 //! Shared-memory message segments, as the shmwire specification defines them byte for byte.
 //!
 //! Each segment format is a *profile* with a module of its own. This version has [`dmxp`], up to 256 bounded queues with any
-//! number of producers and consumers, [`ouroboros`], a log with one writer and any number of readers, and [`slick`], a lossy ring
-//! with any number of producers and readers, in any number of processes. Everything here is written from the specification, in
+//! number of producers and consumers, [`ouroboros`], a log with one writer and any number of readers, [`slick`], a lossy ring
+//! with any number of producers and readers, and [`shmcomm`], named channels for publish/subscribe, pipelines and request/reply, in any
+//! number of processes. Everything here is written from the specification, in
 //! Rust; no C is linked but the C library.
 //!
 //! # Results and errors
@@ -20,8 +21,9 @@
 //! # Threads, processes, forks
 //!
 //! Handles are `Send` and `Sync`; those of dmxp and slick's queues are cheap to clone. Dropping the last one unmaps the segment;
-//! nothing here ever removes one but [`unlink`]. After `fork()` the child may go on with its parent's handles, except that the
-//! writer of a log stays the parent, and so does the owner of a claim.
+//! nothing here ever removes one but [`unlink`], and the last keeper of a channel of [`shmcomm`]. After `fork()` the child may go on with
+//! its parent's handles, except that the writer of a log stays the parent, and so do the owner of a claim and the ends of channels that
+//! others know.
 //!
 //! # Hostile segments
 //!

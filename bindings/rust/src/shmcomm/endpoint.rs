@@ -21,13 +21,16 @@ pub(super) struct Joining<'a> {
     pub(super) pattern: Option<u32>,
     pub(super) keeper: bool,
     pub(super) options: &'a Options,
-    /// The number to use, or `Busy`; 0 = any.
+    /// The number to use; 0 = any.
     pub(super) number: u32,
+    /// `Busy` if another one has that number.
+    pub(super) insists: bool,
 }
 
 impl<'a> Joining<'a> {
     pub(super) fn new(pattern: u32, keeper: bool, options: &'a Options) -> Joining<'a> {
-        Joining { pattern: Some(pattern), keeper, options, number: options.identity.endpoint }
+        let number = options.identity.endpoint;
+        Joining { pattern: Some(pattern), keeper, options, number, insists: number != 0 }
     }
 
     fn makes(&self) -> bool {
@@ -135,12 +138,23 @@ impl Endpoint {
         }
     }
 
+    /// With or without the membership lock. Not by closing alone: a child that is being forked has the description still.
+    fn give_bytes(&mut self) {
+        if let Ok(file) = self.file() {
+            give_byte(file, self.number.into());
+            if self.keeper {
+                give_byte(file, KEEPER_BASE + u64::from(self.number));
+            }
+        }
+        self.guard = None;
+    }
+
     fn leave(&mut self) -> Result<()> {
         if self.holds {
             self.unlock();
         }
         let lock = lock_file(self.segment.ring.map().file());
-        self.guard = None; // the bytes are free, with or without the lock
+        self.give_bytes();
         let _lock: Lock = lock?;
         if keeper_lives(self.segment.ring.map().file())? {
             return Ok(()); // [shmcomm.leave.others]
@@ -219,14 +233,15 @@ fn enter(file: File, locator: &Path, joining: &Joining<'_>, fresh: bool) -> Resu
 
 /// Take a number that nobody has [shmcomm.endpoint.lock, .number].
 fn draw_number(file: &File, segment: &Segment, joining: &Joining<'_>) -> Result<u32> {
-    if joining.number != 0 {
-        return if take_number(file, segment, joining.number, joining.keeper)? { Ok(joining.number) } else { Err(Error::Busy) };
-    }
+    let mut number = joining.number;
     loop {
-        let number = random_u64()? as u32 & MAX_ENDPOINT;
         if number != 0 && take_number(file, segment, number, joining.keeper)? {
             return Ok(number);
         }
+        if joining.insists {
+            return Err(Error::Busy);
+        }
+        number = random_u64()? as u32 & MAX_ENDPOINT;
     }
 }
 

@@ -11,7 +11,8 @@ use crate::wait::Wait;
 
 /// Times that a reader is overtaken in one call before the answer is LAPPED.
 const READ_TRIES: u32 = 8;
-/// Messages that come without a pause before it reads ahead: one who keeps up has nothing to gain, and what it is given is as new as can be.
+/// Messages that come without a pause before it reads ahead: one who keeps up has nothing to gain, and what it is given is as new as
+/// can be.
 const STREAK: u32 = 8;
 /// Tries to see head and message_count of one moment.
 const START_TRIES: u32 = 100;

@@ -32,7 +32,7 @@ pub struct Recovered {
 pub fn recover(locator: impl AsRef<Path>) -> Result<Recovered> {
     let locator = full_name(locator.as_ref(), None)?;
     let options = Options::new().ready_timeout(std::time::Duration::ZERO);
-    let joining = Joining { pattern: None, keeper: false, options: &options, number: 0 };
+    let joining = Joining { pattern: None, keeper: false, options: &options, number: 0, insists: false };
     let mut endpoint = Endpoint::join(&locator, &joining)?;
     let mut recovered = Recovered::default();
     let counts = |segment: &Segment| (segment.message_count().load_relaxed(), segment.dropped_count().load_relaxed());

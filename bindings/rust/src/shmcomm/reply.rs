@@ -143,7 +143,7 @@ impl Requester {
 fn make_replies(prefix: &OsString, number: u32, options: &Options) -> Result<Endpoint> {
     let locator = reply_locator(prefix, number);
     let options = options.making(Making::CreateOnly);
-    let joining = Joining { number, ..Joining::new(PATTERN_REPLY, true, &options) };
+    let joining = Joining { number, insists: true, ..Joining::new(PATTERN_REPLY, true, &options) };
     for _ in 0..NUMBER_TRIES {
         match Endpoint::join(&locator, &joining) {
             Err(Error::Exists) => {}
@@ -336,7 +336,7 @@ impl Replier {
             return Ok(false); // nobody can have such a number
         }
         let options = Options::new().ready_timeout(Duration::ZERO);
-        let joining = Joining::new(PATTERN_REPLY, false, &options);
+        let joining = Joining { number: self.endpoint.number, ..Joining::new(PATTERN_REPLY, false, &options) };
         let endpoint = match Endpoint::join(&reply_locator(&self.prefix, number), &joining) {
             Err(Error::NotFound | Error::Unsupported(_)) => return Ok(false),
             Err(error) if is_unfinished(&error) || matches!(error, Error::Truncated { .. }) => return Ok(false),

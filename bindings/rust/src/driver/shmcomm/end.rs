@@ -23,8 +23,8 @@ pub enum End {
     Subscriber(Subscriber),
     Pusher(Pusher),
     Puller(Puller),
-    Requester(Requester),
-    Replier(Replier),
+    Requester(Box<Requester>),
+    Replier(Box<Replier>),
     Observer(Observer),
 }
 
@@ -124,8 +124,8 @@ impl Manner {
             Some("subscriber") => End::Subscriber(Subscriber::open(seg, options)?),
             Some("pusher") => End::Pusher(Pusher::open(seg, options)?),
             Some("puller") => End::Puller(Puller::open(seg, options)?),
-            Some("requester") => End::Requester(Requester::open(seg, options)?),
-            Some("replier") => End::Replier(Replier::open(seg, options)?),
+            Some("requester") => End::Requester(Box::new(Requester::open(seg, options)?)),
+            Some("replier") => End::Replier(Box::new(Replier::open(seg, options)?)),
             Some(_) => End::Observer(Observer::open(seg, options)?),
             None => return Err(Failure::bad_request("role is missing")),
         })

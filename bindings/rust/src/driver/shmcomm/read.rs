@@ -16,6 +16,9 @@ const LARGEST_BUFFER: u64 = 64 << 20;
 /// Most items of one reply, so that it stays below the protocol's 4 MiB.
 const MOST_ITEMS: u64 = 1024;
 
+/// A message, a copy of its payload, and whether it was still there when that was made.
+pub type Viewed = (Message, Vec<u8>, Answer<()>);
+
 impl End {
     /// Receive one message.
     pub fn receive(&mut self, buffer: &mut [u8], wait: Duration) -> shmwire::Result<Answer<Message>> {
@@ -45,7 +48,7 @@ impl End {
     }
 
     /// The next message where it lies, with a copy of its payload and whether it was that.
-    pub fn view(&mut self, wait: Duration) -> shmwire::Result<Answer<(Message, Vec<u8>, Answer<()>)>> {
+    pub fn view(&mut self, wait: Duration) -> shmwire::Result<Answer<Viewed>> {
         let answer = match self {
             End::Subscriber(subscriber) => subscriber.view(wait)?,
             End::Observer(observer) => observer.view(wait)?,
