@@ -67,6 +67,10 @@ pub(super) fn make(directory: &Directory, id: u32, options: &Options) -> Result<
     file.u64(FEED_REGISTRY_LATEST_OFFSET).store_relaxed(NONE);
     file.u64(FEED_REGISTRY_LAST_SEQUENCE_OFFSET).store_relaxed(NONE);
     file.u64(FEED_REGISTRY_MAGIC_OFFSET).store_release(FEED_MAGIC); // R0: pairs with A0; the whole header before it
+    if options.persist {
+        file.map().file().sync_all().map_err(Error::System)?;
+        directory.sync()?;
+    }
     Ok(())
 }
 
@@ -96,6 +100,15 @@ impl FeedRegistry {
         Ok(())
     }
 
+    /// Give it back.
+    pub(super) fn unlock(&mut self) {
+        // Not by closing alone: a program started meanwhile has the description until it is executed.
+        if let Some(Ok(file)) = self.lock.as_ref().map(Guarded::file) {
+            give_byte(file, LOCK_BYTE);
+        }
+        self.lock = None;
+    }
+
     /// False in a forked child, of a parent's writer: the lock stayed with the parent.
     #[inline]
     pub(super) fn is_ours(&self) -> bool {
@@ -105,6 +118,11 @@ impl FeedRegistry {
     /// Whether a writer lives, this one included. When the system does not say: yes.
     pub(super) fn writer_lives(&self) -> bool {
         byte_is_held(self.descriptor(), LOCK_BYTE, 1).unwrap_or(true)
+    }
+
+    #[cfg(feature = "driver")]
+    pub(super) fn file(&self) -> &Whole {
+        &self.file
     }
 
     fn descriptor(&self) -> &File {
@@ -280,10 +298,7 @@ impl FeedRegistry {
 
 impl Drop for FeedRegistry {
     fn drop(&mut self) {
-        // Not by closing alone: a program started meanwhile has the description until it is executed.
-        if let Some(Ok(file)) = self.lock.as_ref().map(Guarded::file) {
-            give_byte(file, LOCK_BYTE);
-        }
+        self.unlock();
     }
 }
 

@@ -40,6 +40,8 @@
 
 mod feed;
 mod info;
+#[cfg(feature = "driver")]
+mod inspect;
 // Generated: holds every number of the profile, used here or not.
 #[allow(dead_code)]
 mod layout;

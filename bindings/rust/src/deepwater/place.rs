@@ -85,7 +85,7 @@ impl Place {
     }
 
     fn of(base: &Directory, hash: u64, registry: Registry, settings: Settings, writable: bool) -> Result<Place> {
-        let directory = descend(base, &settings.directory)?;
+        let directory = descend(base, &settings.directory_name)?;
         let feed = FeedRegistry::open(&directory, writable)?;
         Ok(Place { directory, feed, registry, settings, hash })
     }
@@ -109,7 +109,7 @@ impl Place {
         let (settings, header) = (&self.settings, &self.feed);
         Feed {
             name: settings.name.clone(),
-            directory: settings.directory.clone(),
+            directory: settings.directory_name.clone(),
             feed_id: settings.index as u32,
             flags: self.flags(),
             chunk_size: settings.chunk_size,

@@ -180,28 +180,34 @@ impl Reader {
 
     /// Go behind what is gone [deepwater.read.expired]: an error if records are lost by that.
     fn pass_expired(&mut self) -> Result<()> {
-        let rows = self.place.feed.rows();
-        let mut end = self.next;
-        let mut entered = false;
-        for id in self.row..rows {
-            let row = self.place.feed.row(id)?;
-            end = end.max(row.first_sequence);
-            entered = self.enter(id)?;
-            if entered {
-                break;
-            }
-            end = end.max(row.end_sequence());
-        }
-        if !entered {
-            end = end.max(self.place.feed.next_sequence()); // nothing is left: to the end of what was written
-            self.row = rows;
-        }
+        let end = self.find_left()?;
         let lost = end - self.next;
         self.next = end;
         if lost > 0 {
             Err(Error::Expired { lost })
         } else {
             Ok(())
+        }
+    }
+
+    /// Enter the first row from this one on that is left, or be behind all of them. Answers the sequence there.
+    fn find_left(&mut self) -> Result<u64> {
+        let mut end = self.next;
+        loop {
+            let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
+            let rows = self.place.feed.rows();
+            for id in self.row..rows {
+                let row = self.place.feed.row(id)?;
+                end = end.max(row.first_sequence);
+                if self.enter(id)? {
+                    return Ok(end);
+                }
+                end = end.max(row.end_sequence());
+            }
+            self.row = self.row.max(rows);
+            if self.place.feed.rows() <= rows {
+                return Ok(end.max(written)); // nothing is left: to the end of what was written
+            }
         }
     }
 

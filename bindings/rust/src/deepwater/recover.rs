@@ -9,7 +9,7 @@ use super::info::Recovered;
 use super::layout::*;
 use super::persist::{crcs, expire, persist, seal};
 use super::place::Place;
-use super::segment::Chunk;
+use super::segment::{unlink_chunk, Chunk};
 use super::corrupt;
 use crate::error::{Error, Result};
 
@@ -26,6 +26,8 @@ pub(super) struct End {
 pub(super) fn recover(place: &Place, mode: u32, keep: u64) -> Result<(Recovered, End)> {
     let mut report = Recovered { removed: remove_temporary(place)?, ..Recovered::default() };
     let rows = place.feed.rows();
+    unlink_chunk(place, rows); // of a writer that died before count covered it
+    place.feed.flush()?; // before the files: the count that covers a chunk is not younger than they are
     for id in 0..rows {
         mend_row(place, id, mode, &mut report)?;
     }

@@ -38,7 +38,7 @@ fn entry_at(index: u64) -> u64 {
 pub(super) struct Settings {
     pub(super) index: u64,
     pub(super) name: String,
-    pub(super) directory: String,
+    pub(super) directory_name: String,
     pub(super) chunk_size: u64,
     pub(super) live_window: u32,
     pub(super) record_size: u32,
@@ -87,9 +87,18 @@ impl Registry {
         self.file.u64(REGISTRY_COUNT_OFFSET).load_acquire() // A1: pairs with R1; the entries below it
     }
 
+    #[cfg(feature = "driver")]
+    pub(super) fn file(&self) -> &Whole {
+        &self.file
+    }
+
     /// Feeds; never more than there is room for, whatever the header has come to say.
     pub(super) fn count(&self) -> u64 {
         self.load_count().min(self.capacity)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.map().file().sync_data().map_err(Error::System)
     }
 
     fn changed(&self) {
@@ -108,7 +117,7 @@ impl Registry {
         let settings = Settings {
             index,
             name: self.text::<NAME_ROOM>(at + FEED_NAME_OFFSET)?,
-            directory: self.text::<DIRECTORY_ROOM>(at + FEED_DIRECTORY_OFFSET)?,
+            directory_name: self.text::<DIRECTORY_ROOM>(at + FEED_DIRECTORY_OFFSET)?,
             chunk_size: long(FEED_CHUNK_SIZE_OFFSET),
             live_window: short(FEED_LIVE_WINDOW_OFFSET),
             record_size: short(FEED_RECORD_SIZE_OFFSET),
@@ -170,8 +179,15 @@ impl Registry {
         self.file.u64(at + FEED_CREATED_NS_OFFSET).store_relaxed(created_ns);
         self.file.u64(at + FEED_ROTATE_NS_OFFSET).store_relaxed(options.rotate_ns);
         self.flags(index).store_relaxed(if options.persist { FLAG_PERSIST } else { 0 }); // published by R1, as all of this
+        if options.persist {
+            base.sync()?; // what the entry names, and the entry itself, are on the disk before the count is
+            self.flush()?;
+        }
         self.file.u64(REGISTRY_COUNT_OFFSET).store_release(index + 1); // R1: pairs with A1; the entry
         self.changed();
+        if options.persist {
+            self.flush()?;
+        }
         self.settings(index)
     }
 

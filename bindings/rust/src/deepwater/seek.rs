@@ -39,17 +39,6 @@ fn first_at(chunk: &Chunk, count: u64, time: u64) -> u64 {
     low
 }
 
-/// The first row that is not expired. Expired ones come first, but for what a power failure took.
-fn oldest_row(place: &Place, rows: u64) -> Result<Option<Row>> {
-    for id in 0..rows {
-        let row = place.feed.row(id)?;
-        if row.state != STATE_EXPIRED {
-            return Ok(Some(row));
-        }
-    }
-    Ok(None)
-}
-
 impl Reader {
     /// Go elsewhere. Nothing counts as lost by that, but a sequence that is gone is
     /// [`Error::Expired`](crate::Error::Expired) at the next call.
@@ -66,36 +55,69 @@ impl Reader {
     }
 
     fn seek_oldest(&mut self) -> Result<()> {
-        let rows = self.place.feed.rows();
-        match oldest_row(&self.place, rows)? {
-            Some(row) => self.go_to(row.id, row.first_sequence),
-            None => self.go_to(rows, self.place.feed.next_sequence()), // nothing is left
+        self.seek_left(0)
+    }
+
+    /// Go to the first row from `id` on that is not expired, or behind all of them. Expired rows come first, but for what a power
+    /// failure took.
+    fn seek_left(&mut self, mut id: u64) -> Result<()> {
+        loop {
+            let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
+            let rows = self.place.feed.rows();
+            while id < rows {
+                let row = self.place.feed.row(id)?;
+                if row.state != STATE_EXPIRED {
+                    self.go_to(id, row.first_sequence);
+                    return Ok(());
+                }
+                id += 1;
+            }
+            if self.place.feed.rows() <= rows {
+                self.go_to(rows, written); // nothing is left
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// [deepwater.read.seek-sequence]
     fn seek_sequence(&mut self, sequence: u64) -> Result<()> {
+        let behind = self.end_of_feed()?;
         let rows = self.place.feed.rows();
-        let behind = self.place.feed.next_sequence();
+        let sequence = sequence.min(behind);
         let count = count_rows(&self.place, rows, |row| row.first_sequence <= sequence)?;
-        self.go_to(count.saturating_sub(1), sequence.min(behind));
+        self.go_to(count.saturating_sub(1), sequence);
         Ok(())
+    }
+
+    /// The sequence behind the last record that a reader can have seen: entry_count is ahead of last_sequence for a moment, or for
+    /// longer if the writer died then.
+    fn end_of_feed(&self) -> Result<u64> {
+        let written = self.place.feed.next_sequence();
+        let last = match self.place.feed.rows().checked_sub(1) {
+            Some(last) => last,
+            None => return Ok(written),
+        };
+        let row = self.place.feed.row(last)?;
+        let end = match attach(&self.place, last) {
+            Ok(Some((row, chunk))) => row.first_sequence.saturating_add(chunk.count()?), // A4
+            _ => row.end_sequence(), // what is wrong with the chunk is told by whoever reads it
+        };
+        Ok(written.max(end))
     }
 
     /// [deepwater.read.seek-time]: in the last row that begins before that time, or behind it.
     fn seek_time(&mut self, time: u64) -> Result<()> {
         let rows = self.place.feed.rows();
         let before = count_rows(&self.place, rows, |row| row.start_ns < time)?;
-        let oldest = oldest_row(&self.place, rows)?.map_or(rows, |row| row.id);
-        if before <= oldest {
-            return self.seek_oldest();
-        }
-        match attach(&self.place, before - 1)? {
-            None => self.seek_oldest(),
+        let last = match before.checked_sub(1) {
+            Some(last) => last,
+            None => return self.seek_oldest(),
+        };
+        match attach(&self.place, last)? {
+            None => self.seek_left(before),
             Some((row, chunk)) => {
                 let count = chunk.count()?; // A4
-                self.go_to(before - 1, row.first_sequence.saturating_add(first_at(&chunk, count, time)));
+                self.go_to(last, row.first_sequence.saturating_add(first_at(&chunk, count, time)));
                 Ok(())
             }
         }

@@ -103,6 +103,11 @@ impl Writer {
         Ok(writer)
     }
 
+    #[cfg(feature = "driver")]
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn boot_clock(&self) -> u64 {
         if self.boot_ns != 0 {
             self.boot_ns
@@ -279,18 +284,19 @@ impl Writer {
             return Err(Error::NoRoom("the feed's registry has no row left"));
         }
         let chunk = Chunk::make(place, id, self.mode, self.pid)?;
-        place.feed.fill_row(id, self.next_sequence, self.last_ns, place.chunk_size).map_err(|error| {
+        // On the disk before count covers it: a disk with the count and a row of zeros would end the feed.
+        let filled = place.feed.fill_row(id, self.next_sequence, self.last_ns, place.chunk_size);
+        filled.and_then(|()| place.feed.flush()).map_err(|error| {
             unlink_chunk(place, id);
             error
         })?;
         place.feed.publish_rows(id + 1); // R2
-        let flushed = place.feed.flush();
         place.feed.set_latest(id); // R3
         let old = self.live.replace(Live { chunk, used: 0, entries: 0, first_ns: 0 });
         let again = self.persist_rest();
         let finished = old.map_or(Ok(()), |old| self.finish(&old));
         let expired = self.expire(id + 1, self.place.live_window.into());
-        flushed.and(again).and(finished).and(expired)
+        again.and(finished).and(expired)
     }
 
     /// Seal a chunk that was live, and persist it if the feed does.
@@ -353,14 +359,16 @@ impl Writer {
             return Ok(());
         }
         self.left = true;
+        let flushed = self.place.feed.flush(); // before the files: the count that covers a chunk is not younger than they are
         let again = self.persist_rest();
         let finished = self.live.take().map_or(Ok(()), |live| self.finish(&live));
         let expired = self.expire(self.place.feed.rows(), 0);
-        let feed = &self.place.feed;
+        let feed = &mut self.place.feed;
         feed.set_latest(NONE); // R3
         feed.u32(FEED_REGISTRY_WRITER_PID_OFFSET).store_relaxed(0);
-        let flushed = feed.flush();
-        feed.wake(); // readers that end with the writer look once more
+        let flushed = flushed.and(feed.flush());
+        feed.unlock();
+        feed.wake(); // readers that end with the writer look once more, and find that none lives
         again.and(finished).and(expired).and(flushed)
     }
 }
