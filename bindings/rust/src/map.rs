@@ -25,7 +25,8 @@ pub(crate) use at::{open_base, Directory, Opening};
 pub(crate) use guarded::Guarded;
 pub(crate) use ofd::{byte_is_held, give_byte, take_byte, take_byte_waiting};
 
-const SHM_DIRECTORY: &str = "/dev/shm";
+/// Where POSIX shared-memory names are.
+pub(crate) const SHM_DIRECTORY: &str = "/dev/shm";
 const LONGEST_NAME: usize = 254;
 const LONGEST_PATH: usize = 4095;
 /// A run above this many bytes is faulted in as it is used: the first lap is slower, attaching is not.

@@ -84,9 +84,7 @@ impl FeedRegistry {
         }
         let file = Whole::new(Map::of_file(file, size, writable)?);
         let registry = FeedRegistry { capacity: check_header(&file)?, file, lock: None };
-        if registry.load_count() > registry.capacity {
-            return Err(corrupt("count is above the capacity of the feed's registry")); // [deepwater.open.count]
-        }
+        registry.rows()?;
         Ok(registry)
     }
 
@@ -155,15 +153,16 @@ impl FeedRegistry {
         self.file.u32(offset)
     }
 
+    /// Rows that are complete [deepwater.open.count].
     #[inline]
-    fn load_count(&self) -> u64 {
-        self.u64(FEED_REGISTRY_COUNT_OFFSET).load_acquire() // A2: pairs with R2; the rows below it, and their chunks
-    }
-
-    /// Rows that are complete. Never more than there is room for, whatever the header has come to say.
-    #[inline]
-    pub(super) fn rows(&self) -> u64 {
-        self.load_count().min(self.capacity)
+    pub(super) fn rows(&self) -> Result<u64> {
+        // A2: pairs with R2; the rows below it, and their chunks
+        let count = self.u64(FEED_REGISTRY_COUNT_OFFSET).load_acquire();
+        if count <= self.capacity {
+            Ok(count)
+        } else {
+            Err(corrupt("count is above the capacity of the feed's registry"))
+        }
     }
 
     /// The sequence behind the last record, as the header says; 0 before the first one.

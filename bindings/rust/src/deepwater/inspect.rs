@@ -74,7 +74,7 @@ fn fields(place: &Place) -> Vec<(String, String)> {
     add(&mut list, place.registry.file(), 0, "registry", REGISTRY);
     add(&mut list, place.registry.file(), REGISTRY_SIZE + FEED_STRUCT_SIZE * place.index, "feed", FEED);
     add(&mut list, place.feed.file(), 0, "feed_registry", FEED_REGISTRY);
-    for id in 0..place.feed.rows().min(MOST_ROWS) {
+    for id in 0..place.feed.rows().unwrap_or(0).min(MOST_ROWS) {
         add(&mut list, place.feed.file(), FEED_REGISTRY_SIZE + ROW_STRUCT_SIZE * id, &format!("row[{id}]"), ROW);
     }
     list

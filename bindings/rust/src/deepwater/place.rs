@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The way from a base directory and a name to a feed, and to the names of its chunks (sections 1 and 3 of the specification).
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::feed::FeedRegistry;
@@ -9,14 +10,14 @@ use super::layout::*;
 use super::registry::{Registry, Settings};
 use super::{corrupt, Making, Options};
 use crate::error::{Error, Result};
-use crate::map::{open_base, Directory};
+use crate::map::{open_base, Directory, SHM_DIRECTORY};
 use crate::wait::{Backoff, Deadline};
 
 const FNV_BASIS: u64 = 0xCBF2_9CE4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01B3;
 
 /// Whether a feed, or a component of its directory, may be called that [deepwater.feed.name, deepwater.open.directory].
-fn is_name(name: &[u8]) -> bool {
+pub(super) fn is_name(name: &[u8]) -> bool {
     let allowed = |&byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=NAME_MAX as usize).contains(&name.len()) && name != b"." && name != b".." && name.iter().all(allowed)
 }
@@ -90,9 +91,24 @@ impl Place {
         Ok(Place { directory, feed, registry, settings, hash })
     }
 
+    fn memory_prefix(&self) -> String {
+        format!("dw.{:016x}.{}.", self.hash, self.settings.name)
+    }
+
     /// The name of a chunk's shared memory. `suffix`: "data" or "idx".
     pub(super) fn memory_name(&self, id: u64, suffix: &str) -> String {
-        format!("/dw.{:016x}.{}.{id}.{suffix}", self.hash, self.settings.name)
+        format!("/{}{id}.{suffix}", self.memory_prefix())
+    }
+
+    /// The chunks that have a name in shared memory, or half of one; each may come twice.
+    pub(super) fn chunks_in_memory(&self) -> Result<Vec<u64>> {
+        let prefix = self.memory_prefix();
+        let chunk_of = |name: OsString| {
+            let (id, suffix) = name.to_str()?.strip_prefix(prefix.as_str())?.split_once('.')?;
+            id.parse().ok().filter(|_| suffix == "data" || suffix == "idx")
+        };
+        let names = Directory::open(Path::new(SHM_DIRECTORY))?.names()?;
+        Ok(names.into_iter().filter_map(chunk_of).collect())
     }
 
     /// The flags of the entry, as they are now.
@@ -117,7 +133,7 @@ impl Place {
             record_size: settings.record_size,
             created_ns: settings.created_ns,
             rotate_ns: settings.rotate_ns,
-            chunks: header.rows(),
+            chunks: header.rows().unwrap_or(0), // more than there is room for is none that can be reached
             latest: Some(header.latest()).filter(|&latest| latest != NONE),
             last_sequence: header.next_sequence().checked_sub(1),
             last_timestamp_ns: header.u64(FEED_REGISTRY_LAST_TIMESTAMP_NS_OFFSET).load_relaxed(),
@@ -155,7 +171,7 @@ fn descend(base: &Directory, relative: &str) -> Result<Directory> {
 /// [`Error::NotFound`] when there is no base or no registry; the errors of [`Reader::open`](super::Reader::open).
 pub fn feeds(base: impl AsRef<Path>) -> Result<Vec<Feed>> {
     let (real, base) = open_base(base.as_ref(), None)?;
-    let count = Registry::open(&base, false)?.count();
+    let count = Registry::open(&base, false)?.count()?;
     let describe = |index| {
         let registry = Registry::open(&base, false)?;
         let settings = registry.settings(index)?;

@@ -167,7 +167,7 @@ impl Reader {
     /// Go to the row behind this one, or to the one that could not be entered yet. Answers whether there is one.
     fn enter_next(&mut self) -> Result<bool> {
         let id = self.row + u64::from(self.held.is_some());
-        if id >= self.place.feed.rows() {
+        if id >= self.place.feed.rows()? {
             return Ok(false); // A2
         }
         if !self.enter(id)? {
@@ -195,7 +195,7 @@ impl Reader {
         let mut end = self.next;
         loop {
             let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
-            let rows = self.place.feed.rows();
+            let rows = self.place.feed.rows()?;
             for id in self.row..rows {
                 let row = self.place.feed.row(id)?;
                 end = end.max(row.first_sequence);
@@ -205,7 +205,7 @@ impl Reader {
                 end = end.max(row.end_sequence());
             }
             self.row = self.row.max(rows);
-            if self.place.feed.rows() <= rows {
+            if self.place.feed.rows()? <= rows {
                 return Ok(end.max(written)); // nothing is left: to the end of what was written
             }
         }

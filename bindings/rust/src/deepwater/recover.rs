@@ -7,7 +7,7 @@ use std::path::Path;
 use super::feed::Row;
 use super::info::Recovered;
 use super::layout::*;
-use super::persist::{crcs, expire, persist, seal};
+use super::persist::{crcs, persist, seal};
 use super::place::Place;
 use super::segment::{unlink_chunk, Chunk};
 use super::corrupt;
@@ -25,17 +25,31 @@ pub(super) struct End {
 /// All of it, by who holds the lock. `keep`: chunks that stay in shared memory.
 pub(super) fn recover(place: &Place, mode: u32, keep: u64) -> Result<(Recovered, End)> {
     let mut report = Recovered { removed: remove_temporary(place)?, ..Recovered::default() };
-    let rows = place.feed.rows();
-    unlink_chunk(place, rows); // of a writer that died before count covered it
+    let rows = place.feed.rows()?;
     place.feed.flush()?; // before the files: the count that covers a chunk is not younger than they are
     for id in 0..rows {
         mend_row(place, id, mode, &mut report)?;
     }
     let (next_sequence, last_ns) = find_end(place, rows);
     place.feed.set_latest(NONE); // R3
-    let in_memory = expire(place, 0, rows, keep)?;
+    let in_memory = rows.saturating_sub(keep);
+    expire_before(place, in_memory, rows)?;
     place.feed.flush()?;
     Ok((report, End { next_sequence, last_ns, in_memory }))
+}
+
+/// The chunks before `end` leave shared memory [deepwater.expire.window], and what has no row: a writer died before count covered it.
+/// With one look at what is there, since a feed may have had very many.
+fn expire_before(place: &Place, end: u64, rows: u64) -> Result<()> {
+    for id in 0..end {
+        let row = place.feed.row(id)?;
+        if row.state < STATE_PERSISTED {
+            place.feed.store_row(&Row { state: STATE_EXPIRED, ..row }); // first its row, then its name [deepwater.expire.state]
+        }
+    }
+    let gone = |&id: &u64| id < end || id >= rows;
+    place.chunks_in_memory()?.into_iter().filter(gone).for_each(|id| unlink_chunk(place, id));
+    Ok(())
 }
 
 /// [deepwater.recover.half-made]

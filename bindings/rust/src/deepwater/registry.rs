@@ -6,6 +6,7 @@ use std::fs::File;
 use super::feed::{self, LOCK_BYTE};
 use super::layout::*;
 use super::options::is_chunk_size;
+use super::place::is_name;
 use super::{corrupt, impossible, Options};
 use crate::atomic::Word32;
 use crate::bytes::Whole;
@@ -77,14 +78,8 @@ impl Registry {
         let file = Whole::new(Map::of_file(file, size, writable)?);
         let capacity = check_header(&file)?;
         let registry = Registry { file, capacity };
-        if registry.load_count() > capacity {
-            return Err(corrupt("count is above the capacity of the registry")); // [deepwater.open.count]
-        }
+        registry.count()?;
         Ok(registry)
-    }
-
-    fn load_count(&self) -> u64 {
-        self.file.u64(REGISTRY_COUNT_OFFSET).load_acquire() // A1: pairs with R1; the entries below it
     }
 
     #[cfg(feature = "driver")]
@@ -92,9 +87,14 @@ impl Registry {
         &self.file
     }
 
-    /// Feeds; never more than there is room for, whatever the header has come to say.
-    pub(super) fn count(&self) -> u64 {
-        self.load_count().min(self.capacity)
+    /// Feeds [deepwater.open.count].
+    pub(super) fn count(&self) -> Result<u64> {
+        let count = self.file.u64(REGISTRY_COUNT_OFFSET).load_acquire(); // A1: pairs with R1; the entries below it
+        if count <= self.capacity {
+            Ok(count)
+        } else {
+            Err(corrupt("count is above the capacity of the registry"))
+        }
     }
 
     fn flush(&self) -> Result<()> {
@@ -125,6 +125,9 @@ impl Registry {
             rotate_ns: long(FEED_ROTATE_NS_OFFSET),
             persist: self.flags(index).load_acquire() & FLAG_PERSIST != 0,
         };
+        if !is_name(settings.name.as_bytes()) {
+            return Err(corrupt("the entry of a feed has an impossible name")); // names of shared memory are made from it
+        }
         if u64::from(short(FEED_FEED_ID_OFFSET)) != index {
             return Err(corrupt("the entry of a feed has another feed_id than its index"));
         }
@@ -154,12 +157,12 @@ impl Registry {
             let name = self.file.settled(entry_at(index) + FEED_NAME_OFFSET, feed.len() as u64 + 1);
             name == &wanted[..=feed.len()]
         };
-        (0..self.count()).find(named).map_or(Err(Error::NotFound), |index| self.settings(index))
+        (0..self.count()?).find(named).map_or(Err(Error::NotFound), |index| self.settings(index))
     }
 
     /// Add the entry of a feed whose directory and registry are made before it [deepwater.feed.entry]. The caller holds the lock.
     pub(super) fn add(&self, base: &Directory, feed: &str, options: &Options) -> Result<Settings> {
-        let index = self.count();
+        let index = self.count()?;
         if index >= self.capacity {
             return Err(Error::NoRoom("the registry has no entry left")); // [deepwater.feed.full]
         }

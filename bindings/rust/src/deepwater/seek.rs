@@ -63,7 +63,7 @@ impl Reader {
     fn seek_left(&mut self, mut id: u64) -> Result<()> {
         loop {
             let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
-            let rows = self.place.feed.rows();
+            let rows = self.place.feed.rows()?;
             while id < rows {
                 let row = self.place.feed.row(id)?;
                 if row.state != STATE_EXPIRED {
@@ -72,7 +72,7 @@ impl Reader {
                 }
                 id += 1;
             }
-            if self.place.feed.rows() <= rows {
+            if self.place.feed.rows()? <= rows {
                 self.go_to(rows, written); // nothing is left
                 return Ok(());
             }
@@ -82,7 +82,7 @@ impl Reader {
     /// [deepwater.read.seek-sequence]
     fn seek_sequence(&mut self, sequence: u64) -> Result<()> {
         let behind = self.end_of_feed()?;
-        let rows = self.place.feed.rows();
+        let rows = self.place.feed.rows()?;
         let sequence = sequence.min(behind);
         let count = count_rows(&self.place, rows, |row| row.first_sequence <= sequence)?;
         self.go_to(count.saturating_sub(1), sequence);
@@ -93,7 +93,7 @@ impl Reader {
     /// longer if the writer died then.
     fn end_of_feed(&self) -> Result<u64> {
         let written = self.place.feed.next_sequence();
-        let last = match self.place.feed.rows().checked_sub(1) {
+        let last = match self.place.feed.rows()?.checked_sub(1) {
             Some(last) => last,
             None => return Ok(written),
         };
@@ -107,7 +107,7 @@ impl Reader {
 
     /// [deepwater.read.seek-time]: in the last row that begins before that time, or behind it.
     fn seek_time(&mut self, time: u64) -> Result<()> {
-        let rows = self.place.feed.rows();
+        let rows = self.place.feed.rows()?;
         let before = count_rows(&self.place, rows, |row| row.start_ns < time)?;
         let last = match before.checked_sub(1) {
             Some(last) => last,
@@ -145,7 +145,7 @@ impl Reader {
     /// As [`Reader::seek`].
     pub fn restore(&mut self, cursor: Cursor) -> Result<()> {
         let Cursor { chunk_id, sequence } = cursor;
-        if chunk_id < self.place.feed.rows() {
+        if chunk_id < self.place.feed.rows()? {
             let row = self.place.feed.row(chunk_id)?;
             if row.state >= STATE_SEALED && (row.first_sequence..row.end_sequence()).contains(&sequence) {
                 self.go_to(chunk_id, sequence);
@@ -164,7 +164,7 @@ impl Reader {
         if id == NONE {
             return Err(Error::NotFound);
         }
-        if id >= self.place.feed.rows() {
+        if id >= self.place.feed.rows()? {
             return Err(corrupt("latest is no row"));
         }
         let chunk = self.chunk(id)?;
@@ -190,7 +190,7 @@ impl Reader {
     /// # Errors
     /// [`Error::NotFound`] when there is none of that number yet; [`Error::Corrupt`].
     pub fn chunk(&self, chunk_id: u64) -> Result<ChunkInfo> {
-        if chunk_id >= self.place.feed.rows() {
+        if chunk_id >= self.place.feed.rows()? {
             return Err(Error::NotFound);
         }
         let row = self.place.feed.row(chunk_id)?;

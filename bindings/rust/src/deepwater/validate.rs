@@ -38,9 +38,10 @@ impl From<Finding> for Error {
 /// # Errors
 /// The first finding.
 pub fn validate(base: impl AsRef<Path>, feed: &str) -> std::result::Result<(), Finding> {
-    let place = Place::find(base.as_ref(), feed, false).map_err(|error| Finding { chunk: None, error })?;
+    let of_feed = |error| Finding { chunk: None, error };
+    let place = Place::find(base.as_ref(), feed, false).map_err(of_feed)?;
     let mut before = Row::default();
-    for id in 0..place.feed.rows() {
+    for id in 0..place.feed.rows().map_err(of_feed)? {
         let row = check_order(&place, id, &before).map_err(|error| Finding { chunk: Some(id), error })?;
         check_chunk(&place, id).map_err(|error| Finding { chunk: Some(id), error })?;
         before = row;

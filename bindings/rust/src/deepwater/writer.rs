@@ -279,7 +279,7 @@ impl Writer {
     /// [deepwater.rotate.order]: chunk, row, count, latest, and the old chunk last.
     #[cold]
     fn begin_chunk(&mut self) -> Result<()> {
-        let (place, id) = (&self.place, self.place.feed.rows());
+        let (place, id) = (&self.place, self.place.feed.rows()?);
         if id >= place.feed.capacity() {
             return Err(Error::NoRoom("the feed's registry has no row left"));
         }
@@ -362,7 +362,7 @@ impl Writer {
         let flushed = self.place.feed.flush(); // before the files: the count that covers a chunk is not younger than they are
         let again = self.persist_rest();
         let finished = self.live.take().map_or(Ok(()), |live| self.finish(&live));
-        let expired = self.expire(self.place.feed.rows(), 0);
+        let expired = self.place.feed.rows().and_then(|rows| self.expire(rows, 0));
         let feed = &mut self.place.feed;
         feed.set_latest(NONE); // R3
         feed.u32(FEED_REGISTRY_WRITER_PID_OFFSET).store_relaxed(0);
