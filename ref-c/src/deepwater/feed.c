@@ -51,6 +51,8 @@ int shmw_deepwater_feed_make(int directory, uint32_t id, const struct shmw_deepw
         return rc;
     /* One that is there is of a maker that died before it made the entry: nobody can have found it. */
     rc = fstat(map.fd, &status) == 0 ? write_header(&map, id, options->rows) : SHMW_SYSTEM;
+    if (rc == SHMW_OK && options->persist && (fsync(map.fd) != 0 || fsync(directory) != 0))
+        rc = SHMW_SYSTEM;
     const int cause = errno;
     close(map.fd);
     errno = cause;
@@ -181,6 +183,8 @@ static void load_fields(struct shmw_deepwater_wire_row *wire, struct shmw_deepwa
 
 int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row)
 {
+    if (id >= place->capacity)
+        return SHMW_CORRUPT; /* a count that was good at opening may be bad now [deepwater.open.count] */
     struct shmw_deepwater_wire_row *wire = &place->rows[id];
     struct shmw_backoff backoff = {0};
     for (unsigned look = 0; look < SHMW_DEEPWATER_ROW_LOOKS; look++) {
