@@ -155,6 +155,9 @@ class RunnerSteps:
     def _do_remove(self, _step: dict[str, Any], _what: str) -> None:
         self._path.unlink()
 
+    def _do_mkdir(self, _step: dict[str, Any], _what: str) -> None:
+        self._path.mkdir(0o700)
+
     def _do_write(self, step: dict[str, Any], _what: str) -> None:
         """A file where none is yet."""
         with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -224,7 +227,8 @@ class RunnerSteps:
         time.sleep(int(step["ms"]) / 1000)
 
     def _do_futex_wait(self, step: dict[str, Any], what: str) -> None:
-        self._sleeper = Sleeper(self._path, self._offset(step, what))
+        offset = self._offset(step, what)  # says also which file
+        self._sleeper = Sleeper(self._path, offset)
 
     def _do_woken(self, step: dict[str, Any], what: str) -> None:
         sleeper, self._sleeper = self._sleeper, None
@@ -239,7 +243,8 @@ class RunnerSteps:
     def _do_futex_wake(self, step: dict[str, Any], what: str) -> None:
         wanted, woken = int(step["woken"]), 0
         limit = time.monotonic() + int(step["within_ms"]) / 1000
-        with mapped_word(self._path, self._offset(step, what)) as word:
+        offset = self._offset(step, what)
+        with mapped_word(self._path, offset) as word:
             while time.monotonic() < limit and (woken < wanted or wanted == 0):
                 woken += 1 if wake(word) > 0 else 0
                 if woken > wanted:
@@ -252,21 +257,21 @@ class RunnerSteps:
     # -- requests that go on while the runner looks or others run --------------------------------------------------------
 
     def _do_watch(self, step: dict[str, Any], what: str) -> None:
-        """The first time that the bytes at `off` are seen changed, those of `then` must stand there already."""
+        """The first time that the bytes at `off` are seen changed, or the file is seen gone, those of `then` must stand there."""
         inner, role, begun = step["step"], step["step"]["on"], time.monotonic()
-        offset, before = int(step["off"]), bytes.fromhex(step["hex"])
+        path, offset, before = self._path, int(step.get("off", 0)), bytes.fromhex(step.get("hex", ""))
         self._session.send(role, inner)
-        missing = self._watch(self._session.drivers[role], offset, before, step["then"])
+        missing = self._watch(self._session.drivers[role], path if "gone" in step else offset, before, step["then"])
         self._session.check(inner, self._session.receive(role, inner), role, f"{what} of {inner['cmd']}", begun)
         if missing:
-            raise Finding(f"{what}: the bytes at {offset} had changed when {missing[0]}", on=role, diff=missing)
+            raise Finding(f"{what}: {f'{self._file} was gone' if 'gone' in step else f'the bytes at {offset} had changed'} when {missing[0]}", on=role, diff=missing)
 
-    def _watch(self, process: DriverProcess, offset: int, before: bytes, then: list[dict[str, str]]) -> list[str]:
+    def _watch(self, process: DriverProcess, place: int | Path, before: bytes, then: list[dict[str, str]]) -> list[str]:
         base, main = self._session.segments.file_of(self._session.locator), self._path
         paths = [trees.path_of(base, entry["file"]) if "file" in entry else main for entry in then]
         with contextlib.ExitStack() as stack:
             opened = {path: stack.enter_context(path.open("rb", buffering=0)).fileno() for path in {main, *paths} if path.exists()}
-            while os.pread(opened[main], len(before), offset) == before:
+            while place.exists() if isinstance(place, Path) else os.pread(opened[main], len(before), place) == before:
                 if process.ready(0):
                     return []
             wrong = []

@@ -121,6 +121,8 @@ class Session:
             if not self.segments.posix_ok:
                 raise NotApplicable("there are no POSIX names here")
             self._name = self._name or self.segments.channel()
+        if "$memory" in value:
+            value = value.replace("$memory", f"/{trees.prefix(self.segments.file_of(self.locator))}")
         long = self._name.ljust(_LONGEST, "x")
         return value.replace("$seg", self.locator).replace("$name", self._name).replace("$long", long)
 

@@ -183,6 +183,8 @@ static void load_fields(struct shmw_deepwater_wire_row *wire, struct shmw_deepwa
 
 int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row)
 {
+    if (id >= place->capacity)
+        return SHMW_CORRUPT; /* a count that was good at opening may be bad now [deepwater.open.count] */
     struct shmw_deepwater_wire_row *wire = &place->rows[id];
     struct shmw_backoff backoff = {0};
     for (unsigned look = 0; look < SHMW_DEEPWATER_ROW_LOOKS; look++) {

@@ -25,20 +25,34 @@ void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_d
     shmw_deepwater_row_store(place, row);
 }
 
-int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint64_t *from, uint64_t *removed)
+/* A chunk that is about to lose its shared memory. In a feed that persists one that is not in its files yet (the disk was full) is
+ * tried again, and stays if that fails [deepwater.expire.window]. */
+static int leave_memory(const struct shmw_deepwater_place *place, uint32_t mode, struct shmw_deepwater_row *row)
+{
+    struct shmw_deepwater_chunk_map chunk;
+    int rc = place->persist ? shmw_deepwater_chunk_memory(place, row->id, false, &chunk) : SHMW_NOT_FOUND;
+    if (rc == SHMW_OK) {
+        rc = shmw_deepwater_persist(place, &chunk, mode, row);
+        shmw_deepwater_chunk_close(&chunk);
+        return rc;
+    }
+    if (rc != SHMW_NOT_FOUND)
+        return rc;
+    row->state = SHMW_DEEPWATER_STATE_EXPIRED; /* first its row, then its name [deepwater.expire.state] */
+    shmw_deepwater_row_store(place, row);
+    return SHMW_OK;
+}
+
+int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from)
 {
     for (; end - *from > keep; ++*from) {
         struct shmw_deepwater_row row;
-        const int rc = shmw_deepwater_row_load(place, *from, &row);
+        int rc = shmw_deepwater_row_load(place, *from, &row);
+        if (rc == SHMW_OK && row.state < SHMW_DEEPWATER_STATE_PERSISTED)
+            rc = leave_memory(place, mode, &row);
         if (rc != SHMW_OK)
             return rc;
-        if (row.state < SHMW_DEEPWATER_STATE_PERSISTED) { /* first its row, then its name [deepwater.expire.state] */
-            row.state = SHMW_DEEPWATER_STATE_EXPIRED;
-            shmw_deepwater_row_store(place, &row);
-        }
         shmw_deepwater_chunk_unlink(place, *from);
-        if (removed != NULL)
-            ++*removed;
     }
     return SHMW_OK;
 }
@@ -183,6 +197,32 @@ static int remove_temporary(const struct shmw_deepwater_place *place, uint64_t *
     return SHMW_OK;
 }
 
+/* The first chunk of the feed that shared memory has, by the names there: a feed may have had 2^20 chunks, and few are left. */
+static int first_in_memory(const struct shmw_deepwater_place *place, uint64_t rows, uint64_t *first)
+{
+    char path[PATH_MAX];
+    char name[SHMW_DEEPWATER_NAME_ROOM];
+    *first = rows;
+    shmw_deepwater_memory_name(place, 0, "", name);
+    int rc = shmw_path(name, path, sizeof(path));
+    if (rc != SHMW_OK)
+        return rc;
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    const size_t prefix = strlen(slash + 1) - strlen("0.");
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return SHMW_SYSTEM;
+    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        if (strncmp(entry->d_name, slash + 1, prefix) != 0)
+            continue;
+        const uint64_t id = strtoull(entry->d_name + prefix, NULL, 10);
+        *first = id < *first ? id : *first;
+    }
+    closedir(directory);
+    return SHMW_OK;
+}
+
 /* Where the next record goes: behind the last one that anybody can have seen [deepwater.recover.sequence]. */
 static void find_end(const struct shmw_deepwater_place *place, uint64_t *next_sequence, uint64_t *last_ns)
 {
@@ -211,7 +251,7 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
     uint64_t next = 0;
     uint64_t last = 0;
     const uint64_t rows = shmw_deepwater_rows(place);
-    int rc = remove_temporary(place, &found.removed);
+    int rc = rows <= place->capacity ? remove_temporary(place, &found.removed) : SHMW_CORRUPT;
     for (uint64_t id = 0; rc == SHMW_OK && id < rows; id++)
         rc = mend_row(place, id, mode, &found);
     if (rc != SHMW_OK)
@@ -219,7 +259,9 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
     shmw_deepwater_chunk_unlink(place, rows); /* of a writer that died before it stored count */
     find_end(place, &next, &last);
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
-    rc = shmw_deepwater_expire(place, rows, keep, &from, NULL);
+    rc = first_in_memory(place, rows, &from);
+    if (rc == SHMW_OK && from < rows)
+        rc = shmw_deepwater_expire(place, rows, keep, mode, &from);
     if (report != NULL)
         *report = found;
     if (next_sequence != NULL)

@@ -170,7 +170,7 @@ static int rotate(struct shmw_deepwater_writer *writer)
     writer->used = 0;
     writer->entries = 0;
     writer->first_ns = 0;
-    const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, &writer->in_memory, NULL);
+    const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, writer->mode, &writer->in_memory);
     return rc == SHMW_OK ? expired : rc;
 }
 
@@ -309,7 +309,7 @@ static int leave(struct shmw_deepwater_writer *writer)
         const int finished = finish_live(writer, &writer->live, writer->row);
         rc = rc == SHMW_OK ? finished : rc;
     }
-    const int expired = shmw_deepwater_expire(place, shmw_deepwater_rows(place), 0, &writer->in_memory, NULL);
+    const int expired = shmw_deepwater_expire(place, shmw_deepwater_rows(place), 0, writer->mode, &writer->in_memory);
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
     shmw_store_relaxed(&place->header->writer_pid, 0);
     const int flushed = shmw_deepwater_rows_flush(place);

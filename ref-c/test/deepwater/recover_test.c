@@ -231,6 +231,48 @@ static void a_killed_writer_lets_go_although_its_child_lives(void)
     drop_base(base);
 }
 
+/* A directory in the way of a temporary file stands for a full disk: what could not be persisted is neither expired nor lost. */
+static void what_cannot_be_persisted_stays(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 1);
+    put(writer, 0, PER_CHUNK);
+    CHECK(mkdir(file_of(base, "chunk_00000000.data.tmp"), 0700) == 0);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_EXISTS);
+    put(writer, PER_CHUNK, 3);
+    CHECK(in_memory(base, 0));
+    CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_SEALED);
+    CHECK(rmdir(file_of(base, "chunk_00000000.data.tmp")) == 0);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_OK);
+    CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_PERSISTED);
+    CHECK(!in_memory(base, 0));
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect_all(reader, 0, PER_CHUNK + 3);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* A count that was good when the reader opened, and is not any more. */
+static void a_count_above_capacity_reads_nothing(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, false, 2);
+    put(writer, 0, 3);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    struct shmw_deepwater_chunk chunk;
+    shmw_store_relaxed(&writer->place.header->count, UINT64_C(1) << 40);
+    CHECK_CODE(shmw_deepwater_reader_chunk(reader, UINT64_C(1) << 30, &chunk), SHMW_CORRUPT);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_TIME, 5000), SHMW_CORRUPT);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_LATEST, 0), SHMW_CORRUPT);
+    shmw_deepwater_reader_close(reader);
+    shmw_store_relaxed(&writer->place.header->count, 1);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
 RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go),
           TEST(a_chunk_without_a_row_goes), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
-          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere), TEST(a_forked_child_holds_no_lock))
+          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere),
+          TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),
+          TEST(a_count_above_capacity_reads_nothing))
