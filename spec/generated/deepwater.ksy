@@ -37,7 +37,7 @@ types:
         size: 88
         doc: 'zero.'
   feed:
-    doc: 'Feed entry: what a feed is called and how it is kept.'
+    doc: 'Feed entry: what a feed is called and how it is kept. Nothing places it: read one where a position leads.'
     seq:
       - id: name
         size: 64
@@ -115,7 +115,7 @@ types:
         size: 48
         doc: 'zero.'
   row:
-    doc: 'Row of the feed registry: where a chunk is and what it holds. Filled before feed_registry.count covers it; later changes of fields other than start_ns under the stamp.'
+    doc: 'Row of the feed registry: where a chunk is and what it holds. Filled before feed_registry.count covers it; later changes of fields other than start_ns under the stamp. Nothing places it: read one where a position leads.'
     seq:
       - id: chunk_id
         type: u8
@@ -209,7 +209,7 @@ types:
         size: 24
         doc: 'zero.'
   record:
-    doc: 'A record in the index.'
+    doc: 'A record in the index. Nothing places it: read one where a position leads.'
     seq:
       - id: timestamp_ns
         type: u8

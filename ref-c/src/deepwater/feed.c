@@ -51,6 +51,8 @@ int shmw_deepwater_feed_make(int directory, uint32_t id, const struct shmw_deepw
         return rc;
     /* One that is there is of a maker that died before it made the entry: nobody can have found it. */
     rc = fstat(map.fd, &status) == 0 ? write_header(&map, id, options->rows) : SHMW_SYSTEM;
+    if (rc == SHMW_OK && options->persist && (fsync(map.fd) != 0 || fsync(directory) != 0))
+        rc = SHMW_SYSTEM;
     const int cause = errno;
     close(map.fd);
     errno = cause;

@@ -94,6 +94,14 @@ static struct shmw_deepwater_row raw_row(const struct shmw_deepwater_place *plac
     };
 }
 
+/* Files must not be older than the count that covers them: whoever finds a row gone makes it, and its files, anew. */
+static int persist_flushed(const struct shmw_deepwater_place *place, const struct shmw_deepwater_chunk_map *chunk, uint32_t mode,
+                           struct shmw_deepwater_row *row)
+{
+    const int rc = shmw_deepwater_rows_flush(place);
+    return rc == SHMW_OK ? shmw_deepwater_persist(place, chunk, mode, row) : rc;
+}
+
 static int mend_in_memory(const struct shmw_deepwater_place *place, struct shmw_deepwater_chunk_map *chunk, uint32_t mode,
                           struct shmw_deepwater_row *row, struct shmw_deepwater_recovered *report)
 {
@@ -110,7 +118,7 @@ static int mend_in_memory(const struct shmw_deepwater_place *place, struct shmw_
     }
     if (!place->persist)
         return SHMW_OK;
-    rc = shmw_deepwater_persist(place, chunk, mode, row); /* [deepwater.recover.persist] */
+    rc = persist_flushed(place, chunk, mode, row); /* [deepwater.recover.persist] */
     report->persisted += rc == SHMW_OK;
     return rc;
 }
@@ -248,6 +256,7 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
         rc = mend_row(place, id, mode, &found);
     if (rc != SHMW_OK)
         return rc;
+    shmw_deepwater_chunk_unlink(place, rows); /* of a writer that died before it stored count */
     find_end(place, &next, &last);
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
     rc = first_in_memory(place, rows, &from);

@@ -190,6 +190,31 @@ int shmw_deepwater_find(const char *base, const char *feed, bool writable, uint6
     }
 }
 
+/* Beyond count: nobody reads it yet. */
+static void fill_entry(struct shmw_deepwater_wire_feed *entry, uint32_t id, const char *feed,
+                       const struct shmw_deepwater_feed_options *options)
+{
+    const uint64_t now = options->identity.clock_ns;
+    memset(entry, 0, sizeof(*entry));
+    memcpy(entry->name, feed, strlen(feed));
+    memcpy(entry->directory, feed, strlen(feed));
+    entry->feed_id = id;
+    entry->chunk_size = options->chunk_size;
+    entry->live_window = options->live_window;
+    entry->record_size = options->record_size;
+    entry->created_ns = now != 0 ? now : shmw_wall_clock();
+    entry->rotate_ns = options->rotate_ns;
+    shmw_store_relaxed(&entry->flags, options->persist ? SHMW_DEEPWATER_FLAG_PERSIST : 0); /* published by R1 */
+}
+
+/* What the entry leads to, and the entry, on the disk before count covers it: chunks that persist are found by them alone. */
+static int flush_entry(const struct shmw_deepwater_place *place, const struct shmw_deepwater_feed_options *options)
+{
+    if (!options->persist)
+        return SHMW_OK;
+    return fsync(place->base.directory) == 0 && fdatasync(place->registry.map.fd) == 0 ? SHMW_OK : SHMW_SYSTEM;
+}
+
 /* [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count. */
 static int add_entry(struct shmw_deepwater_place *place, const char *feed, const struct shmw_deepwater_feed_options *options)
 {
@@ -208,20 +233,13 @@ static int add_entry(struct shmw_deepwater_place *place, const char *feed, const
         rc = shmw_map_reserve(&place->registry.map, (uint64_t)((unsigned char *)entry - place->registry.map.base), sizeof(*entry));
     if (rc != SHMW_OK)
         return rc;
-    const uint64_t now = options->identity.clock_ns;
-    memset(entry, 0, sizeof(*entry)); /* beyond count: nobody reads it yet */
-    memcpy(entry->name, feed, strlen(feed));
-    memcpy(entry->directory, feed, strlen(feed));
-    entry->feed_id = (uint32_t)count;
-    entry->chunk_size = options->chunk_size;
-    entry->live_window = options->live_window;
-    entry->record_size = options->record_size;
-    entry->created_ns = now != 0 ? now : shmw_wall_clock();
-    entry->rotate_ns = options->rotate_ns;
-    shmw_store_relaxed(&entry->flags, options->persist ? SHMW_DEEPWATER_FLAG_PERSIST : 0); /* published by R1 */
+    fill_entry(entry, (uint32_t)count, feed, options);
+    rc = flush_entry(place, options);
+    if (rc != SHMW_OK)
+        return rc;
     shmw_store_release(&header->count, count + 1); /* R1: pairs with A1; the entry */
     shmw_add_release(&header->generation, 1);
-    return SHMW_OK;
+    return flush_entry(place, options);
 }
 
 int shmw_deepwater_find_or_make(const char *base, const char *feed, const struct shmw_deepwater_feed_options *options,

@@ -59,6 +59,22 @@ static void half_made_things_go(void)
     drop_base(base);
 }
 
+/* The chunk of a rotation that ended before count: nobody else would take its names away. */
+static void a_chunk_without_a_row_goes(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    struct shmw_deepwater_chunk_map chunk;
+    put(writer, 0, 3);
+    CHECK_CODE(shmw_deepwater_chunk_make(&writer->place, 1, 0600, 1, &chunk), SHMW_OK);
+    shmw_deepwater_chunk_close(&chunk);
+    die(writer);
+    CHECK(in_memory(base, 1));
+    collect(base);
+    CHECK(!in_memory(base, 1));
+    drop_base(base);
+}
+
 static void a_living_writer_is_left_alone(void)
 {
     const char *base = fresh_base();
@@ -256,6 +272,7 @@ static void a_count_above_capacity_reads_nothing(void)
 }
 
 RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go),
-          TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure), TEST(half_of_a_persisted_chunk_is_none),
-          TEST(killed_anywhere), TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),
+          TEST(a_chunk_without_a_row_goes), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
+          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere),
+          TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),
           TEST(a_count_above_capacity_reads_nothing))
