@@ -197,19 +197,22 @@ class Handle:
 
     def read(self, most: int) -> dict[str, Any]:
         rows, items = self.reader.rows(), []
-        reach = self.next  # behind what the rows say there was
+        reach, gone = self.next, True  # behind what the rows say there was; whether the last of them is gone
         for number in range(len(rows)):
             row = self.reader.row(rows, number)
             later = rows[number + 1]["first"] if number + 1 < len(rows) else NONE
             if later <= self.next:
                 continue
             found = self.reader.records(row)
+            gone = found is None
             if found is None:
                 reach = max(reach, row["first"] + row["count"])
                 continue
             if row["first"] > self.next:
                 if items:
                     break
+                if found and isinstance(found[0], Refused):
+                    raise found[0]
                 return self.lose(row["first"])
             for record in found[self.next - row["first"] :]:
                 if isinstance(record, Refused) and not items:
@@ -220,7 +223,7 @@ class Handle:
                 self.next += 1
         if items:
             return {"st": "ok", "items": items}
-        if rows and rows[-1]["state"] != 4:
+        if not gone:
             reach = self.next
         elif self.reader.last != NONE:
             reach = max(reach, self.reader.last + 1)
