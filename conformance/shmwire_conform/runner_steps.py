@@ -271,16 +271,17 @@ class RunnerSteps:
         paths = [trees.path_of(base, entry["file"]) if "file" in entry else main for entry in then]
         with contextlib.ExitStack() as stack:
             opened: dict[Path, int] = {}
-            for path in {main, *paths}:
-                with contextlib.suppress(FileNotFoundError):  # it may go at any moment: that is what is watched
+            for path in {main, *paths} - ({place} if isinstance(place, Path) else set()):
+                with contextlib.suppress(FileNotFoundError):  # it is still to come
                     opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
             while place.exists() if isinstance(place, Path) else os.pread(opened[main], len(before), place) == before:
                 if process.ready(0):
                     return []
             wrong = []
             for path, entry in zip(paths, then, strict=True):
-                if path not in opened and path.exists():  # it has come since
-                    opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
+                if path not in opened:  # it has come since
+                    with contextlib.suppress(FileNotFoundError):
+                        opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
                 wanted = bytes.fromhex(entry["hex"])
                 have = os.pread(opened[path], len(wanted), int(entry["off"])) if path in opened else b""
                 if have != wanted:
