@@ -5,11 +5,12 @@
 //! [`Pinned`] is a fixed area of `N` bytes, [`Cells`] a run of 2^k of them. Both hold on to the mapping and are checked when they
 //! are made, so that later accesses need no check: offsets inside of an area are constants and fold away. [`Elements`] are the
 //! same for areas whose size a header names, [`Ring`] for frames that lie anywhere in a ring; [`Whole`] is for formats whose places
-//! are found while reading: these check each access.
+//! are found while reading: these check each access. Only of what is never stored to again there are slices (settled.rs).
 
 mod copy;
 mod elements;
 mod ring;
+mod settled;
 mod whole;
 
 use std::marker::PhantomData;

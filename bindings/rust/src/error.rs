@@ -130,6 +130,18 @@ pub enum Error {
     /// Another process uses what this call needs for itself.
     #[error("another process uses the segment, or it cannot be told whether one does")]
     Busy,
+    /// The records that come next are not kept any more. The reader goes on behind them.
+    #[error("{lost} records are not kept any more")]
+    Expired {
+        /// How many of them this reader has missed.
+        lost: u64,
+    },
+    /// There is no room left for good: not a queue that somebody may empty.
+    #[error("no room left: {0}")]
+    NoRoom(&'static str),
+    /// What was to be written to is closed for good.
+    #[error("it has been closed, and nothing more can be written")]
+    Closed,
     /// The claim is over: it was committed or abandoned, or recovery ended it.
     #[error("the call does not follow from the calls before it")]
     OutOfOrder,
@@ -170,6 +182,9 @@ impl Error {
             Error::NotFound => Code::NotFound,
             Error::Exists => Code::Exists,
             Error::Busy => Code::Busy,
+            Error::Expired { .. } => Code::Expired,
+            Error::NoRoom(_) => Code::Full,
+            Error::Closed => Code::Closed,
             Error::OutOfOrder => Code::OutOfOrder,
             Error::InvalidName => Code::InvalidName,
             Error::InvalidArgument(_) => Code::InvalidArgument,
@@ -202,6 +217,7 @@ mod tests {
         assert_eq!(Error::BadMagic { found: 1 }.code().name(), "BAD_MAGIC");
         assert_eq!(Answer::<()>::Timeout.code().name(), "TIMEOUT");
         assert_eq!(Error::from(io::Error::from_raw_os_error(libc::EACCES)).code(), Code::Permission);
+        assert_eq!(Error::NoRoom("rows").code().name(), "FULL");
         assert_eq!(Error::from(io::Error::from_raw_os_error(libc::ENOSPC)).code(), Code::System);
     }
 

@@ -56,6 +56,7 @@ mod process;
 #[allow(unsafe_code)]
 mod wait;
 
+pub mod deepwater;
 pub mod dmxp;
 pub mod ouroboros;
 pub mod shmcomm;

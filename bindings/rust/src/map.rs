@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Names, files, mappings, the segment lock, our process id.
 
+mod at;
 mod guarded;
 mod ofd;
 
@@ -20,10 +21,12 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::wait::{Backoff, Deadline};
 
+pub(crate) use at::{open_base, Directory, Opening};
 pub(crate) use guarded::Guarded;
-pub(crate) use ofd::{byte_is_held, give_byte, take_byte};
+pub(crate) use ofd::{byte_is_held, give_byte, take_byte, take_byte_waiting};
 
-const SHM_DIRECTORY: &str = "/dev/shm";
+/// Where POSIX shared-memory names are.
+pub(crate) const SHM_DIRECTORY: &str = "/dev/shm";
 const LONGEST_NAME: usize = 254;
 const LONGEST_PATH: usize = 4095;
 /// A run above this many bytes is faulted in as it is used: the first lap is slower, attaching is not.
@@ -152,6 +155,13 @@ impl Map {
         options.len(length);
         let raw = if writable { options.map_raw(&file) } else { options.map_raw_read_only(&file) };
         Ok(Map { raw: raw.map_err(Error::System)?, file, writable, pid: PidCache::new() })
+    }
+
+    /// The first `size` bytes of the same file, writable, if its mode lets us.
+    pub(crate) fn writable_start(&self, size: u64) -> Option<Map> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).ok()?;
+        Map::of_file(file, size.min(self.len()), true).ok()
     }
 
     /// Start of the mapping; aligned to a page. Store only where [`Map::writable`] holds.

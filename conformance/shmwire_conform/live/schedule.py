@@ -79,8 +79,8 @@ def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, t
             if name not in able:
                 own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
         mixes = [mix for mix in module.mixes(able) if mix]
-        wanted = mixes if shape.plan == "mix" or tier == "full" else mixes[:1]
-        own.units += [Unit(case, "live", case.cls, mix) for mix in wanted]
+        chosen = mixes if shape.plan == "mix" or tier == "full" else mixes[:1]
+        own.units += [Unit(case, "live", case.cls, mix) for mix in chosen]
         return
     whole: Demands = {"A": role, "B": role}
     for pair in pairs(names, tier if shape.plan == "pair" else "quick"):

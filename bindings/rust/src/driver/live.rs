@@ -70,6 +70,8 @@ pub enum Ending {
     Letters(u64),
     /// The message at position `count`: every reader reads all that is left, and positions count from 1.
     Position,
+    /// The message of sequence `count` - 1: as Position, but they count from 0.
+    Sequence,
     /// EMPTY after the file `until` said so.
     Word,
 }
@@ -233,7 +235,12 @@ impl Actor {
                 tally.ends += 1;
                 continue;
             }
-            if ending == Ending::Position && letter.position >= self.count {
+            let is_last = match ending {
+                Ending::Position => letter.position >= self.count,
+                Ending::Sequence => letter.position.saturating_add(1) >= self.count,
+                _ => false,
+            };
+            if is_last {
                 tally.ends = 1;
             }
             tally.received += 1;
@@ -281,7 +288,7 @@ impl Tally {
         let mut reply = json!({"received": received, "torn": torn, "empty": empty, "corrupt": corrupt, "ended": ends >= needed});
         match ending {
             Ending::Letter => {}
-            Ending::Letters(_) => reply["lost"] = json!(skipped),
+            Ending::Letters(_) | Ending::Sequence => reply["lost"] = json!(skipped),
             Ending::Position => reply["skipped"] = json!(skipped),
             Ending::Word => {
                 reply["lapped"] = json!(lapped);

@@ -7,6 +7,7 @@
 //! access stops that thread for ever (the library's `park_on_truncation`); the request is answered TRUNCATED, and so is every
 //! later one about that handle. All else goes on.
 
+mod deepwater;
 mod dmxp;
 mod follow;
 mod live;
@@ -30,7 +31,7 @@ use serde_json::{json, Map, Value};
 use profile::{HeldClaim, Injection, Profile, Segment};
 use wire::{Failure, Outcome, Request};
 
-const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros, &slick::Slick, &shmcomm::Shmcomm];
+const PROFILES: &[&dyn Profile] = &[&dmxp::Dmxp, &ouroboros::Ouroboros, &slick::Slick, &shmcomm::Shmcomm, &deepwater::Deepwater];
 const NAME: &str = "shmwire-driver-rust";
 const PROTOCOL: u64 = 1;
 /// Lines of the runner are at most 1 MiB.

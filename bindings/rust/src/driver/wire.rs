@@ -20,11 +20,17 @@ pub struct Failure {
     code: &'static str,
     detail: String,
     needed: Option<u64>,
+    done: Option<u64>,
 }
 
 impl Failure {
     pub fn new(code: &'static str, detail: impl Into<String>) -> Failure {
-        Failure { code, detail: detail.into(), needed: None }
+        Failure { code, detail: detail.into(), needed: None, done: None }
+    }
+
+    /// So many items came before what failed.
+    pub fn with_done(self, done: u64) -> Failure {
+        Failure { done: Some(done), ..self }
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Failure {
@@ -48,6 +54,9 @@ impl Failure {
         if let Some(needed) = self.needed {
             err["needed"] = text(needed);
         }
+        if let Some(done) = self.done {
+            err["done"] = json!(done);
+        }
         json!({"id": id, "err": err})
     }
 }
@@ -58,7 +67,7 @@ impl From<shmwire::Error> for Failure {
             shmwire::Error::TooSmall { needed } => Some(needed),
             _ => None,
         };
-        Failure { code: error.code().name(), detail: error.to_string(), needed }
+        Failure { code: error.code().name(), detail: error.to_string(), needed, done: None }
     }
 }
 

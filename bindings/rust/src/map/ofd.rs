@@ -17,6 +17,11 @@ pub(crate) fn take_byte(file: &File, byte: u64) -> Result<bool> {
     }
 }
 
+/// The same, waiting for it.
+pub(crate) fn take_byte_waiting(file: &File, byte: u64) -> Result<()> {
+    control(file, libc::F_OFD_SETLKW, &mut request(libc::F_WRLCK, byte, 1)).map_err(Error::System)
+}
+
 /// Give the lock on a byte back. It can fail only for a lock that is not there.
 pub(crate) fn give_byte(file: &File, byte: u64) {
     let _ = control(file, libc::F_OFD_SETLK, &mut request(libc::F_UNLCK, byte, 1));
@@ -67,6 +72,7 @@ mod tests {
             assert_eq!(byte_is_held(file, first, count).expect("an answer"), held, "{first} and {count}");
         }
         give_byte(one, far);
-        assert!(take_byte(two, far).expect("it is free again"));
+        take_byte_waiting(two, far).expect("it is free again");
+        assert!(!take_byte(one, far).expect("an answer"));
     }
 }
