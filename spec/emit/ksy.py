@@ -154,8 +154,8 @@ def placed_lines(profile: Profile, struct: Struct, inside: str, indent: str) -> 
 
 def whole_file_lines(struct: Struct) -> list[str]:
     """A struct at 0 of files of its own, as an instance of the root; lazy, so that those of other kinds do no harm."""
-    return [f"  {struct.name}:", f"    if: {quoted(f'_root._io.size >= {struct.size}')}", "    pos: 0", f"    size: {struct.size}",
-            f"    type: {struct.name}"]
+    return [f"  {struct.name}:", f"    if: {quoted(f'_root._io.size >= {struct.size}')}", "    pos: 0",
+            f"    size: {struct.size}", f"    type: {struct.name}"]
 
 
 def type_lines(profile: Profile, struct: Struct) -> list[str]:

@@ -402,11 +402,14 @@ def test_files_of_feeds(parsers: dict[str, types.ModuleType], struct: str) -> No
         data = path.read_bytes()
         header = getattr(parsers["deepwater"].ShmwireDeepwater.from_bytes(data), struct)
         compare(path.name, header, unpack(structs[struct]["fields"], data, 0))
-        element = structs.get(elements.get(struct, ""))
-        for number in range(int(getattr(header, "entry_count" if struct == "index" else "count"))) if element else ():
-            at = int(structs[struct]["size"]) + int(element["size"]) * number
-            kind = getattr(parsers["deepwater"].ShmwireDeepwater, element["name"].capitalize())
-            compare(f"{path.name}[{number}]", kind.from_bytes(data[at:at + int(element["size"])]), unpack(element["fields"], data, at))
+        if struct not in elements:
+            continue
+        element, begin = structs[elements[struct]], int(structs[struct]["size"])
+        size = int(element["size"])
+        kind = getattr(parsers["deepwater"].ShmwireDeepwater, str(element["name"]).capitalize())
+        for number in range(int(getattr(header, "entry_count" if struct == "index" else "count"))):
+            part = data[begin + size * number:begin + size * (number + 1)]
+            compare(f"{path.name}[{number}]", kind.from_bytes(part), unpack(element["fields"], part, 0))
 
 
 def test_a_file_that_is_too_short_is_null(parsers: dict[str, types.ModuleType]) -> None:
