@@ -219,8 +219,8 @@ func (v *recovery) findEnd(rows uint64) (nextSequence, lastNS uint64) {
 	return nextSequence, lastNS
 }
 
-// sweep has chunks leave shared memory: those before the keep last ones of so many rows, and what a writer made that died before its
-// row counted. What is there it looks up once: a feed can have a great many rows.
+// sweep has chunks leave shared memory: those before the keep last ones of so many rows, and what a writer made that died
+// before its row counted. What is there it looks up once: a feed can have a great many rows.
 func (v *recovery) sweep(rows, keep uint64) error {
 	ids, err := v.inMemory()
 	if err != nil {

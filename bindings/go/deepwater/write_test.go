@@ -120,7 +120,9 @@ func TestAppendRefusals(t *testing.T) {
 		_, err = other.Append(0, 0, make([]byte, length))
 		succeed(t, err)
 	}
-	done, err := other.AppendBatch([]Part{{TimestampNS: 1, Data: []byte("a")}, {TimestampNS: 2, Data: []byte("b")}, {TimestampNS: 1}})
+	done, err := other.AppendBatch([]Part{
+		{TimestampNS: 1, Data: []byte("a")}, {TimestampNS: 2, Data: []byte("b")}, {TimestampNS: 1},
+	})
 	if done != 2 || !errors.Is(err, shmwire.ErrOutOfOrder) {
 		t.Fatalf("%d, %v", done, err)
 	}

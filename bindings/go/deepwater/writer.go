@@ -104,8 +104,8 @@ func (w *Writer) beat() {
 
 // Append appends a record of any type and answers its sequence [deepwater.append.commit]. ErrOutOfOrder: earlier than the record
 // before. ErrInvalidArgument: not of the feed's record size. ErrTooLarge: longer than a chunk. ErrFull: the feed has no row left.
-// ErrSystem, ErrPermission: shared memory or the disk refused a new chunk, or (ErrSystem) the disk to persist the old one, which is
-// tried again with the next chunk; the record was not appended. ErrClosed.
+// ErrSystem, ErrPermission: shared memory or the disk refused a new chunk, or (ErrSystem) the disk to persist the old one,
+// which is tried again with the next chunk; the record was not appended. ErrClosed.
 func (w *Writer) Append(timestampNS uint64, kind uint32, data []byte) (sequence uint64, err error) {
 	if err := w.prepare(timestampNS, data); err != nil {
 		return 0, err
@@ -292,8 +292,8 @@ func (w *Writer) finishLive() error {
 	return nil
 }
 
-// Close flushes and leaves [deepwater.leave.flush]: it answers the first error of that. What could not be persisted stays in shared
-// memory, for the next writer or Collect. The writer is closed in every case; a second Close answers ErrClosed.
+// Close flushes and leaves [deepwater.leave.flush]: it answers the first error of that. What could not be persisted stays in
+// shared memory, for the next writer or Collect. The writer is closed in every case; a second Close answers ErrClosed.
 func (w *Writer) Close() error {
 	p := w.place
 	if p == nil {
