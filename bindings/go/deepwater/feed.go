@@ -9,7 +9,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// The registry of one feed, which says where its chunks are. One writer changes it, under its lock; readers map it and ask nobody.
+// The registry of one feed, which says where its chunks are. One writer changes it, under its lock; readers map it and ask
+// nobody.
 
 const (
 	feedFile = "feed_registry.bin"

@@ -74,8 +74,8 @@ func (p *place) look() (map[string]uint64, error) {
 	return found, nil
 }
 
-// Look answers every numeric field of the base's registry, the feed's entry, its registry and its first 4,096 rows as they stand, by
-// names such as "row[3].state". For people and tests. ErrClosed.
+// Look answers every numeric field of the base's registry, the feed's entry, its registry and its first 4,096 rows as they
+// stand, by names such as "row[3].state". For people and tests. ErrClosed.
 func (w *Writer) Look() (map[string]uint64, error) { return w.place.look() }
 
 // Look is that of a Writer.

@@ -11,8 +11,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// Reader reads a feed, for one goroutine at a time; open one for each. It takes no lock and changes nothing, but counts itself when
-// it sleeps [deepwater.open.readonly].
+// Reader reads a feed, for one goroutine at a time; open one for each. It takes no lock and changes nothing, but counts itself
+// when it sleeps [deepwater.open.readonly].
 type Reader struct {
 	place         *place       // nil once closed
 	counts        *shm.Mapping // where it counts itself when it sleeps; nil: nowhere

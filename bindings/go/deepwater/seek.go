@@ -10,7 +10,8 @@ import (
 
 // Section 6: choosing where to begin, and the questions that are answered without reading.
 
-// Seek goes elsewhere; nothing counts as lost. ErrInvalidArgument, ErrCorrupt, ErrClosed, and what keeps a chunk from being opened.
+// Seek goes elsewhere; nothing counts as lost. ErrInvalidArgument, ErrCorrupt, ErrClosed, and what keeps a chunk from being
+// opened.
 func (r *Reader) Seek(start Start) error {
 	if r.place == nil {
 		return shmwire.ErrClosed
@@ -29,8 +30,8 @@ func (r *Reader) Seek(start Start) error {
 // nextWritten is the sequence behind the last record that the feed's registry tells of.
 func (p *place) nextWritten() uint64 { return p.lastSequence.Load() + 1 } // of None: 0
 
-// seekRow goes to the first row from one on that is not expired; to the end of what was written if there is none. Expired ones come
-// first, but for what a power failure took.
+// seekRow goes to the first row from one on that is not expired; to the end of what was written if there is none. Expired ones
+// come first, but for what a power failure took.
 func (r *Reader) seekRow(from uint64) error {
 	p := r.place
 	for id := from; ; {
@@ -225,7 +226,8 @@ func (r *Reader) HasDataSince(ns uint64) (bool, error) {
 	return any && r.place.lastTimestamp.Load() >= ns, nil
 }
 
-// LatestChunk is the chunk that is being written [deepwater.read.latest-chunk]; ErrNotFound if there is none. ErrCorrupt, ErrClosed.
+// LatestChunk is the chunk that is being written [deepwater.read.latest-chunk]; ErrNotFound if there is none. ErrCorrupt,
+// ErrClosed.
 func (r *Reader) LatestChunk() (ChunkInfo, error) {
 	if r.place == nil {
 		return ChunkInfo{}, shmwire.ErrClosed

@@ -4,9 +4,9 @@ package deepwater
 
 import "shmwire"
 
-// Validate checks a feed: registries, rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc]. A writer may
-// be at work: what is live is checked as far as its entry_count goes. The first finding is the error: ErrCorrupt, or what opening
-// would answer.
+// Validate checks a feed: registries, rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc]. A
+// writer may be at work: what is live is checked as far as its entry_count goes. The first finding is the error: ErrCorrupt,
+// or what opening would answer.
 func Validate(base, feed string) error {
 	p, err := find(base, feed, false, 0)
 	if err != nil {
