@@ -270,7 +270,10 @@ class RunnerSteps:
         base, main = self._session.segments.file_of(self._session.locator), self._path
         paths = [trees.path_of(base, entry["file"]) if "file" in entry else main for entry in then]
         with contextlib.ExitStack() as stack:
-            opened = {path: stack.enter_context(path.open("rb", buffering=0)).fileno() for path in {main, *paths} if path.exists()}
+            opened: dict[Path, int] = {}
+            for path in {main, *paths}:
+                with contextlib.suppress(FileNotFoundError):  # it may go at any moment: that is what is watched
+                    opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
             while place.exists() if isinstance(place, Path) else os.pread(opened[main], len(before), place) == before:
                 if process.ready(0):
                     return []

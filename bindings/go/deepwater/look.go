@@ -68,7 +68,7 @@ func (p *place) look() (map[string]uint64, error) {
 	lookAt(found, "registry.", p.registry.mapping.Window, registryFields)
 	lookAt(found, "feed.", p.entry, entryFields)
 	lookAt(found, "feed_registry.", p.mapping.Window, feedFields)
-	for id, rows := uint64(0), p.rows(); id < rows && id < uint64(p.capacity) && id < lookMost; id++ {
+	for id, rows := uint64(0), p.count.Load(); id < rows && id < uint64(p.capacity) && id < lookMost; id++ {
 		lookAt(found, fmt.Sprintf("row[%d].", id), p.rowAt(id), rowFields)
 	}
 	return found, nil

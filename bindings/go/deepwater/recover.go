@@ -271,15 +271,17 @@ func (p *place) inMemory() ([]uint64, error) {
 // recover does all of section 8 but taking the lock; keep is how many chunks stay in shared memory.
 func (p *place) recover(mode uint32, keep uint64) (report Recovered, nextSequence, lastNS uint64, err error) {
 	v := &recovery{place: p, mode: mode}
-	rows := p.rows()
-	if rows > uint64(p.capacity) {
-		return report, 0, 0, shmwire.Errorf(shmwire.ErrCorrupt, "%d rows, room for %d", rows, p.capacity)
+	rows, err := p.rows()
+	if err != nil {
+		return report, 0, 0, err
 	}
 	if err := v.removeTemporary(); err != nil {
 		return report, 0, 0, err
 	}
-	if err := p.flush(); err != nil { // the count that covers a chunk, before its files
-		return report, 0, 0, err
+	if p.persist { // the count that covers a chunk, before its files
+		if err := p.flush(); err != nil {
+			return report, 0, 0, err
+		}
 	}
 	for id := uint64(0); id < rows; id++ {
 		if err := v.mend(id); err != nil {

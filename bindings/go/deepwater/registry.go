@@ -332,6 +332,9 @@ func (p *place) addEntry(feed string, options *Options) error {
 	}
 	err = makeFeed(directory, id, options)
 	directory.Close()
+	if err == nil && options.Persist {
+		err = p.base.directory.Sync()
+	}
 	if err == nil {
 		err = r.file.Reserve(registrySize+uint64(id)*feedSize, feedSize) // a full disk answers here and not by a fault
 	}
@@ -351,14 +354,10 @@ func (p *place) addEntry(feed string, options *Options) error {
 	return p.keep(options)
 }
 
-// keep writes the registry and its directory to the disk, for a feed that persists: a chunk in files that no registry names would
-// be lost.
+// keep writes the registry to the disk, for a feed that persists: a chunk in files that no registry names would be lost.
 func (p *place) keep(options *Options) error {
 	if !options.Persist {
 		return nil
-	}
-	if err := p.base.directory.Sync(); err != nil {
-		return err
 	}
 	return p.registry.file.SyncData()
 }

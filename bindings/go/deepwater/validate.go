@@ -13,8 +13,12 @@ func Validate(base, feed string) error {
 		return err
 	}
 	defer p.close()
+	rows, err := p.rows()
+	if err != nil {
+		return err
+	}
 	var before row
-	for id, rows := uint64(0), p.rows(); id < rows; id++ {
+	for id := uint64(0); id < rows; id++ {
 		if err := p.validateOrder(id, &before); err != nil {
 			return err
 		}
