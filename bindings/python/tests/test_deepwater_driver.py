@@ -166,7 +166,7 @@ def test_live_actors(engine: Engine, base: str, tmp_path: Path, batch: int) -> N
 
 
 def test_live_reader_counts_what_expired(engine: Engine, base: str, tmp_path: Path) -> None:
-    wrote, read, records = live(engine, base, tmp_path / "history", {"open": {"live_window": 1}, "rotate_every": 3},
+    wrote, read, records = live(engine, base, tmp_path / "history", {"open": {"live_window": 1}, "rotate_every": 7},
                                 {"slow_us": 300, "sequence": "0"})
     assert wrote["sent"] == 300 and read["ended"] and read["torn"] == read["corrupt"] == 0
     assert read["received"] + read["lost"] == 300 == len(records) + sum(record[7] for record in records)

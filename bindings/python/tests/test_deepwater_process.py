@@ -132,9 +132,12 @@ import os, signal, time
 base, engine = sys.argv[1:]
 writer = writing(base, engine)
 fill(writer, 3)
+there, ready = os.pipe()
 child = os.fork()
 if child == 0:
+    os.write(ready, b"x")
     time.sleep(600)
+os.read(there, 1)  # what a fork does in the child is done
 print(child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
