@@ -216,7 +216,7 @@ void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_d
                          uint64_t bytes, struct shmw_deepwater_row *row);
 
 /* The chunks from *from on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. An error leaves *from at
- * the chunk that could not leave. */
+ * the first chunk that could not leave. */
 int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from);
 
 #endif

@@ -45,16 +45,25 @@ static int leave_memory(const struct shmw_deepwater_place *place, uint32_t mode,
 
 int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from)
 {
-    for (; end - *from > keep; ++*from) {
+    int failed = SHMW_OK; /* one that cannot be persisted holds nobody back, and after it no other file is tried in this call */
+    uint64_t id = *from;
+    for (; end - id > keep; id++) {
         struct shmw_deepwater_row row;
-        int rc = shmw_deepwater_row_load(place, *from, &row);
-        if (rc == SHMW_OK && row.state < SHMW_DEEPWATER_STATE_PERSISTED)
-            rc = leave_memory(place, mode, &row);
+        int rc = shmw_deepwater_row_load(place, id, &row);
         if (rc != SHMW_OK)
             return rc;
-        shmw_deepwater_chunk_unlink(place, *from);
+        if (row.state < SHMW_DEEPWATER_STATE_PERSISTED)
+            rc = place->persist && failed != SHMW_OK ? failed : leave_memory(place, mode, &row);
+        if (rc == SHMW_OK)
+            shmw_deepwater_chunk_unlink(place, id);
+        else if (failed == SHMW_OK) {
+            failed = rc;
+            *from = id;
+        }
     }
-    return SHMW_OK;
+    if (failed == SHMW_OK)
+        *from = id;
+    return failed;
 }
 
 /* One row ----------------------------------------------------------------------------------------------------------- */
