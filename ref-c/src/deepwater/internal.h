@@ -215,8 +215,8 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
 void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_deepwater_chunk_map *chunk, uint64_t records,
                          uint64_t bytes, struct shmw_deepwater_row *row);
 
-/* The chunks from *from on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. An error leaves *from at
- * the first chunk that could not leave. */
+/* The chunks from *from on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. One that cannot be
+ * persisted stays, and those behind it leave. *from: the first that may be there still. The first error. */
 int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from);
 
 #endif

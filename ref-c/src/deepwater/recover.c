@@ -45,25 +45,20 @@ static int leave_memory(const struct shmw_deepwater_place *place, uint32_t mode,
 
 int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from)
 {
-    int failed = SHMW_OK; /* one that cannot be persisted holds nobody back, and after it no other file is tried in this call */
-    uint64_t id = *from;
-    for (; end - id > keep; id++) {
+    int first = SHMW_OK;
+    if (end > place->capacity)
+        return SHMW_CORRUPT; /* a count that somebody else stored */
+    for (uint64_t id = *from; id + keep < end; id++) {
         struct shmw_deepwater_row row;
         int rc = shmw_deepwater_row_load(place, id, &row);
-        if (rc != SHMW_OK)
-            return rc;
-        if (row.state < SHMW_DEEPWATER_STATE_PERSISTED)
-            rc = place->persist && failed != SHMW_OK ? failed : leave_memory(place, mode, &row);
+        if (rc == SHMW_OK && row.state < SHMW_DEEPWATER_STATE_PERSISTED)
+            rc = first == SHMW_OK ? leave_memory(place, mode, &row) : first; /* one failure says enough about the disk */
         if (rc == SHMW_OK)
-            shmw_deepwater_chunk_unlink(place, id);
-        else if (failed == SHMW_OK) {
-            failed = rc;
-            *from = id;
-        }
+            shmw_deepwater_chunk_unlink(place, id); /* also behind one that has to stay */
+        first = first == SHMW_OK ? rc : first;
+        *from += first == SHMW_OK;
     }
-    if (failed == SHMW_OK)
-        *from = id;
-    return failed;
+    return first;
 }
 
 /* One row ----------------------------------------------------------------------------------------------------------- */

@@ -264,13 +264,17 @@ static void what_cannot_be_persisted_stays(void)
     put(writer, PER_CHUNK, 3);
     CHECK(in_memory(base, 0));
     CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_SEALED);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_EXISTS); /* those behind it leave as ever */
+    CHECK(in_memory(base, 0) && !in_memory(base, 1) && in_memory(base, 2));
+    CHECK_U64(chunk_of(base, 1).state, SHMW_DEEPWATER_STATE_PERSISTED);
+    put(writer, PER_CHUNK + 3, 1);
     CHECK(rmdir(file_of(base, "chunk_00000000.data.tmp")) == 0);
     CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_OK);
     CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_PERSISTED);
     CHECK(!in_memory(base, 0));
     CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
     shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
-    expect_all(reader, 0, PER_CHUNK + 3);
+    expect_all(reader, 0, PER_CHUNK + 4);
     shmw_deepwater_reader_close(reader);
     drop_base(base);
 }
