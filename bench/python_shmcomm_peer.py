@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Benchmark actor of the Python implementation, profile shmcomm. Peers are ENGINE-KIND: engine native or python, kind as in the C
-actor: words joined by dashes, pub, push or req; view, sleep. Ping writes PATH, pong PATH.back; whoever writes makes the channel."""
+actor: words joined by dashes, pub, push or req; view, sleep. Ping writes PATH, pong PATH.back; the writer makes the channel."""
 
 from __future__ import annotations
 

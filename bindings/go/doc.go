@@ -6,7 +6,8 @@
 // This package holds what all profiles share: the registry of results and errors, names, and the guard against
 // truncated segments. Each profile is a package of its own: dmxp is the bounded multi-producer multi-consumer queue,
 // ouroboros the log of one writer that any number of readers follow, slick the ring of many producers whose oldest items
-// are overwritten, shmcomm the named channels for publish/subscribe, pipelines and request/reply.
+// are overwritten, shmcomm the named channels for publish/subscribe, pipelines and request/reply, deepwater the feeds of chunks that
+// live in shared memory and are kept in files.
 //
 //	segment, err := dmxp.Create("/queue", dmxp.WithSize(1<<20))
 //	if err != nil {
@@ -36,7 +37,7 @@
 //
 // Segments and channels of dmxp may be used by any number of goroutines at once, but Close must come last: cancel what
 // still waits, let it return, then close. A goroutine that sleeps for a message holds an operating-system thread. Writers
-// and readers of ouroboros, and endpoints of shmcomm, are for one goroutine at a time.
+// and readers of ouroboros and deepwater, and endpoints of shmcomm, are for one goroutine at a time.
 //
 // # Truncation
 //

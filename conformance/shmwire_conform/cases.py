@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 
+from . import trees
 from .errors import HarnessError
 from .paths import FIXTURES, SCENARIOS, SCHEMAS
 
@@ -116,7 +117,9 @@ class Corpus:
     def _resolve(self, case_id: str) -> bytes | None:
         case = self.get(case_id)
         if "file" in case.raw:
-            return _own_bytes(case)
+            return _own_bytes(case, case.raw["file"])
+        if "files" in case.raw:
+            return trees.pack({one["path"]: trees.Entry("f", _own_bytes(case, one)) for one in case.raw["files"]})
         if "base" not in case.raw:
             return None
         base = self.image(case.raw["base"]["case"])
@@ -131,8 +134,7 @@ def everything() -> Corpus:
     return Corpus()
 
 
-def _own_bytes(case: Case) -> bytes:
-    entry = case.raw["file"]
+def _own_bytes(case: Case, entry: dict[str, Any]) -> bytes:
     try:
         data = (case.directory / str(entry["path"])).read_bytes()
     except OSError as error:
@@ -144,6 +146,8 @@ def _own_bytes(case: Case) -> bytes:
 
 def patched(base: bytes, patch: list[dict[str, Any]], what: str) -> bytes:
     """The base with patches applied in order."""
+    if trees.is_tree(base):
+        return trees.patched(base, patch, what)
     data = bytearray(base)
     for entry in patch:
         if "truncate" in entry:

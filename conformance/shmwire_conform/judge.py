@@ -8,6 +8,7 @@ import functools
 import importlib
 from typing import Any
 
+from . import trees
 from .errors import HarnessError
 
 _PIECE = 16  # bytes of a field that a difference shows
@@ -79,6 +80,8 @@ def name_at(profile: str, data: bytes, offset: int) -> str:
 
 def byte_diff(profile: str, wanted: bytes, have: bytes, limit: int = 40) -> list[str]:
     """One line for each field that differs, with both values in hex; lengths first."""
+    if trees.is_tree(wanted) or trees.is_tree(have):
+        return _tree_diff(profile, wanted or trees.MAGIC, have or trees.MAGIC)[:limit]
     lines = [] if len(wanted) == len(have) else [f"size: expected {len(wanted)} bytes, got {len(have)}"]
     longer = wanted if len(wanted) >= len(have) else have
     common = min(len(wanted), len(have))
@@ -89,6 +92,28 @@ def byte_diff(profile: str, wanted: bytes, have: bytes, limit: int = 40) -> list
         lines.append(f"{name} (at {start}): expected {wanted[start:end].hex()}, got {have[start:end].hex()}")
         offset = next_difference(wanted, have, end, common)
     return lines if offset >= common else [*lines, "… more differences are not shown"]
+
+
+def _tree_diff(profile: str, wanted: bytes, have: bytes) -> list[str]:
+    """The same for all files of a directory; those that only one side has come first."""
+    mine, theirs = trees.places(wanted), trees.places(have)
+    lines = [f"{name}: is not there" for name in sorted(set(mine) - set(theirs))]
+    lines += [f"{name}: must not be there" for name in sorted(set(theirs) - set(mine))]
+    for name in sorted(set(mine) & set(theirs)):
+        (kind, begin, end), (other, at, stop) = mine[name], theirs[name]
+        one, two = wanted[begin:end], have[at:stop]
+        if kind != other:
+            lines.append(f"{name}: expected kind {kind}, got {other}")
+        elif len(one) != len(two):
+            lines.append(f"{name}: expected {len(one)} bytes, got {len(two)}")
+        offset = next_difference(one, two, 0, min(len(one), len(two)))
+        while offset < min(len(one), len(two)):
+            field, _, inside = name_at(profile, wanted, begin + offset).partition("+")
+            size = _PIECE if field.startswith("free") else min(_PIECE, locate(profile, wanted, field)[1])
+            start = offset - int(inside or 0) if not field.startswith("free") and size < _PIECE else offset
+            lines.append(f"{name}: {field} (at {start}): expected {one[start : start + size].hex()}, got {two[start : start + size].hex()}")
+            offset = next_difference(one, two, max(start + size, offset + 1), min(len(one), len(two)))
+    return lines
 
 
 def _extent(profile: str, data: bytes, offset: int, common: int) -> tuple[int, int]:

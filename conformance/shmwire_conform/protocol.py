@@ -40,9 +40,10 @@ class Reply:
 
 @functools.cache
 def error_codes() -> frozenset[str]:
-    """Names that may stand in `code`: the errors of the registry and the three of drivers."""
+    """Names that may stand in `code`: the errors of the registry, two answers that are errors of a call that makes or opens
+    something, and the three of drivers."""
     registry = tomllib.loads((SPEC / "errors.toml").read_text(encoding="utf-8"))
-    return frozenset(entry["name"] for entry in registry["error"]) | DRIVER_CODES
+    return frozenset(entry["name"] for entry in registry["error"]) | DRIVER_CODES | {"FULL", "CLOSED"}
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import expect, judge
+from . import expect, judge, trees
 from .cases import everything, patched
 from .errors import Finding, HarnessError
 from .futex import Sleeper, mapped_word, wake
@@ -37,12 +37,13 @@ class RunnerSteps:
         self._held: dict[tuple[Path, int], int] = {}  # file and byte -> the description that holds its lock
         self._stopped: set[str] = set()  # roles whose driver has SIGSTOP
         self._of = ""  # the segment of the present step: "" is the one under test
+        self._file = ""  # the file of the present step, where segments are directories
 
     def run(self, step: dict[str, Any], what: str) -> None:
         method = getattr(self, "_do_" + step["cmd"].replace("-", "_"), None)
         if method is None:
             raise HarnessError(f"{what}: the runner has no such step")
-        self._of = str(step.get("of", ""))
+        self._of, self._file = str(step.get("of", "")), str(step.get("file", ""))
         method(step, what)
 
     def close(self) -> None:
@@ -61,7 +62,8 @@ class RunnerSteps:
     @property
     def _path(self) -> Path:
         session = self._session
-        return session.segments.file_of(session.beside(self._of) if self._of else session.locator)
+        path = session.segments.file_of(session.beside(self._of) if self._of else session.locator)
+        return trees.path_of(path, self._file) if self._file else path
 
     def _finding(self, message: str, diff: list[str] | None = None) -> Finding:
         return Finding(message, on=self._session.last_actor, diff=diff)
@@ -73,7 +75,12 @@ class RunnerSteps:
         return content
 
     def _offset(self, step: dict[str, Any], what: str) -> int:
-        return judge.locate(self._session.profile, self._content(what), step["field"])[0]
+        """Where a field is. In a segment that is a directory the step goes to the file of the field."""
+        content = self._content(what)
+        offset = judge.locate(self._session.profile, content, step["field"])[0]
+        if trees.is_tree(content):
+            self._file, offset = trees.inside(content, offset)
+        return offset
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -83,7 +90,8 @@ class RunnerSteps:
             raise self._finding(f"{what}: {diff[0]}", diff)
 
     def _do_bytes(self, step: dict[str, Any], what: str) -> None:
-        content, offset, wanted = self._content(what), int(step["off"]), bytes.fromhex(step["hex"])
+        content = self._path.read_bytes() if self._file else self._content(what)
+        offset, wanted = int(step["off"]), bytes.fromhex(step["hex"])
         self._require_equal(content[:offset] + wanted + content[offset + len(wanted) :], content, what)
 
     def _do_fields(self, step: dict[str, Any], what: str) -> None:
@@ -123,7 +131,11 @@ class RunnerSteps:
 
     def _do_absent(self, _step: dict[str, Any], what: str) -> None:
         if self._path.exists():
-            raise self._finding(f"{what}: there is a segment where there must be none")
+            raise self._finding(f"{what}: there is {self._file or 'a segment'} where there must be none")
+
+    def _do_present(self, _step: dict[str, Any], what: str) -> None:
+        if not self._path.exists():
+            raise self._finding(f"{what}: there is no {self._file}")
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -131,14 +143,25 @@ class RunnerSteps:
         if "hex" in step:
             offset, data = int(step["off"]), bytes.fromhex(step["hex"])
         else:
-            offset, size = judge.locate(self._session.profile, self._content(what), step["field"])
-            data = int(step["value"]).to_bytes(size, "little")
+            size = judge.locate(self._session.profile, self._content(what), step["field"])[1]
+            offset, data = self._offset(step, what), int(step["value"]).to_bytes(size, "little")
         with self._path.open("r+b", buffering=0) as file:
             file.seek(offset)
             file.write(data)
 
     def _do_truncate(self, step: dict[str, Any], _what: str) -> None:
         os.truncate(self._path, int(step["size"]))
+
+    def _do_remove(self, _step: dict[str, Any], _what: str) -> None:
+        self._path.unlink()
+
+    def _do_mkdir(self, _step: dict[str, Any], _what: str) -> None:
+        self._path.mkdir(0o700)
+
+    def _do_write(self, step: dict[str, Any], _what: str) -> None:
+        """A file where none is yet."""
+        with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(bytes.fromhex(step["hex"]))
 
     def _do_place(self, step: dict[str, Any], what: str) -> None:
         """A copy of a case's bytes where nothing is yet; not "the" segment of the case, unless the step has no `of`."""
@@ -165,8 +188,8 @@ class RunnerSteps:
 
     def _bytes_of(self, step: dict[str, Any]) -> list[int]:
         """The bytes of a file whose locks say that an endpoint lives, and that it is a keeper."""
-        number, base = int(step["number"]), judge.constant(self._session.profile, "KEEPER_BASE")
-        return [number, base + number] if step.get("keeper") else [number]
+        number = int(step["number"])
+        return [number, judge.constant(self._session.profile, "KEEPER_BASE") + number] if step.get("keeper") else [number]
 
     def _do_hold(self, step: dict[str, Any], what: str) -> None:
         """Be an endpoint with a number, or a keeper, as far as locks go."""
@@ -204,7 +227,8 @@ class RunnerSteps:
         time.sleep(int(step["ms"]) / 1000)
 
     def _do_futex_wait(self, step: dict[str, Any], what: str) -> None:
-        self._sleeper = Sleeper(self._path, self._offset(step, what))
+        offset = self._offset(step, what)  # says also which file
+        self._sleeper = Sleeper(self._path, offset)
 
     def _do_woken(self, step: dict[str, Any], what: str) -> None:
         sleeper, self._sleeper = self._sleeper, None
@@ -219,7 +243,8 @@ class RunnerSteps:
     def _do_futex_wake(self, step: dict[str, Any], what: str) -> None:
         wanted, woken = int(step["woken"]), 0
         limit = time.monotonic() + int(step["within_ms"]) / 1000
-        with mapped_word(self._path, self._offset(step, what)) as word:
+        offset = self._offset(step, what)
+        with mapped_word(self._path, offset) as word:
             while time.monotonic() < limit and (woken < wanted or wanted == 0):
                 woken += 1 if wake(word) > 0 else 0
                 if woken > wanted:
@@ -232,30 +257,36 @@ class RunnerSteps:
     # -- requests that go on while the runner looks or others run --------------------------------------------------------
 
     def _do_watch(self, step: dict[str, Any], what: str) -> None:
-        """The first time that the bytes at `off` are seen changed, those of `then` must stand there already."""
+        """The first time that the bytes at `off` are seen changed, or the file is seen gone, those of `then` must stand there."""
         inner, role, begun = step["step"], step["step"]["on"], time.monotonic()
-        offset, before = int(step["off"]), bytes.fromhex(step["hex"])
+        path, offset, before = self._path, int(step.get("off", 0)), bytes.fromhex(step.get("hex", ""))
         self._session.send(role, inner)
-        missing = self._watch(self._session.drivers[role], offset, before, step["then"])
+        missing = self._watch(self._session.drivers[role], path if "gone" in step else offset, before, step["then"])
         self._session.check(inner, self._session.receive(role, inner), role, f"{what} of {inner['cmd']}", begun)
         if missing:
-            raise Finding(f"{what}: the bytes at {offset} had changed when {missing[0]}", on=role, diff=missing)
+            raise Finding(f"{what}: {f'{self._file} was gone' if 'gone' in step else f'the bytes at {offset} had changed'} when {missing[0]}", on=role, diff=missing)
 
-    def _watch(self, process: DriverProcess, offset: int, before: bytes, then: list[dict[str, str]]) -> list[str]:
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
-            while os.pread(descriptor, len(before), offset) == before:
+    def _watch(self, process: DriverProcess, place: int | Path, before: bytes, then: list[dict[str, str]]) -> list[str]:
+        base, main = self._session.segments.file_of(self._session.locator), self._path
+        paths = [trees.path_of(base, entry["file"]) if "file" in entry else main for entry in then]
+        with contextlib.ExitStack() as stack:
+            opened: dict[Path, int] = {}
+            for path in {main, *paths} - ({place} if isinstance(place, Path) else set()):
+                with contextlib.suppress(FileNotFoundError):  # it is still to come
+                    opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
+            while place.exists() if isinstance(place, Path) else os.pread(opened[main], len(before), place) == before:
                 if process.ready(0):
                     return []
             wrong = []
-            for entry in then:
+            for path, entry in zip(paths, then, strict=True):
+                if path not in opened:  # it has come since
+                    with contextlib.suppress(FileNotFoundError):
+                        opened[path] = stack.enter_context(path.open("rb", buffering=0)).fileno()
                 wanted = bytes.fromhex(entry["hex"])
-                have = os.pread(descriptor, len(wanted), int(entry["off"]))
+                have = os.pread(opened[path], len(wanted), int(entry["off"])) if path in opened else b""
                 if have != wanted:
                     wrong.append(f"{entry.get('field', entry['off'])} was {have.hex()}, not yet {entry['hex']}")
             return wrong
-        finally:
-            os.close(descriptor)
 
     def _do_start(self, step: dict[str, Any], _what: str) -> None:
         role = step["step"]["on"]

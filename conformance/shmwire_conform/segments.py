@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from . import trees
+
 SHM = Path("/dev/shm")
 _counter = itertools.count(1)
 
@@ -22,6 +24,7 @@ class Segments:
         base = SHM if SHM.is_dir() and os.access(SHM, os.W_OK) else Path(tempfile.gettempdir())
         self.directory = Path(tempfile.mkdtemp(prefix=self.prefix, dir=base))
         self.posix_ok = base == SHM
+        self._prefixes: set[str] = set()  # of the shared memory of directories that were handed out
 
     def posix(self) -> str:
         """A fresh POSIX name; a path where there is no /dev/shm."""
@@ -37,8 +40,18 @@ class Segments:
         """A fresh absolute path."""
         return str(self.directory / f"seg-{next(_counter)}")
 
+    def base(self) -> str:
+        """A fresh absolute path for a segment that is a directory."""
+        path = self.path()
+        self._prefixes.add(trees.prefix(Path(path)))
+        return path
+
     def copy_of(self, image: bytes) -> str:
-        """A fresh file with these bytes, open to its owner only, as a segment would be."""
+        """A fresh file with these bytes, or a directory with these files, open to its owner only, as a segment would be."""
+        if trees.is_tree(image):
+            path = self.base()
+            trees.place(image, Path(path))
+            return path
         path = self.path()
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(image)
@@ -57,9 +70,11 @@ class Segments:
     def remove(self, locator: str) -> None:
         """The segment, and what lies beside it."""
         path = self.file_of(locator)
+        if trees.prefix(path) in self._prefixes:
+            trees.remove(path)
         for file in [path, *path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.name}_*")]:
             with contextlib.suppress(FileNotFoundError):
-                file.unlink()
+                shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
 
     def remove_channel(self, name: str) -> None:
         """Every segment in whose POSIX name the name of a channel stands."""
@@ -71,7 +86,8 @@ class Segments:
         """Names with this run's prefix in /dev/shm that nobody removed (this run's directory aside)."""
         if not self.posix_ok:
             return []
-        return sorted(entry.name for entry in SHM.iterdir() if self.prefix in entry.name and entry != self.directory)
+        names = [entry.name for entry in SHM.iterdir() if entry != self.directory]
+        return sorted(name for name in names if self.prefix in name or name.startswith(tuple(self._prefixes)))
 
     def clean(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

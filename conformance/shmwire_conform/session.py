@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any
 
-from . import expect, runner_steps
+from . import expect, runner_steps, trees
 from .errors import DriverCrash, Finding, HarnessError, NotApplicable
 from .process import DEADLINE_MS, DriverProcess, sanitizer_report
 from .protocol import Reply
@@ -53,7 +53,7 @@ class Session:
         self.segments = segments
         self.drivers = drivers
         self.transcript = transcript
-        self.locator = segments.posix()
+        self.locator = segments.base() if profile in trees.PROFILES else segments.posix()
         self.last_actor = next(iter(drivers))
         self.runner = runner_steps.RunnerSteps(self)
         self._beside: dict[str, str] = {}  # other segments of the case, such as cursors: name -> locator
@@ -79,9 +79,13 @@ class Session:
         self.transcript.setup.append({"seg": self.locator, "case": case_id})
 
     def content(self, of: str = "") -> bytes:
-        """The bytes of the segment, or of the one beside it with that name, as they are now; none if there is no segment."""
+        """The bytes of the segment, or of the one beside it with that name, as they are now; none if there is no segment. Of a
+        segment that is a directory: all its files (see trees)."""
+        path = self.segments.file_of(self.beside(of) if of else self.locator)
+        if self.profile in trees.PROFILES:
+            return trees.collect(path)
         try:
-            return self.segments.file_of(self.beside(of) if of else self.locator).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             return b""
 
@@ -117,6 +121,8 @@ class Session:
             if not self.segments.posix_ok:
                 raise NotApplicable("there are no POSIX names here")
             self._name = self._name or self.segments.channel()
+        if "$memory" in value:
+            value = value.replace("$memory", f"/{trees.prefix(self.segments.file_of(self.locator))}")
         long = self._name.ljust(_LONGEST, "x")
         return value.replace("$seg", self.locator).replace("$name", self._name).replace("$long", long)
 

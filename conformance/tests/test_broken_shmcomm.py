@@ -62,7 +62,7 @@ BROKEN = [
     ("replies_blindly", "shmcomm/step/reply-killed-*", "FAIL", "shmcomm.reply.vanished", "closed"),
     ("sweeps_never", "shmcomm/step/reply-sweep-open", "FAIL", "shmcomm.reply.sweep", "must be none"),
     ("old_handle", "shmcomm/step/reply-recreated", "FAIL", "shmcomm.reply.recreated", ""),
-    ("any_name", "shmcomm/step/name-invalid*", "FAIL", "shmcomm.name.valid", "INVALID_NAME"),
+    ("any_name", "shmcomm/step/name-invalid-create", "FAIL", "shmcomm.name.valid", "INVALID_NAME"),
     ("replaces_what_is_foreign", "shmcomm/hostile/*-rw", "FAIL", "shmcomm.join.foreign", ""),
     ("larger_messages", "shmcomm/step/too-large*", "FAIL", "shmcomm.send.too-large", "TOO_LARGE"),
 ]

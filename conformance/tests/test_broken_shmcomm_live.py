@@ -10,7 +10,7 @@ from conftest import planted, run_suite
 from shmwire_conform.config import DriverConfig
 
 # Bytes that are no message, or of another lap: the first thing that the judge stumbles over.
-GARBLED = "torn|not what was sent|nobody sent|sent [0-9]+$|delivered|lie before|taken by|lost|not done|no progress|the senders|after"
+GARBLED = "torn|not what was sent|nobody sent|sent [0-9]+$|delivered|lie before|taken by|lost|not done|progress|senders|after"
 # defect, case, a rule that it breaks, what the finding says
 BROKEN = [
     ("publishes_first", "one-to-one-4096", "shmcomm.send.order", GARBLED),

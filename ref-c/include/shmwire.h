@@ -9,9 +9,12 @@
  * further bytes, not "." or "..") or, when it holds any other slash ("./queue.bin", "/tmp/queue"), the path of a regular
  * file. Anything else is SHMW_INVALID_NAME.
  *
- * Threads and processes. Handles may be used by any number of threads at once, except that close must be the last call.
- * The library keeps no global state, prints nothing and never exits. After fork() the child may go on with its parent's
- * handles: the mapping is shared, and the process id that messages carry is looked up anew.
+ * Threads and processes. Handles may be used by any number of threads at once, except that close must be the last call; those of
+ * shmwire/shmcomm.h by one at a time. The library prints nothing and never exits. After fork() the child may go on with its
+ * parent's handles: the mapping is shared, and the process id that messages carry is looked up anew. Endpoints of
+ * shmwire/shmcomm.h that write are the exception: a child has none of them. For that the library keeps its one piece of global
+ * state, a list of their descriptors and a mutex (pthread_atfork), which fork() takes; a child made by other means (clone,
+ * _Fork) has to close them itself.
  *
  * Truncation. A segment that someone shortens under a mapping raises SIGBUS on access, as every mapping does. The library
  * installs no handlers; programs that look into foreign segments use shmw_guarded_copy or a handler of their own.

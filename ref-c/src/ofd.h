@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Locks of open file descriptions (F_OFD_SETLK) on single bytes of a file, which may lie behind its end. The kernel drops them with the
- * last descriptor of the description that took them, whatever the process id, thread or pid namespace of its owner. */
+ * Locks of open file descriptions (F_OFD_SETLK) on single bytes of a file, which may lie behind its end. The kernel drops them
+ * with the last descriptor of the description that took them, whatever the process id, thread or pid namespace of its owner. */
 #ifndef SHMW_SRC_OFD_H
 #define SHMW_SRC_OFD_H
 

@@ -4,7 +4,7 @@
 set -eu
 name=/shmw-refc-examples-$$
 base=$(mktemp -d)
-trap 'rm -f "/dev/shm$name" "/dev/shm$name-log" "/dev/shm$name-queue" "/dev/shm$name-cursor"; rm -rf "$base"' EXIT
+trap 'rm -f "/dev/shm$name" "/dev/shm$name-log" "/dev/shm$name-queue" "/dev/shm$name-cursor" "/dev/shm/shmcomm_"*"_${name#/}"*; rm -rf "$base"' EXIT
 "$1/dmxp_send" "$name" first "second message"
 test "$("$1/dmxp_receive" "$name" 2)" = "first
 second message"
@@ -34,6 +34,24 @@ test "$("$1/slick_read" "$name-queue" 1 "$name-cursor")" = "1 a text of more tha
 wait $!
 test "$(tail -n 1 "$1/examples_test.out")" = "4 fourth"
 if "$1/slick_read" "$name-absent" 1 2>/dev/null; then exit 1; fi
+channel=${name#/}
+"$1/shmcomm_subscribe" "$channel" >"$1/examples_test.out" & # waits for the channel
+subscriber=$!
+{ until grep -q second "$1/examples_test.out"; do sleep 0.01; done; } | "$1/shmcomm_publish" "$channel" first "second message"
+wait $subscriber
+test "$(cat "$1/examples_test.out")" = "0 first
+1 second message"
+"$1/shmcomm_push" "$channel" first "second piece" third
+test "$("$1/shmcomm_pull" "$channel")" = "first
+second piece
+third"
+"$1/shmcomm_reply" "$channel" 2 &
+replier=$!
+test "$("$1/shmcomm_request" "$channel" first)" = FIRST
+test "$("$1/shmcomm_request" "$channel" "second question")" = "SECOND QUESTION"
+wait $replier
+if "$1/shmcomm_request" "$channel" third 2>/dev/null; then exit 1; fi
+test -z "$(ls /dev/shm | grep "shmcomm_.*_$channel" || true)"
 "$1/deepwater_append" "$base" feed first "second record"
 test "$("$1/deepwater_follow" "$base" feed 2)" = "0 first
 1 second record"

@@ -8,6 +8,26 @@ meta:
   endian: le
 doc: 'A segment at rest. On a live one nothing orders the reads: use a driver or a library.'
 instances:
+  registry:
+    if: '_root._io.size >= 128'
+    pos: 0
+    size: 128
+    type: registry
+  feed_registry:
+    if: '_root._io.size >= 128'
+    pos: 0
+    size: 128
+    type: feed_registry
+  data:
+    if: '_root._io.size >= 64'
+    pos: 0
+    size: 64
+    type: data
+  index:
+    if: '_root._io.size >= 64'
+    pos: 0
+    size: 64
+    type: index
 types:
   registry:
     doc: 'The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock.'
@@ -37,7 +57,7 @@ types:
         size: 88
         doc: 'zero.'
   feed:
-    doc: 'Feed entry: what a feed is called and how it is kept.'
+    doc: 'Feed entry: what a feed is called and how it is kept. Nothing places it: read one where a position leads.'
     seq:
       - id: name
         size: 64
@@ -115,7 +135,7 @@ types:
         size: 48
         doc: 'zero.'
   row:
-    doc: 'Row of the feed registry: where a chunk is and what it holds. Filled before feed_registry.count covers it; later changes of fields other than start_ns under the stamp.'
+    doc: 'Row of the feed registry: where a chunk is and what it holds. Filled before feed_registry.count covers it; later changes of fields other than start_ns under the stamp. Nothing places it: read one where a position leads.'
     seq:
       - id: chunk_id
         type: u8
@@ -209,7 +229,7 @@ types:
         size: 24
         doc: 'zero.'
   record:
-    doc: 'A record in the index.'
+    doc: 'A record in the index. Nothing places it: read one where a position leads.'
     seq:
       - id: timestamp_ns
         type: u8

@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import deepwater_orders
 import dmxp_orders
 import ouroboros_orders
 import rc11
@@ -59,8 +60,12 @@ RING = "(i==0)&&(k==1)"  # shmcomm: CORRUPT, in a ring that is none
 SEEN = "one[b]<=first" # shmcomm: a message that is held is passed over
 DONE = "done=="        # shmcomm: a sleep over a publication
 LEFT = "head[i]==tail[i]"  # shmcomm: messages out of everybody's reach
+WHOLE = "rc=="         # deepwater: half of a change of a row
+STAYS = "next==committed"  # deepwater: a reader that stays behind
+NOWHERE = "how==1"     # deepwater: a chunk that is in neither place
+PASSED = "state[i]==4" # deepwater: records that are there, passed over as expired
 ORDERS = {"dmxp": dmxp_orders.TESTS, "ouroboros": ouroboros_orders.TESTS, "slick": slick_orders.TESTS,
-          "shmcomm": shmcomm_orders.TESTS}
+          "shmcomm": shmcomm_orders.TESTS, "deepwater": deepwater_orders.TESTS}
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,12 @@ def shmcomm(name: str, defines: str, fails: str, says: str) -> Model:
     """The part of the name before the first stroke (behind bad/) says which of the files."""
     part = name.removeprefix("bad/").split("-")[0]
     return Model(f"shmcomm/{name}", tuple(defines.split()), fails, says, f"shmcomm_{part}.pml", "-O1")
+
+
+def deepwater(name: str, defines: str, fails: str, says: str) -> Model:
+    """Those whose name begins with power (behind bad/) are of a file of their own."""
+    power = "_power" if name.removeprefix("bad/").startswith("power") else ""
+    return Model(f"deepwater/{name}", tuple(defines.split()), fails, says, f"deepwater{power}.pml", "-O1")
 
 
 # The big ones first: two run at a time.
@@ -236,7 +247,35 @@ SHMCOMM = [
     shmcomm("bad/close-nlink", "NLINK_IGNORED", LEFT, "a keeper joins a segment that has lost its name"),
     shmcomm("bad/close-waits-locked", "KEEPERS=3 WAITS_LOCKED", "made<", "waits for a maker that waits for its membership lock"),
 ]
-ALL = DMXP + OUROBOROS + SLICK + SHMCOMM
+DEEPWATER = [
+    deepwater("deaths", "WRITERS=3 DEAD=2 MSGS=1", "", "3 writers, two die anywhere; chunks that leave are gone"),
+    deepwater("deaths-persist", "WRITERS=3 DEAD=2 PERSIST WINDOW=2", "", "the same, copied to files; nothing is lost"),
+    deepwater("rotations", "DEAD=1 MSGS=3 CAP=1 WINDOW=2", "", "a chunk for each record, a death, a reader that falls behind"),
+    deepwater("rotations-persist", "DEAD=1 MSGS=3 CAP=1 PERSIST", "", "the same, copied to files"),
+    deepwater("long-chunks", "DEAD=1 MSGS=4 PERSIST", "", "2 chunks of 2 records from each writer"),
+    deepwater("power", "", "", "the power fails anywhere; pages come to the disk when they like"),
+    deepwater("power-once", "ROWS=1", "", "the same in the first chunk, at leaving"),
+    deepwater("bad/commit-first", "COMMIT_FIRST", "bytes[", "entry_count before the record"),
+    deepwater("bad/no-second-count", "NO_SECOND_COUNT", STAYS, "entry_count not loaded again behind the seal"),
+    deepwater("bad/row-late", "ROW_LATE", "st>=1", "count before the row"),
+    deepwater("bad/chunk-late", "CHUNK_LATE", NOWHERE, "count before the chunk"),
+    deepwater("bad/one-addition", "ONE_ADDITION", WHOLE, "the stamp raised once, behind the fields"),
+    deepwater("bad/no-recheck", "NO_RECHECK", WHOLE, "the stamp not loaded again behind the fields"),
+    deepwater("bad/odd-added", "DEAD=1 ODD_ADDED", STAYS, "recovery adds 1 to an odd stamp: it stays odd"),
+    deepwater("bad/unlink-first", "UNLINK_FIRST", NOWHERE, "unlinked before its row says so"),
+    deepwater("bad/state-first", "PERSIST STATE_FIRST", "data_file", "state 3 before the files have their names"),
+    deepwater("bad/no-look-again", "PERSIST NO_LOOK_AGAIN", NOWHERE, "the row not loaded again when the memory is gone"),
+    deepwater("bad/last-after-count", "CAP=1 LAST_AFTER_COUNT", PASSED, "the end of what is gone, loaded behind count"),
+    deepwater("bad/header-only", "DEAD=1 HEADER_ONLY", "sequence==committed", "recovery believes last_sequence: used twice"),
+    deepwater("bad/no-seal", "DEAD=1 NO_SEAL", STAYS, "recovery leaves the chunk unsealed"),
+    deepwater("bad/power-row-late", "ROW_LATE", "disk_state[r]!=0", "the row written behind count: zeros that count covers"),
+    deepwater("bad/power-no-fsync", "NO_FSYNC", "content[r]==2", "renamed, but not written"),
+    deepwater("bad/power-no-directory", "NO_DIRECTORY", "both", "state 3 before the names are on the disk"),
+    deepwater("bad/power-state-first", "STATE_FIRST", "both", "state 3 before the files"),
+    deepwater("bad/power-odd-believed", "ODD_BELIEVED", "disk_odd", "a row whose stamp came to the disk odd"),
+    deepwater("bad/power-count-unwritten", "ROWS=1 COUNT_UNWRITTEN", "disk_count", "files of a chunk that no row has"),
+]
+ALL = DMXP + OUROBOROS + SLICK + SHMCOMM + DEEPWATER
 
 
 def build(m: Model, where: Path) -> str:

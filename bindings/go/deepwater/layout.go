@@ -18,15 +18,6 @@ const indexMagic uint64 = 0x313058444E495744
 // version: the only version of all four files.
 const version uint32 = 1
 
-// feedSize: registry.entry_size: bytes of a feed entry.
-const feedSize uint32 = 256
-
-// rowSize: feed_registry.row_size: bytes of a row.
-const rowSize uint32 = 128
-
-// recordSize: index.entry_size: bytes of a record in the index.
-const recordSize uint32 = 32
-
 // None: no chunk (feed_registry.latest), no sequence yet (feed_registry.last_sequence).
 const None uint64 = 0xFFFFFFFFFFFFFFFF
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// Package examples has no code but a test that runs the examples of profile shmcomm as programs.
+// Package examples has no code but a test that runs the examples of profiles shmcomm and deepwater as programs.
 package examples
 
 import (
@@ -101,4 +101,14 @@ func TestChannels(t *testing.T) {
 	server.expect(t, "")
 
 	start(t, bin+"/workqueue", name, "10000").expect(t, "333383335000\n")
+}
+
+// A follower that comes first, over two writers.
+func TestFeeds(t *testing.T) {
+	bin, base := build(t, "feedappend", "feedfollow"), filepath.Join(t.TempDir(), "base")
+	follower := start(t, bin+"/feedfollow", base, "feed", "3")
+	start(t, bin+"/feedappend", base, "feed", "hello", "world").expect(t, "0: hello\n1: world\n")
+	follower.await(t, "0: hello\n1: world\n")
+	start(t, bin+"/feedappend", base, "feed", "again").expect(t, "2: again\n")
+	follower.expect(t, "0: hello\n1: world\n2: again\n")
 }

@@ -293,9 +293,6 @@ func (e *endpoint) takeNumber(d *door) error {
 // hold takes the bytes of a number [shmcomm.endpoint.lock]; false when another one has it. The number of a dead owner of
 // the writers' lock is not free: the lock would look held.
 func (e *endpoint) hold(number uint32) (bool, error) {
-	if e.lock.Load()&^lockWaiters == number {
-		return false, nil
-	}
 	taken, err := e.file.LockByte(uint64(number))
 	if !taken || err != nil {
 		return false, err
@@ -307,8 +304,20 @@ func (e *endpoint) hold(number uint32) (bool, error) {
 			return false, err
 		}
 	}
+	if e.lock.Load()&^lockWaiters == number { // after the byte: an owner may die between a look and a taking
+		e.giveBack(number)
+		return false, nil
+	}
 	e.number = number
 	return true, nil
+}
+
+// giveBack gives the bytes of a number back.
+func (e *endpoint) giveBack(number uint32) {
+	if e.keeper {
+		e.file.UnlockByte(keeperBase + uint64(number))
+	}
+	e.file.UnlockByte(uint64(number))
 }
 
 // leave is section 4 for an endpoint that is open; puller says that it takes messages.
@@ -317,11 +326,7 @@ func (e *endpoint) leave(puller bool) {
 		e.free()
 	}
 	if e.members.Lock() == nil {
-		if e.keeper {
-			e.file.UnlockByte(keeperBase + uint64(e.number))
-		}
-		e.file.UnlockByte(uint64(e.number))
-		lives, err := e.keeperLives()
+		lives, err := e.keeperLives() // other than us
 		switch {
 		case err != nil || lives: // [shmcomm.leave.others]
 		case e.keeper:
@@ -329,6 +334,7 @@ func (e *endpoint) leave(puller bool) {
 		case puller:
 			e.unlinkDrained()
 		}
+		e.giveBack(e.number) // after the last store, and before the next one to leave asks
 		e.members.Unlock()
 	}
 	e.unmap()
@@ -372,13 +378,18 @@ func (s *segment) unlinkDrained() {
 	}
 }
 
-// removeDrained is unlinkDrained for a puller that comes to answer CLOSED.
-func (e *endpoint) removeDrained() {
+// closedStill is asked by a puller that comes to answer CLOSED: under the membership lock, is it closed still, and empty? Then the name
+// goes [shmcomm.leave.drained]. A keeper may have taken the channel over meanwhile.
+func (e *endpoint) closedStill() bool {
 	if e.pattern != PatternPipeline || e.members.Lock() != nil {
-		return
+		return true
+	}
+	defer e.members.Unlock()
+	if e.state.Load() != StateClosed || e.head.Load() != e.tail.Load() { // A7, A2, A3: pair with R7, R2, R3
+		return false
 	}
 	if lives, err := e.keeperLives(); err == nil && !lives {
 		e.unlinkDrained()
 	}
-	e.members.Unlock()
+	return true
 }

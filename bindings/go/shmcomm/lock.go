@@ -67,7 +67,7 @@ func (e *endpoint) acquireSlowly(l *limit) error {
 			}
 		}
 		if time.Since(began) >= time.Duration(LockPatienceNS) {
-			if err := l.done(); err != nil {
+			if err := l.done(); err != nil && e.lock.Load()&^lockWaiters != lockFree {
 				return e.busy(l, err)
 			}
 		}
@@ -96,11 +96,15 @@ func (e *endpoint) spin(v uint32) bool {
 // takeFromDead takes the lock if the owner in v does not live [shmcomm.lock.dead] [shmcomm.lock.alive], and repairs the
 // channel; false when somebody else was faster, too.
 func (e *endpoint) takeFromDead(v uint32) (bool, error) {
-	lives, err := e.file.Locked(uint64(v&^lockWaiters), 1)
-	if lives || err != nil {
-		return false, err
+	owner := v &^ lockWaiters
+	if owner != e.number { // a word that we did not write names nobody: our byte stays where it is
+		dead, err := e.file.LockByte(uint64(owner)) // held over the swap: nobody draws that number meanwhile
+		if !dead || err != nil {
+			return false, err
+		}
+		defer e.file.UnlockByte(uint64(owner))
 	}
-	// A1: the kernel has ordered what the dead one did before its file locks went.
+	// A1: the kernel has ordered what the dead one did before its file locks went, and that before ours.
 	if !e.lock.CompareAndSwap(v, e.number|lockWaiters) {
 		return false, nil
 	}

@@ -33,8 +33,8 @@ func (t *taker) take(buffer []byte, to how, m *Message, correlation uint64) erro
 		head := t.head.Load() // A2: pairs with R2; the frames below head
 		if from == head {
 			err := t.emptied(from)
-			if err == shmwire.ErrClosed {
-				t.removeDrained()
+			if err == shmwire.ErrClosed && !t.closedStill() {
+				return shmwire.ErrEmpty
 			}
 			if err != nil {
 				return err

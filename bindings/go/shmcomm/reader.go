@@ -95,7 +95,7 @@ func (f *follower) fromRing(buffer []byte, to how, m *Message) (bool, error) {
 	}
 	at, size, extent, possible := f.look(c, f.seen)
 	if !possible {
-		if !f.isHeld(at) {
+		if !f.isHeld(c) {
 			return f.overtaken(c)
 		}
 		return true, badFrame(at, size)
@@ -108,7 +108,7 @@ func (f *follower) fromRing(buffer []byte, to how, m *Message) (bool, error) {
 	}
 	f.headAt(at).get(m)
 	payload, room := fetch(f.payloadAt(at, size), buffer, to)
-	if !f.isHeld(at) {
+	if !f.isHeld(c) { // that of the SKIP, if one led here: it may be payload of a later lap
 		return f.overtaken(c)
 	}
 	if !room {
@@ -169,7 +169,7 @@ func (f *follower) readAhead(at uint64) bool {
 		f.store = make([]byte, aheadBytes)
 	}
 	copy(f.store, f.ring.Bytes(at&f.mask, n))
-	if !f.isHeld(at) {
+	if !f.isHeld(f.cursor) { // that of the SKIP, if one led here
 		return false
 	}
 	f.cursor, f.ahead = at, f.store[:n]

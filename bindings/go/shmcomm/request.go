@@ -111,7 +111,7 @@ func (r *Requester) discardReplies() error {
 	r.pending = 0
 	var m Message
 	for {
-		switch err := r.replies.take(nil, intoBuffer, &m, noCorrelation); {
+		switch err := r.replies.take(nil, intoBuffer, &m, r.upcoming); { // to which there can be no reply yet
 		case err == shmwire.ErrEmpty, err == shmwire.ErrClosed && !r.replies.closed:
 			return nil
 		case err != nil:
@@ -119,9 +119,6 @@ func (r *Requester) discardReplies() error {
 		}
 	}
 }
-
-// noCorrelation asks take for a reply that there cannot be: all are discarded.
-const noCorrelation = ^uint64(0)
 
 // Receive answers the reply to the request, copied to buffer, or to new memory if that is nil; replies to earlier ones are
 // discarded. ErrOutOfOrder without a request [shmcomm.request.order]; otherwise the answers of Puller.Receive. After

@@ -18,9 +18,20 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, Final, cast
 
-from . import __version__, driver_dmxp, driver_live, driver_ouroboros, driver_shmcomm, driver_shmcomm_live, driver_slick
+from . import (
+    __version__,
+    driver_deepwater,
+    driver_deepwater_live,
+    driver_dmxp,
+    driver_live,
+    driver_ouroboros,
+    driver_shmcomm,
+    driver_shmcomm_live,
+    driver_slick,
+)
 from ._native import ext_atomic, ext_refc
 from .driver_codec import U64, BadRequest, Json, UnknownCommand, integer, table, text
+from .driver_deepwater import Answered, DeepwaterHandle
 from .driver_dmxp import DmxpClaim, DmxpHandle, Injection
 from .driver_lossy import LossyReaderActor
 from .driver_ouroboros import LogWriterActor, OuroborosHandle
@@ -33,11 +44,12 @@ PROTOCOL: Final = 1
 LONGEST_LINE: Final = 1 << 20
 SHORTENED: Final = "the segment was shortened under its mapping"
 
-PROFILES: Final = ("dmxp", "ouroboros", "shmcomm", "slick")
+PROFILES: Final = ("deepwater", "dmxp", "ouroboros", "shmcomm", "slick")
 
-Handle = DmxpHandle | OuroborosHandle | ShmcommHandle | SlickHandle
+Handle = DeepwaterHandle | DmxpHandle | OuroborosHandle | ShmcommHandle | SlickHandle
 Claim = DmxpClaim | ShmcommClaim | SlickClaim
-Actor = driver_live.Actor | LogWriterActor | SlickWriterActor | LossyReaderActor | driver_shmcomm_live.WriterActor
+Actor = (driver_live.Actor | LogWriterActor | SlickWriterActor | LossyReaderActor | driver_shmcomm_live.WriterActor
+         | driver_deepwater_live.WriterActor)
 
 
 class Driver:
@@ -136,8 +148,9 @@ class Driver:
         if self.engine == "native":
             implementation["binding_of"] = "shmwire-c"
         return {"proto": PROTOCOL, "driver": {"name": "shmwire-driver-python", "version": __version__}, "impl": implementation,
-                "profiles": {"dmxp": driver_dmxp.capabilities(), "ouroboros": driver_ouroboros.capabilities(),
-                             "shmcomm": driver_shmcomm.capabilities(), "slick": driver_slick.capabilities()}}
+                "profiles": {"deepwater": driver_deepwater.capabilities(), "dmxp": driver_dmxp.capabilities(),
+                             "ouroboros": driver_ouroboros.capabilities(), "shmcomm": driver_shmcomm.capabilities(),
+                             "slick": driver_slick.capabilities()}}
 
     def _reset(self, _: Json) -> Json:
         self.close_all()
@@ -172,6 +185,8 @@ class Driver:
             return self._add(SlickHandle.create(self.engine, body))
         if profile == "shmcomm":
             return self._add(self._shmcomm.create(body))
+        if profile == "deepwater":
+            return self._add(DeepwaterHandle.create(self.engine, body, self._injection))
         return self._add(DmxpHandle.create(self.engine, body, self._injection))
 
     def _open(self, body: Json) -> Json:
@@ -183,6 +198,8 @@ class Driver:
             return self._add(SlickHandle.open(self.engine, body))
         if profile == "shmcomm":
             return self._add(self._shmcomm.open(body))
+        if profile == "deepwater":
+            return self._add(DeepwaterHandle.open(self.engine, body, self._injection))
         return self._add(DmxpHandle.open(self.engine, body, self._injection))
 
     def _inspect(self, body: Json) -> Json:
@@ -199,8 +216,8 @@ class Driver:
 
     def _claim(self, body: Json) -> Json:
         handle = self._segment(body)
-        if isinstance(handle, OuroborosHandle):
-            raise UnsupportedError("profile ouroboros has no claims")
+        if isinstance(handle, DeepwaterHandle | OuroborosHandle):
+            raise UnsupportedError("the profile has no claims")
         claim, reply = handle.claim(body)
         if claim is not None:
             self._last_id += 1
@@ -224,6 +241,8 @@ class Driver:
         verb = text(body, "verb")
         if body.get("h") is None and verb.startswith("shmcomm."):  # some of its verbs are about no handle, or one of their own
             return self._shmcomm.call(verb, table(body, "args"))
+        if body.get("h") is None and verb in driver_deepwater.BASE_VERBS:
+            return driver_deepwater.call(self.engine, verb, table(body, "args"))
         return self._segment(body).call(verb, table(body, "args"))
 
     def _close(self, body: Json) -> Json:
@@ -248,6 +267,8 @@ class Driver:
                 self._actor = driver_ouroboros.arm(self.engine, body)
             elif profile == "slick":
                 self._actor = driver_slick.arm(self.engine, body)
+            elif profile == "deepwater":
+                self._actor = driver_deepwater_live.arm(self.engine, body, self._injection)
             elif profile == "shmcomm":
                 self._actor = driver_shmcomm_live.arm(self._shmcomm, body)
             else:
@@ -269,7 +290,8 @@ class Driver:
         try:
             return self._actor.run()
         finally:
-            self._disarm()
+            if not isinstance(self._actor, driver_deepwater_live.WriterActor):  # that one stays until it is disarmed
+                self._disarm()
 
     def _disarm(self) -> None:
         actor, self._actor = self._actor, None
@@ -284,7 +306,11 @@ def guard_hits() -> int:
 
 def error_reply(error: ShmwireException) -> Json:
     """An `err` object. A result where only success makes sense is a defect of the driver or the library."""
-    reply: Json = {"code": error.name if error.code < 0 else "INTERNAL", "detail": error.detail or error.text}
+    if isinstance(error, Answered):
+        found = error.error
+        reply: Json = {"code": found.name, "detail": found.detail or found.text}
+        return reply | ({"done": error.done} if error.done is not None else {})
+    reply = {"code": error.name if error.code < 0 else "INTERNAL", "detail": error.detail or error.text}
     if isinstance(error, TooSmallError):
         reply["needed"] = str(error.needed)
     return reply

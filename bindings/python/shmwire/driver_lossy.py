@@ -171,14 +171,14 @@ class LossyReaderActor(LossyActor):
         """One call, judged; False when there was nothing."""
         raise NotImplementedError
 
-    def judge(self, payload: bytes, second: int, position: int, lost: int) -> None:
-        """Count a payload and write its record; `second` is the record's second word."""
+    def judge(self, payload: bytes, second: int, position: int, lost: int, chunk: int = 0) -> None:
+        """Count a payload and write its record; `second` is the record's second word, `chunk` its sixth."""
         tally = self.tally
         tally["received"] += 1
         tally["torn"] += not is_whole(payload, max(len(payload), HEAD.size))
         if self._history is not None:
             _, actor, sequence, _, _ = HEAD.unpack_from(payload) if len(payload) >= HEAD.size else (0, 0, 0, 0, 0)
-            self._history.write(RECORD.pack(actor, second, sequence, position, len(payload), 0, zlib.crc32(payload),
+            self._history.write(RECORD.pack(actor, second, sequence, position, len(payload), chunk, zlib.crc32(payload),
                                             min(lost, U32)))
         if self.slow:
             time.sleep(self.slow)

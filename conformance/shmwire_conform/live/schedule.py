@@ -3,7 +3,8 @@
 
 A `live` case is a shape: how many writers and readers, of which capacity, waiting how. Plans: "pair" runs it for ordered pairs of
 drivers (writers of one, readers of the other), "mix" with all drivers at once, "kill-…" for the pairs of the quick tier, "commit"
-for each driver alone. What these mean for a profile is up to its modules, which _PROFILES names.
+for each driver alone. A profile may name other plans that are for all drivers at once (MIXED). What these mean for a profile is
+up to its modules, which _PROFILES names.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
+from . import deepwater, deepwater_kill, dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
 from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it
@@ -43,6 +44,7 @@ class Profile:
 
 
 _PROFILES = {
+    "deepwater": Profile(deepwater, deepwater_kill),
     "dmxp": Profile(dmxp, dmxp_kill, dmxp_commit),
     "ouroboros": Profile(ouroboros, ouroboros_kill),
     "slick": Profile(slick, slick_kill),
@@ -71,12 +73,14 @@ def _plan_case(own: Plan, case: Case, names: list[str], caps: CapabilityTable, t
         for name in names:
             own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
         return
-    if shape.plan == "mix":
+    if shape.plan in getattr(module, "MIXED", ("mix",)):
         able = [name for name in names if not planning_gap(role, case, caps, name)]
         for name in names:
             if name not in able:
                 own.offer(Unit(case, "live", case.cls, (name,)), {"A": role}, caps)
-        own.units += [Unit(case, "live", case.cls, mix) for mix in module.mixes(able) if mix]
+        mixes = [mix for mix in module.mixes(able) if mix]
+        chosen = mixes if shape.plan == "mix" or tier == "full" else mixes[:1]
+        own.units += [Unit(case, "live", case.cls, mix) for mix in chosen]
         return
     whole: Demands = {"A": role, "B": role}
     for pair in pairs(names, tier if shape.plan == "pair" else "quick"):

@@ -37,6 +37,7 @@ END_CONTENT = 0xFFFF
 CALIBRATION: dict[str, Any] = {
     "plan": "pair", "pattern": "pubsub", "writers": 1, "readers": 1, "capacity": "65536", "sizes": [64],
 }  # fmt: skip
+MIXED = ("mix", "kill-writers", "kill-readers", "kill-keepers")  # plans for all drivers at once: who dies differs, not who can
 # pattern: who makes the channel, who writes, who reads
 ROLES = {
     "pubsub": ("publisher", "publisher", "subscriber"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .. import judge, rules
+from .. import judge, rules, trees
 from ..cases import Case, Corpus
 
 
@@ -21,6 +21,9 @@ def _patches(corpus: Corpus, case: Case) -> list[str]:
     lines = [f"bytes: those of {case.raw['base']['case']}" + (", changed here:" if case.raw["base"]["patch"] else "")]
     base = corpus.image(case.raw["base"]["case"]) or b""
     for patch in case.raw["base"]["patch"]:
+        if trees.is_tree(base):
+            lines.append("    " + ", ".join(f"{key} {value}" for key, value in patch.items()))
+            continue
         if "truncate" in patch:
             lines.append(f"    cut to {patch['truncate']} bytes")
             continue

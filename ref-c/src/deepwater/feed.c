@@ -51,6 +51,8 @@ int shmw_deepwater_feed_make(int directory, uint32_t id, const struct shmw_deepw
         return rc;
     /* One that is there is of a maker that died before it made the entry: nobody can have found it. */
     rc = fstat(map.fd, &status) == 0 ? write_header(&map, id, options->rows) : SHMW_SYSTEM;
+    if (rc == SHMW_OK && options->persist && (fsync(map.fd) != 0 || fsync(directory) != 0))
+        rc = SHMW_SYSTEM;
     const int cause = errno;
     close(map.fd);
     errno = cause;
@@ -79,6 +81,23 @@ static int check_header(struct shmw_deepwater_place *place)
     return shmw_deepwater_rows(place) <= place->capacity ? SHMW_OK : SHMW_CORRUPT; /* [deepwater.open.count] */
 }
 
+/* Map the file of the guard through a description of its own: a mapping keeps the description that it was made from, a forked child has
+ * the mapping, and the lock would outlive the writer. */
+static int map_again(struct shmw_deepwater_place *place, uint64_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", place->guard.fd);
+    int rc = shmw_map_open_file(path, place->map.writable ? O_RDWR : O_RDONLY, 0, &place->map.fd);
+    if (rc != SHMW_OK)
+        return rc;
+    rc = shmw_map_file(&place->map, size);
+    const int cause = errno;
+    close(place->map.fd);
+    place->map.fd = -1;
+    errno = cause;
+    return rc;
+}
+
 static int map_registry(struct shmw_deepwater_place *place)
 {
     struct stat status;
@@ -86,9 +105,7 @@ static int map_registry(struct shmw_deepwater_place *place)
         return SHMW_SYSTEM;
     if ((uint64_t)status.st_size < sizeof(*place->header))
         return SHMW_TRUNCATED;
-    place->map.fd = place->guard.fd;
-    int rc = shmw_map_file(&place->map, (uint64_t)status.st_size);
-    place->map.fd = -1; /* that is the guard's */
+    int rc = map_again(place, (uint64_t)status.st_size);
     if (rc != SHMW_OK)
         return rc;
     place->header = (struct shmw_deepwater_wire_feed_registry *)(void *)place->map.base;
@@ -166,6 +183,8 @@ static void load_fields(struct shmw_deepwater_wire_row *wire, struct shmw_deepwa
 
 int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row)
 {
+    if (id >= place->capacity)
+        return SHMW_CORRUPT; /* a count that was good at opening may be bad now [deepwater.open.count] */
     struct shmw_deepwater_wire_row *wire = &place->rows[id];
     struct shmw_backoff backoff = {0};
     for (unsigned look = 0; look < SHMW_DEEPWATER_ROW_LOOKS; look++) {

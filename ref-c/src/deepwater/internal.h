@@ -154,7 +154,7 @@ int shmw_deepwater_lock(struct shmw_deepwater_place *place);
 /* Does a writer other than this one live? When the system does not say: yes. */
 bool shmw_deepwater_writer_lives(const struct shmw_deepwater_place *place);
 
-/* A row below count. SHMW_CORRUPT [deepwater.read.row]. */
+/* A row below count, which is checked against capacity here, whoever stored it. SHMW_CORRUPT [deepwater.read.row]. */
 int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row);
 
 /* Store the fields that change, under the stamp; who holds the lock [deepwater.row.stamp]. */
@@ -215,7 +215,8 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
 void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_deepwater_chunk_map *chunk, uint64_t records,
                          uint64_t bytes, struct shmw_deepwater_row *row);
 
-/* The chunks from *from on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. */
-int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint64_t *from, uint64_t *removed);
+/* The chunks from *from on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. An error leaves *from at
+ * the chunk that could not leave. */
+int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from);
 
 #endif

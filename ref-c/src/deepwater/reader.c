@@ -85,26 +85,28 @@ static int enter_next(shmw_deepwater_reader *reader)
 static int pass_expired(shmw_deepwater_reader *reader, uint64_t *lost)
 {
     const struct shmw_deepwater_place *place = &reader->place;
-    const uint64_t rows = shmw_deepwater_rows(place);
     uint64_t end = reader->next;
     uint64_t id = reader->row;
-    for (; id < rows; id++) {
+    for (;; id++) {
         struct shmw_deepwater_row row;
+        /* Before the rows are counted: what it numbers is below that count, and gone if all of them are. Behind it, a rotation
+         * between the two would let us pass over records that are there. */
+        const uint64_t last = shmw_load_acquire(&place->header->last_sequence);
+        if (id >= shmw_deepwater_rows(place)) { /* A2; nothing is left: to the end of what was written */
+            end = last != SHMW_DEEPWATER_NONE && last + 1 > end ? last + 1 : end;
+            break;
+        }
         int rc = shmw_deepwater_row_load(place, id, &row);
         if (rc != SHMW_OK)
             return rc;
         end = row.first_sequence > end ? row.first_sequence : end;
         rc = shmw_deepwater_enter(reader, id);
-        if (rc != SHMW_EXPIRED && rc != SHMW_OK)
-            return rc;
         if (rc == SHMW_OK)
             break;
+        if (rc != SHMW_EXPIRED)
+            return rc;
+        reader->row = id + 1;
         end = row.first_sequence + row.record_count > end ? row.first_sequence + row.record_count : end;
-    }
-    if (id == rows) { /* nothing is left: to the end of what was written */
-        const uint64_t last = shmw_load_acquire(&place->header->last_sequence);
-        end = last != SHMW_DEEPWATER_NONE && last + 1 > end ? last + 1 : end;
-        reader->row = rows;
     }
     *lost = end - reader->next;
     reader->next = end;

@@ -25,20 +25,34 @@ void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_d
     shmw_deepwater_row_store(place, row);
 }
 
-int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint64_t *from, uint64_t *removed)
+/* A chunk that is about to lose its shared memory. In a feed that persists one that is not in its files yet (the disk was full) is
+ * tried again, and stays if that fails [deepwater.expire.window]. */
+static int leave_memory(const struct shmw_deepwater_place *place, uint32_t mode, struct shmw_deepwater_row *row)
+{
+    struct shmw_deepwater_chunk_map chunk;
+    int rc = place->persist ? shmw_deepwater_chunk_memory(place, row->id, false, &chunk) : SHMW_NOT_FOUND;
+    if (rc == SHMW_OK) {
+        rc = shmw_deepwater_persist(place, &chunk, mode, row);
+        shmw_deepwater_chunk_close(&chunk);
+        return rc;
+    }
+    if (rc != SHMW_NOT_FOUND)
+        return rc;
+    row->state = SHMW_DEEPWATER_STATE_EXPIRED; /* first its row, then its name [deepwater.expire.state] */
+    shmw_deepwater_row_store(place, row);
+    return SHMW_OK;
+}
+
+int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end, uint64_t keep, uint32_t mode, uint64_t *from)
 {
     for (; end - *from > keep; ++*from) {
         struct shmw_deepwater_row row;
-        const int rc = shmw_deepwater_row_load(place, *from, &row);
+        int rc = shmw_deepwater_row_load(place, *from, &row);
+        if (rc == SHMW_OK && row.state < SHMW_DEEPWATER_STATE_PERSISTED)
+            rc = leave_memory(place, mode, &row);
         if (rc != SHMW_OK)
             return rc;
-        if (row.state < SHMW_DEEPWATER_STATE_PERSISTED) { /* first its row, then its name [deepwater.expire.state] */
-            row.state = SHMW_DEEPWATER_STATE_EXPIRED;
-            shmw_deepwater_row_store(place, &row);
-        }
         shmw_deepwater_chunk_unlink(place, *from);
-        if (removed != NULL)
-            ++*removed;
     }
     return SHMW_OK;
 }
@@ -80,6 +94,14 @@ static struct shmw_deepwater_row raw_row(const struct shmw_deepwater_place *plac
     };
 }
 
+/* Files must not be older than the count that covers them: whoever finds a row gone makes it, and its files, anew. */
+static int persist_flushed(const struct shmw_deepwater_place *place, const struct shmw_deepwater_chunk_map *chunk, uint32_t mode,
+                           struct shmw_deepwater_row *row)
+{
+    const int rc = shmw_deepwater_rows_flush(place);
+    return rc == SHMW_OK ? shmw_deepwater_persist(place, chunk, mode, row) : rc;
+}
+
 static int mend_in_memory(const struct shmw_deepwater_place *place, struct shmw_deepwater_chunk_map *chunk, uint32_t mode,
                           struct shmw_deepwater_row *row, struct shmw_deepwater_recovered *report)
 {
@@ -96,7 +118,7 @@ static int mend_in_memory(const struct shmw_deepwater_place *place, struct shmw_
     }
     if (!place->persist)
         return SHMW_OK;
-    rc = shmw_deepwater_persist(place, chunk, mode, row); /* [deepwater.recover.persist] */
+    rc = persist_flushed(place, chunk, mode, row); /* [deepwater.recover.persist] */
     report->persisted += rc == SHMW_OK;
     return rc;
 }
@@ -128,6 +150,19 @@ static int adopt(const struct shmw_deepwater_place *place, struct shmw_deepwater
     return rc;
 }
 
+/* Of a chunk with one file only: the power failed between two renames, and the other one is gone. */
+static void remove_half(const struct shmw_deepwater_place *place, uint64_t id, uint64_t *removed)
+{
+    char data[SHMW_DEEPWATER_NAME_ROOM];
+    char index[SHMW_DEEPWATER_NAME_ROOM];
+    shmw_deepwater_file_name(id, "data", data);
+    shmw_deepwater_file_name(id, "idx", index);
+    const bool no_data = faccessat(place->directory, data, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    const bool no_index = faccessat(place->directory, index, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    if (no_data != no_index)
+        *removed += unlinkat(place->directory, no_data ? index : data, 0) == 0;
+}
+
 static int mend_row(const struct shmw_deepwater_place *place, uint64_t id, uint32_t mode, struct shmw_deepwater_recovered *report)
 {
     struct shmw_deepwater_row row = raw_row(place, id);
@@ -144,10 +179,11 @@ static int mend_row(const struct shmw_deepwater_place *place, uint64_t id, uint3
     }
     if (rc != SHMW_NOT_FOUND && rc != SHMW_BAD_MAGIC)
         return rc;
-    if (adopt(place, &row) == SHMW_OK) {
-        report->adopted++;
-        return SHMW_OK;
-    }
+    rc = adopt(place, &row);
+    report->adopted += rc == SHMW_OK;
+    if (rc == SHMW_OK || rc == SHMW_SYSTEM || rc == SHMW_PERMISSION)
+        return rc; /* files that we could not look at are not lost */
+    remove_half(place, id, &report->removed);
     row.state = SHMW_DEEPWATER_STATE_EXPIRED;
     shmw_deepwater_row_store(place, &row);
     report->expired++;
@@ -170,6 +206,32 @@ static int remove_temporary(const struct shmw_deepwater_place *place, uint64_t *
         const size_t length = strlen(entry->d_name);
         if (strncmp(entry->d_name, "chunk_", 6) == 0 && length > 4 && strcmp(entry->d_name + length - 4, ".tmp") == 0)
             *removed += unlinkat(place->directory, entry->d_name, 0) == 0;
+    }
+    closedir(directory);
+    return SHMW_OK;
+}
+
+/* The first chunk of the feed that shared memory has, by the names there: a feed may have had 2^20 chunks, and few are left. */
+static int first_in_memory(const struct shmw_deepwater_place *place, uint64_t rows, uint64_t *first)
+{
+    char path[PATH_MAX];
+    char name[SHMW_DEEPWATER_NAME_ROOM];
+    *first = rows;
+    shmw_deepwater_memory_name(place, 0, "", name);
+    int rc = shmw_path(name, path, sizeof(path));
+    if (rc != SHMW_OK)
+        return rc;
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    const size_t prefix = strlen(slash + 1) - strlen("0.");
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return SHMW_SYSTEM;
+    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        if (strncmp(entry->d_name, slash + 1, prefix) != 0)
+            continue;
+        const uint64_t id = strtoull(entry->d_name + prefix, NULL, 10);
+        *first = id < *first ? id : *first;
     }
     closedir(directory);
     return SHMW_OK;
@@ -203,14 +265,17 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
     uint64_t next = 0;
     uint64_t last = 0;
     const uint64_t rows = shmw_deepwater_rows(place);
-    int rc = remove_temporary(place, &found.removed);
+    int rc = rows <= place->capacity ? remove_temporary(place, &found.removed) : SHMW_CORRUPT;
     for (uint64_t id = 0; rc == SHMW_OK && id < rows; id++)
         rc = mend_row(place, id, mode, &found);
     if (rc != SHMW_OK)
         return rc;
+    shmw_deepwater_chunk_unlink(place, rows); /* of a writer that died before it stored count */
     find_end(place, &next, &last);
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
-    rc = shmw_deepwater_expire(place, rows, keep, &from, NULL);
+    rc = first_in_memory(place, rows, &from);
+    if (rc == SHMW_OK && from < rows)
+        rc = shmw_deepwater_expire(place, rows, keep, mode, &from);
     if (report != NULL)
         *report = found;
     if (next_sequence != NULL)

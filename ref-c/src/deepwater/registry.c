@@ -66,24 +66,15 @@ static int registry_map(struct shmw_deepwater_registry *registry)
     return check_header(registry);
 }
 
-/* Its maker may be at work: an absent, empty or unpublished registry is waited for. */
-static int registry_open(int directory, bool writable, uint64_t wait_ns, struct shmw_deepwater_registry *registry)
+static int registry_open(int directory, bool writable, struct shmw_deepwater_registry *registry)
 {
-    const uint64_t deadline = shmw_deadline(wait_ns);
-    struct shmw_backoff backoff = {0};
-    for (;;) {
-        const bool last = shmw_expired(deadline);
-        *registry = (struct shmw_deepwater_registry){.map = {.fd = -1, .writable = writable}};
-        int rc = shmw_deepwater_file_open(directory, REGISTRY_FILE, writable ? O_RDWR : O_RDONLY, 0, &registry->map.fd);
-        if (rc == SHMW_OK)
-            rc = registry_map(registry);
-        if (rc == SHMW_OK)
-            return rc;
+    *registry = (struct shmw_deepwater_registry){.map = {.fd = -1, .writable = writable}};
+    int rc = shmw_deepwater_file_open(directory, REGISTRY_FILE, writable ? O_RDWR : O_RDONLY, 0, &registry->map.fd);
+    if (rc == SHMW_OK)
+        rc = registry_map(registry);
+    if (rc != SHMW_OK)
         registry_close(registry);
-        if (last || (rc != SHMW_NOT_FOUND && rc != SHMW_NOT_READY && rc != SHMW_TRUNCATED))
-            return rc;
-        shmw_backoff_pause(&backoff, deadline);
-    }
+    return rc;
 }
 
 /* Making ------------------------------------------------------------------------------------------------------------ */
@@ -150,6 +141,8 @@ static int take_entry(struct shmw_deepwater_wire_feed *entry, uint32_t id, struc
     if (!ends((const uint8_t *)place->name, sizeof(place->name)) ||
         !ends((const uint8_t *)place->directory_name, sizeof(place->directory_name)) || shmw_field_load(&entry->feed_id) != id)
         return SHMW_CORRUPT;
+    if (!shmw_deepwater_name_good(place->name, strlen(place->name))) /* names of shared memory are made from it */
+        return SHMW_CORRUPT;
     if (place->chunk_size < SHMW_DEEPWATER_MIN_CHUNK || place->chunk_size > SHMW_DEEPWATER_MAX_CHUNK || place->chunk_size % 8 != 0)
         return SHMW_CORRUPT;
     return place->live_window != 0 && place->record_size <= place->chunk_size ? SHMW_OK : SHMW_CORRUPT;
@@ -166,6 +159,20 @@ static int look_up(struct shmw_deepwater_place *place, const char *feed)
     return SHMW_NOT_FOUND; /* [deepwater.base.registry] */
 }
 
+static int find_now(const char *base, const char *feed, bool writable, struct shmw_deepwater_place *place)
+{
+    *place = (struct shmw_deepwater_place){.base.directory = -1, .registry.map.fd = -1, .directory = -1, .guard.fd = -1};
+    int rc = shmw_deepwater_base_open(base, 0, &place->base);
+    if (rc == SHMW_OK)
+        rc = registry_open(place->base.directory, writable, &place->registry);
+    if (rc == SHMW_OK)
+        rc = look_up(place, feed);
+    if (rc == SHMW_OK)
+        rc = shmw_deepwater_directory_open(place->base.directory, place->directory_name, 0, &place->directory);
+    return rc;
+}
+
+/* Its maker may be at work: a base, registry or entry that is absent, empty or unpublished is waited for. */
 int shmw_deepwater_find(const char *base, const char *feed, bool writable, uint64_t wait_ns, struct shmw_deepwater_place *place)
 {
     const uint64_t deadline = shmw_deadline(wait_ns);
@@ -173,20 +180,39 @@ int shmw_deepwater_find(const char *base, const char *feed, bool writable, uint6
     *place = (struct shmw_deepwater_place){.base.directory = -1, .registry.map.fd = -1, .directory = -1, .guard.fd = -1};
     if (feed == NULL || !shmw_deepwater_name_good(feed, strlen(feed)))
         return SHMW_INVALID_NAME;
-    int rc = shmw_deepwater_base_open(base, 0, &place->base);
-    if (rc == SHMW_OK)
-        rc = registry_open(place->base.directory, writable, wait_ns, &place->registry);
-    for (; rc == SHMW_OK;) {
+    for (;;) {
         const bool last = shmw_expired(deadline);
-        rc = look_up(place, feed);
-        if (rc != SHMW_NOT_FOUND || last)
-            break;
+        const int rc = find_now(base, feed, writable, place);
+        if (rc == SHMW_OK || last || (rc != SHMW_NOT_FOUND && rc != SHMW_NOT_READY && rc != SHMW_TRUNCATED))
+            return rc;
+        shmw_deepwater_place_close(place);
         shmw_backoff_pause(&backoff, deadline);
-        rc = SHMW_OK;
     }
-    if (rc == SHMW_OK)
-        rc = shmw_deepwater_directory_open(place->base.directory, place->directory_name, 0, &place->directory);
-    return rc;
+}
+
+/* Beyond count: nobody reads it yet. */
+static void fill_entry(struct shmw_deepwater_wire_feed *entry, uint32_t id, const char *feed,
+                       const struct shmw_deepwater_feed_options *options)
+{
+    const uint64_t now = options->identity.clock_ns;
+    memset(entry, 0, sizeof(*entry));
+    memcpy(entry->name, feed, strlen(feed));
+    memcpy(entry->directory, feed, strlen(feed));
+    entry->feed_id = id;
+    entry->chunk_size = options->chunk_size;
+    entry->live_window = options->live_window;
+    entry->record_size = options->record_size;
+    entry->created_ns = now != 0 ? now : shmw_wall_clock();
+    entry->rotate_ns = options->rotate_ns;
+    shmw_store_relaxed(&entry->flags, options->persist ? SHMW_DEEPWATER_FLAG_PERSIST : 0); /* published by R1 */
+}
+
+/* What the entry leads to, and the entry, on the disk before count covers it: chunks that persist are found by them alone. */
+static int flush_entry(const struct shmw_deepwater_place *place, const struct shmw_deepwater_feed_options *options)
+{
+    if (!options->persist)
+        return SHMW_OK;
+    return fsync(place->base.directory) == 0 && fdatasync(place->registry.map.fd) == 0 ? SHMW_OK : SHMW_SYSTEM;
 }
 
 /* [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count. */
@@ -207,20 +233,13 @@ static int add_entry(struct shmw_deepwater_place *place, const char *feed, const
         rc = shmw_map_reserve(&place->registry.map, (uint64_t)((unsigned char *)entry - place->registry.map.base), sizeof(*entry));
     if (rc != SHMW_OK)
         return rc;
-    const uint64_t now = options->identity.clock_ns;
-    memset(entry, 0, sizeof(*entry)); /* beyond count: nobody reads it yet */
-    memcpy(entry->name, feed, strlen(feed));
-    memcpy(entry->directory, feed, strlen(feed));
-    entry->feed_id = (uint32_t)count;
-    entry->chunk_size = options->chunk_size;
-    entry->live_window = options->live_window;
-    entry->record_size = options->record_size;
-    entry->created_ns = now != 0 ? now : shmw_wall_clock();
-    entry->rotate_ns = options->rotate_ns;
-    shmw_store_relaxed(&entry->flags, options->persist ? SHMW_DEEPWATER_FLAG_PERSIST : 0); /* published by R1 */
+    fill_entry(entry, (uint32_t)count, feed, options);
+    rc = flush_entry(place, options);
+    if (rc != SHMW_OK)
+        return rc;
     shmw_store_release(&header->count, count + 1); /* R1: pairs with A1; the entry */
     shmw_add_release(&header->generation, 1);
-    return SHMW_OK;
+    return flush_entry(place, options);
 }
 
 int shmw_deepwater_find_or_make(const char *base, const char *feed, const struct shmw_deepwater_feed_options *options,
@@ -275,7 +294,7 @@ int shmw_deepwater_feed_at(const char *base, uint32_t index, struct shmw_deepwat
         return SHMW_INVALID_ARGUMENT;
     int rc = shmw_deepwater_base_open(base, 0, &place.base);
     if (rc == SHMW_OK)
-        rc = registry_open(place.base.directory, false, 0, &place.registry);
+        rc = registry_open(place.base.directory, false, &place.registry);
     if (rc == SHMW_OK && index >= shmw_load_acquire(&place.registry.header->count)) /* A1: pairs with R1 */
         rc = SHMW_NOT_FOUND;
     if (rc == SHMW_OK)

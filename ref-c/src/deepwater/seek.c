@@ -20,32 +20,31 @@ static void go_to(shmw_deepwater_reader *reader, uint64_t id, uint64_t next)
     reader->known = 0;
 }
 
-/* The first row that is not expired; rows if there is none. Expired ones come first, but for what a power failure took. */
-static int oldest_row(const struct shmw_deepwater_place *place, uint64_t rows, uint64_t *id, struct shmw_deepwater_row *row)
+/* The first record that is left in the rows from `id` on. Expired rows come first, but for what a power failure took. */
+static int seek_left(shmw_deepwater_reader *reader, uint64_t id)
 {
-    for (*id = 0; *id < rows; ++*id) {
-        const int rc = shmw_deepwater_row_load(place, *id, row);
-        if (rc != SHMW_OK || row->state != SHMW_DEEPWATER_STATE_EXPIRED)
+    const struct shmw_deepwater_place *place = &reader->place;
+    for (;; id++) {
+        struct shmw_deepwater_row row;
+        /* Before the rows are counted, as in pass_expired: it is of rows below that count. */
+        const uint64_t last = shmw_load_acquire(&place->header->last_sequence);
+        if (id >= shmw_deepwater_rows(place)) { /* A2; nothing is left */
+            go_to(reader, id, last == SHMW_DEEPWATER_NONE ? 0 : last + 1);
+            return SHMW_OK;
+        }
+        const int rc = shmw_deepwater_row_load(place, id, &row);
+        if (rc != SHMW_OK)
             return rc;
+        if (row.state != SHMW_DEEPWATER_STATE_EXPIRED) {
+            go_to(reader, id, row.first_sequence);
+            return SHMW_OK;
+        }
     }
-    return SHMW_OK;
 }
 
 static int seek_oldest(shmw_deepwater_reader *reader)
 {
-    struct shmw_deepwater_row row = {0};
-    uint64_t id;
-    const uint64_t rows = shmw_deepwater_rows(&reader->place);
-    const int rc = oldest_row(&reader->place, rows, &id, &row);
-    if (rc != SHMW_OK)
-        return rc;
-    uint64_t next = row.first_sequence;
-    if (id == rows) { /* nothing is left */
-        const uint64_t last = shmw_load_acquire(&reader->place.header->last_sequence);
-        next = last == SHMW_DEEPWATER_NONE ? 0 : last + 1;
-    }
-    go_to(reader, id, next);
-    return SHMW_OK;
+    return seek_left(reader, 0);
 }
 
 /* The number of rows with key(row) <= value (or < value), of those below `rows`: keys never fall. */
@@ -68,6 +67,20 @@ static int count_rows(const struct shmw_deepwater_place *place, uint64_t rows, u
     return SHMW_OK;
 }
 
+/* Behind the last record of row `id`, the last one: what its chunk says, which is ahead of the header between two stores of a writer,
+ * or for good if it died between them. 0 if the chunk cannot be reached: then the header counts. */
+static uint64_t end_of_row(const struct shmw_deepwater_place *place, uint64_t id)
+{
+    struct shmw_deepwater_row row;
+    struct shmw_deepwater_chunk_map chunk;
+    uint64_t count = 0;
+    if (shmw_deepwater_attach(place, id, &row, &chunk) != SHMW_OK)
+        return 0;
+    const int rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
+    shmw_deepwater_chunk_close(&chunk);
+    return rc == SHMW_OK ? row.first_sequence + count : 0;
+}
+
 /* [deepwater.read.seek-sequence] */
 static int seek_sequence(shmw_deepwater_reader *reader, uint64_t sequence)
 {
@@ -77,9 +90,13 @@ static int seek_sequence(shmw_deepwater_reader *reader, uint64_t sequence)
     const int rc = count_rows(&reader->place, rows, sequence, false, &count);
     if (rc != SHMW_OK)
         return rc;
-    if (last == SHMW_DEEPWATER_NONE || sequence > last + 1)
-        sequence = last == SHMW_DEEPWATER_NONE ? 0 : last + 1; /* behind the last one that is there */
-    go_to(reader, count > 0 ? count - 1 : 0, sequence);
+    uint64_t end = last == SHMW_DEEPWATER_NONE ? 0 : last + 1;
+    if (sequence > end && count > 0) {
+        const uint64_t known = end_of_row(&reader->place, count - 1);
+        end = known > end ? known : end;
+    }
+    /* Behind the last one that is there, if it is not there yet. */
+    go_to(reader, count > 0 ? count - 1 : 0, sequence < end ? sequence : end);
     return SHMW_OK;
 }
 
@@ -110,19 +127,16 @@ static int seek_time(shmw_deepwater_reader *reader, uint64_t time)
     const uint64_t rows = shmw_deepwater_rows(place);
     struct shmw_deepwater_row row;
     struct shmw_deepwater_chunk_map chunk;
-    uint64_t before;
-    uint64_t oldest;
+    uint64_t before = 0;
     uint64_t count = 0;
-    int rc = oldest_row(place, rows, &oldest, &row);
-    if (rc == SHMW_OK)
-        rc = count_rows(place, rows, time, true, &before);
+    int rc = count_rows(place, rows, time, true, &before);
     if (rc != SHMW_OK)
         return rc;
-    if (before <= oldest)
+    if (before == 0)
         return seek_oldest(reader);
     rc = shmw_deepwater_attach(place, before - 1, &row, &chunk);
-    if (rc == SHMW_EXPIRED)
-        return seek_oldest(reader);
+    if (rc == SHMW_EXPIRED) /* rows behind it begin at that time or later; those before it are too early */
+        return seek_left(reader, before);
     if (rc == SHMW_OK)
         rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
     if (rc == SHMW_OK)

@@ -152,13 +152,14 @@ static int rotate(struct shmw_deepwater_writer *writer)
     if (id >= place->capacity)
         return SHMW_FULL; /* [deepwater.rotate.full] */
     int rc = fill_row(writer, id);
+    if (rc == SHMW_OK) /* on the disk before count covers it: a power failure must not leave a row of zeros below count */
+        rc = shmw_deepwater_rows_flush(place);
     if (rc == SHMW_OK)
         rc = shmw_deepwater_chunk_make(place, id, writer->mode, writer->pid, &new);
     if (rc != SHMW_OK)
         return rc;
     shmw_store_release(&place->header->count, id + 1); /* R2: pairs with A2; the row, and the chunk that it names */
-    rc = shmw_deepwater_rows_flush(place);
-    shmw_store_release(&place->header->latest, id); /* R3: pairs with A3; the count */
+    shmw_store_release(&place->header->latest, id);    /* R3: pairs with A3; the count */
     const uint64_t old_row = writer->row;
     if (old.data.base != NULL) {
         const int finished = finish_live(writer, &old, old_row);
@@ -169,7 +170,7 @@ static int rotate(struct shmw_deepwater_writer *writer)
     writer->used = 0;
     writer->entries = 0;
     writer->first_ns = 0;
-    const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, &writer->in_memory, NULL);
+    const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, writer->mode, &writer->in_memory);
     return rc == SHMW_OK ? expired : rc;
 }
 
@@ -303,14 +304,17 @@ int shmw_deepwater_append_batch(shmw_deepwater_writer *writer, const struct shmw
 static int leave(struct shmw_deepwater_writer *writer)
 {
     struct shmw_deepwater_place *place = &writer->place;
-    int rc = SHMW_OK;
-    if (writer->live.data.base != NULL)
-        rc = finish_live(writer, &writer->live, writer->row);
-    const int expired = shmw_deepwater_expire(place, shmw_deepwater_rows(place), 0, &writer->in_memory, NULL);
+    int rc = shmw_deepwater_rows_flush(place); /* the count that covers the live chunk, before its files */
+    if (writer->live.data.base != NULL) {
+        const int finished = finish_live(writer, &writer->live, writer->row);
+        rc = rc == SHMW_OK ? finished : rc;
+    }
+    const int expired = shmw_deepwater_expire(place, shmw_deepwater_rows(place), 0, writer->mode, &writer->in_memory);
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
     shmw_store_relaxed(&place->header->writer_pid, 0);
     const int flushed = shmw_deepwater_rows_flush(place);
-    shmw_deepwater_wake(place->header, true); /* readers that end with the writer */
+    shmw_ofd_give(place->guard.fd, SHMW_DEEPWATER_LOCK_BYTE);
+    shmw_deepwater_wake(place->header, false); /* readers that end with the writer, which they must find gone */
     return rc != SHMW_OK ? rc : expired != SHMW_OK ? expired : flushed;
 }
 

@@ -164,7 +164,8 @@ static int enter(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm
 enum outcome { DONE, AGAIN, WAIT };
 
 /* One try. last: the waiting time is over. */
-static enum outcome join_once(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_joining *joining, bool last, int *rc)
+static enum outcome join_once(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_joining *joining, bool last,
+                              int *rc)
 {
     const bool replaces = joining->keeper && joining->making == SHMW_SHMCOMM_JOIN_OR_CREATE;
     struct shmw_guarded lock;
@@ -225,11 +226,13 @@ int shmw_shmcomm_join(struct shmw_shmcomm_channel *channel, char *locator, const
         if (outcome == WAIT)
             shmw_backoff_pause(&backoff, deadline);
     }
-    if (rc != SHMW_OK)
+    if (rc != SHMW_OK) {
         shmw_shmcomm_unmap(channel);
-    else
-        shmw_map_prefault(&channel->map, 0, channel->map.size);
-    return rc;
+        return rc;
+    }
+    channel->seen_head = shmw_load_acquire(&channel->header->tail); /* A3: pairs with R3; nothing seen yet */
+    shmw_map_prefault(&channel->map, 0, channel->map.size);
+    return SHMW_OK;
 }
 
 /* Leaving ----------------------------------------------------------------------------------------------------------- */
@@ -283,8 +286,8 @@ static void give_bytes(const struct shmw_shmcomm_channel *channel)
         shmw_ofd_give(channel->guard.fd, SHMW_SHMCOMM_KEEPER_BASE + channel->number);
 }
 
-/* Steps 3 to 5, under the membership lock. Our own bytes do not count when we ask; they are given back last, so that of two that leave
- * together the second finds the first one gone. */
+/* Steps 3 to 5, under the membership lock. Our own bytes do not count when we ask; they are given back last, so that of two
+ * that leave together the second finds the first one gone. */
 static void go_out(struct shmw_shmcomm_channel *channel, bool named)
 {
     if (channel->keeper && !shmw_shmcomm_keeper_lives(channel->guard.fd)) { /* [shmcomm.leave.last, .others] */

@@ -161,8 +161,8 @@ struct shmw_shmcomm_place {
     uint64_t end;    /* position behind it */
 };
 
-/* Steps 2 and 3 of section 7.1 at a position below head, which is at most capacity ahead. SHMW_CORRUPT: an impossible size, for which
- * there may be another reason [shmcomm.receive.size, .skip]. Each size is loaded once. */
+/* Steps 2 and 3 of section 7.1 at a position below head, which is at most capacity ahead. SHMW_CORRUPT: an impossible size,
+ * for which there may be another reason [shmcomm.receive.size, .skip]. Each size is loaded once. */
 static inline int shmw_shmcomm_find(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t head,
                                     struct shmw_shmcomm_place *place)
 {
@@ -224,7 +224,8 @@ void shmw_shmcomm_each_reply(const char *prefix, void (*visit)(const char *locat
 /* Section 3 over what is mapped: fills in the channel's geometry. *finding gets a line of text. */
 int shmw_shmcomm_check(struct shmw_shmcomm_channel *channel, const char **finding);
 
-/* Map an open file and check it. *fd stays the caller's. SHMW_NOT_READY, SHMW_TRUNCATED: unfinished, if shmw_shmcomm_unfinished. */
+/* Map an open file and check it. *fd stays the caller's. SHMW_NOT_READY, SHMW_TRUNCATED: *unfinished is true
+ * if its creator has not come further. */
 int shmw_shmcomm_map(struct shmw_shmcomm_channel *channel, int fd, bool writable, bool *unfinished);
 
 /* Make a segment in an empty file that is ours, up to but without its magic. */
@@ -259,8 +260,8 @@ bool shmw_shmcomm_keeper_lives(int fd);
 /* State 2, and wake everybody. */
 void shmw_shmcomm_close_state(struct shmw_shmcomm_wire_header *header);
 
-/* A puller with nothing to take from a closed pipeline: SHMW_CLOSED, and the name is gone if no keeper lives; or SHMW_EMPTY: things have
- * changed [shmcomm.leave.drained]. */
+/* A puller with nothing to take from a closed pipeline: SHMW_CLOSED, and the name is gone if no keeper lives; or SHMW_EMPTY:
+ * things have changed [shmcomm.leave.drained]. */
 int shmw_shmcomm_drained(const struct shmw_shmcomm_channel *channel);
 
 void shmw_shmcomm_beat(struct shmw_shmcomm_channel *channel);
@@ -302,6 +303,22 @@ int shmw_shmcomm_post(struct shmw_shmcomm_channel *channel, const struct shmw_sh
 
 /* A keeper shows that it lives, now and then; timestamp_ns is that of a message that it sends [shmcomm.join.heartbeat]. */
 void shmw_shmcomm_keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns);
+
+/* Steps 1 to 5 with what waiting the time limit allows: on SHMW_OK the lock is held and there is room up to *end. */
+int shmw_shmcomm_reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end);
+
+/* Step 5: room for a frame that ends at `end`, which is at most capacity behind the published head. SHMW_FULL. */
+int shmw_shmcomm_make_room(struct shmw_shmcomm_channel *channel, uint64_t end);
+
+/* Step 7: all of it; but for the payload, which gives where that goes; and the zeros from its end to the extent. */
+void shmw_shmcomm_put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                            const struct shmw_shmcomm_letter *letter);
+unsigned char *shmw_shmcomm_put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                                       const struct shmw_shmcomm_letter *letter);
+void shmw_shmcomm_put_padding(unsigned char *payload, uint64_t length);
+
+/* Steps 8 to 11: frames up to `head` are complete, `count` of them. */
+void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count);
 
 /* Steps 2 to 4: lock and load. shmw_shmcomm_end frees the lock again, unless it is kept. */
 int shmw_shmcomm_begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns, uint64_t *deadline);

@@ -43,15 +43,16 @@ static bool spin(struct shmw_shmcomm_channel *channel, uint32_t *word)
     return false;
 }
 
-/* Step 3: true when the lock is ours. From the very word that we saw, so that of several only one takes it, and while we hold the byte
- * of its owner, so that nobody draws that number and takes the lock meanwhile [shmcomm.lock.dead, .alive]. */
+/* Step 3: true when the lock is ours. From the very word that we saw, so that of several only one takes it, and while we hold
+ * the byte of its owner, so that nobody draws that number and takes the lock meanwhile [shmcomm.lock.dead, .alive]. */
 static bool take_dead(struct shmw_shmcomm_channel *channel, uint32_t word)
 {
     const uint32_t owner = word & ~SHMW_SHMCOMM_LOCK_WAITERS;
     const bool own = owner == channel->number; /* which we did not write: it names nobody, and our byte stays ours */
     if (!own && shmw_ofd_take(channel->guard.fd, owner) != SHMW_OK)
         return false;
-    /* What the dead owner did is ordered by the kernel: before its byte was dropped, which we have now. A1, with no store to pair with. */
+    /* What the dead owner did is ordered by the kernel: before its byte was dropped, which we have now. A1, with no store to
+     * pair with. */
     const bool ours = shmw_cas_acquire(&channel->header->writer_lock, &word, channel->number | SHMW_SHMCOMM_LOCK_WAITERS);
     if (!own)
         shmw_ofd_give(channel->guard.fd, owner);

@@ -186,7 +186,8 @@ static shmw_shmcomm *new_endpoint(enum shmw_shmcomm_role role)
     return endpoint;
 }
 
-int shmw_shmcomm_open(enum shmw_shmcomm_role role, const char *name, const struct shmw_shmcomm_options *options, shmw_shmcomm **out)
+int shmw_shmcomm_open(enum shmw_shmcomm_role role, const char *name, const struct shmw_shmcomm_options *options,
+                      shmw_shmcomm **out)
 {
     char *locator = NULL;
     if (name == NULL || out == NULL || role < SHMW_SHMCOMM_PUBLISHER || role > SHMW_SHMCOMM_OBSERVER)

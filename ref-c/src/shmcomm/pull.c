@@ -9,7 +9,8 @@
 int shmw_shmcomm_nothing(const struct shmw_shmcomm_channel *channel, uint64_t position)
 {
     const struct shmw_shmcomm_wire_header *header = channel->header;
-    if (shmw_load_acquire(&header->state) != SHMW_SHMCOMM_STATE_CLOSED) /* A7: pairs with R7; what was published before the close */
+    /* A7: pairs with R7; what was published before the close */
+    if (shmw_load_acquire(&header->state) != SHMW_SHMCOMM_STATE_CLOSED)
         return SHMW_EMPTY;
     if (shmw_load_acquire(&header->head) != position) /* A2: pairs with R2 */
         return SHMW_OK;
@@ -23,7 +24,8 @@ static bool tail_moved(const struct shmw_shmcomm_channel *channel, uint64_t tail
     return shmw_load_relaxed(&channel->header->tail) != tail;
 }
 
-/* Step 1: SHMW_OK when there is something at *tail. anew: all that is there by now is wanted, not what was there at the last look. */
+/* Step 1: SHMW_OK when there is something at *tail. anew: all that is there by now is wanted, not what was there at the last
+ * look. */
 static inline int look(struct shmw_shmcomm_channel *channel, uint64_t *tail, bool anew)
 {
     const struct shmw_shmcomm_wire_header *header = channel->header;

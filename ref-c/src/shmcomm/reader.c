@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Profile shmcomm, section 7.1: subscribers, and observers, who read as they do. Short messages are read ahead: what is there is copied
- * in one go, found whole by one look at tail, and handed out from private memory. */
+ * Profile shmcomm, section 7.1: subscribers, and observers, who read as they do. Short messages are read ahead: what is there
+ * is copied in one go, found whole by one look at tail, and handed out from private memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +33,8 @@ void shmw_shmcomm_begin_reading(shmw_shmcomm *endpoint, bool oldest)
         }
         reader.counted = true;
     }
-    reader.head &= ~(SHMW_SHMCOMM_FRAME_ALIGN - 1); /* it was when the segment was checked; whoever broke it since: not our place */
+    /* it was when the segment was checked; whoever broke it since: not our place */
+    reader.head &= ~(SHMW_SHMCOMM_FRAME_ALIGN - 1);
     reader.cursor = reader.head;
     reader.ahead_from = reader.cursor;
     reader.ahead_end = reader.cursor;
@@ -111,8 +112,8 @@ static inline void deliver(shmw_shmcomm *endpoint, const struct shmw_shmcomm_mes
 /* From memory that has been read ahead ------------------------------------------------------------------------------- */
 
 /* The frame of which the copy begins at `from`, and ends at or before `end`. SHMW_EMPTY: not all of it was copied. */
-static inline int find_copied(const struct shmw_shmcomm_channel *channel, const unsigned char *from, uint64_t cursor, uint64_t end,
-                              struct shmw_shmcomm_place *place)
+static inline int find_copied(const struct shmw_shmcomm_channel *channel, const unsigned char *from, uint64_t cursor,
+                              uint64_t end, struct shmw_shmcomm_place *place)
 {
     uint64_t size;
     if (end - cursor < sizeof(size))

@@ -115,7 +115,8 @@ static int sleep_until(shmw_shmcomm *endpoint, struct order *order, uint64_t dea
     struct shmw_shmcomm_wire_header *counts = inbox(endpoint)->counts;
     for (;;) {
         const bool last = shmw_expired(deadline);
-        int rc = try_once(endpoint, order); /* before it counts itself: who was woken finds something, and costs no further wake */
+        /* before it counts itself: who was woken finds something, and costs no further wake */
+        int rc = try_once(endpoint, order);
         if (rc != SHMW_EMPTY)
             return rc;
         const uint32_t seen = counts != NULL ? shmw_shmcomm_go_to_sleep(&counts->data_signal, &counts->data_waiters) : 0;
@@ -160,7 +161,8 @@ static int check_receiver(const shmw_shmcomm *endpoint)
     const int rc = shmw_shmcomm_usable(endpoint);
     if (rc != SHMW_OK)
         return rc;
-    return endpoint->role == SHMW_SHMCOMM_REQUESTER && !endpoint->outstanding ? SHMW_OUT_OF_ORDER : SHMW_OK; /* [shmcomm.request.order] */
+    /* [shmcomm.request.order] */
+    return endpoint->role == SHMW_SHMCOMM_REQUESTER && !endpoint->outstanding ? SHMW_OUT_OF_ORDER : SHMW_OK;
 }
 
 int shmw_shmcomm_receive(shmw_shmcomm *endpoint, void *buffer, size_t size, uint64_t timeout_ns, uint64_t spin_ns,
@@ -180,8 +182,8 @@ int shmw_shmcomm_receive(shmw_shmcomm *endpoint, void *buffer, size_t size, uint
     return receive(endpoint, &order, timeout_ns, spin_ns);
 }
 
-int shmw_shmcomm_receive_batch(shmw_shmcomm *endpoint, void *buffer, size_t size, struct shmw_shmcomm_message *messages, size_t max,
-                               uint64_t timeout_ns, uint64_t spin_ns, size_t *count)
+int shmw_shmcomm_receive_batch(shmw_shmcomm *endpoint, void *buffer, size_t size, struct shmw_shmcomm_message *messages,
+                               size_t max, uint64_t timeout_ns, uint64_t spin_ns, size_t *count)
 {
     if (endpoint == NULL || buffer == NULL || messages == NULL || max == 0 || count == NULL)
         return SHMW_INVALID_ARGUMENT;

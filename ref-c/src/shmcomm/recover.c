@@ -19,7 +19,8 @@ void shmw_shmcomm_raise_count(struct shmw_shmcomm_channel *channel, uint64_t cou
         continue;
 }
 
-/* Walk the frames of [tail, head): none of them is overwritten, we hold the lock. *count: how many; *first and *last: sequences. */
+/* Walk the frames of [tail, head): none of them is overwritten, we hold the lock. *count: how many; *first and *last:
+ * sequences. */
 static int walk(const struct shmw_shmcomm_channel *channel, uint64_t tail, uint64_t head, uint64_t *count, uint64_t *first,
                 uint64_t *last)
 {
@@ -39,7 +40,8 @@ static int walk(const struct shmw_shmcomm_channel *channel, uint64_t tail, uint6
 int shmw_shmcomm_repair(struct shmw_shmcomm_channel *channel)
 {
     struct shmw_shmcomm_wire_header *header = channel->header;
-    const uint64_t tail = shmw_load_acquire(&header->tail); /* A3: pairs with R3; the count that a puller raised before its claim */
+    /* A3: pairs with R3; the count that a puller raised before its claim */
+    const uint64_t tail = shmw_load_acquire(&header->tail);
     const uint64_t head = shmw_load_acquire(&header->head); /* A2: pairs with R2; the frames */
     uint64_t frames = 0;
     uint64_t first = 0;

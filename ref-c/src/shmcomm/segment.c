@@ -97,8 +97,8 @@ static int open_again(int fd, int flags)
     return open(path, flags | O_CLOEXEC);
 }
 
-/* Through a description of its own: a mapping keeps the one that it was made from, and a child forked later has the mapping. What holds
- * our bytes must end with us [shmcomm.endpoint.fork]. */
+/* Through a description of its own: a mapping keeps the one that it was made from, and a child forked later has the mapping.
+ * What holds our bytes must end with us [shmcomm.endpoint.fork]. */
 static int map_bytes(struct shmw_shmcomm_channel *channel, int fd, bool writable, uint64_t size)
 {
     channel->map = (struct shmw_map){.fd = open_again(fd, writable ? O_RDWR : O_RDONLY), .writable = writable};
@@ -207,7 +207,8 @@ int shmw_shmcomm_make(struct shmw_shmcomm_channel *channel, const struct shmw_sh
 
 void shmw_shmcomm_announce(const struct shmw_shmcomm_channel *channel)
 {
-    shmw_store_release(&channel->header->magic, SHMW_SHMCOMM_MAGIC); /* R0: pairs with A0; the whole header [shmcomm.segment.init] */
+    /* R0: pairs with A0; the whole header [shmcomm.segment.init] */
+    shmw_store_release(&channel->header->magic, SHMW_SHMCOMM_MAGIC);
 }
 
 /* Looking ----------------------------------------------------------------------------------------------------------- */

@@ -28,8 +28,8 @@ void shmw_shmcomm_wake_writers(struct shmw_shmcomm_channel *channel)
 
 uint32_t shmw_shmcomm_go_to_sleep(_Atomic(uint32_t) *signal, _Atomic(uint32_t) *waiters)
 {
-    /* A4: pairs with R4; what a waker published before it moved the signal, and that it wiped out the waiters before, so that we count
-     * ourselves behind that [shmcomm.wait.load-first] */
+    /* A4: pairs with R4; what a waker published before it moved the signal, and that it wiped out the waiters before, so that
+     * we count ourselves behind that [shmcomm.wait.load-first] */
     const uint32_t seen = shmw_load_acquire(signal);
     if (shmw_load_relaxed(waiters) == 0)
         shmw_add_relaxed(waiters, 1);

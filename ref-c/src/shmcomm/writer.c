@@ -7,6 +7,7 @@
 
 #define BEAT_NS UINT64_C(1000000000)
 #define BEAT_EVERY 256         /* messages, whatever their timestamps say */
+#define FETCH_AHEAD 1024       /* bytes */
 #define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
 
 /* Locking and loading ------------------------------------------------------------------------------------------------ */
@@ -80,8 +81,7 @@ static int evict(struct shmw_shmcomm_channel *channel, uint64_t end)
     return SHMW_OK;
 }
 
-/* Step 5: room for a frame that ends at `end`, which is at most capacity behind the published head. SHMW_FULL. */
-static inline int make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
+int shmw_shmcomm_make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
 {
     if (end - channel->tail <= channel->capacity)
         return SHMW_OK;
@@ -95,8 +95,7 @@ static inline int make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
 
 /* Frames ------------------------------------------------------------------------------------------------------------- */
 
-/* Step 7, but for the payload: gives where that goes. */
-static inline unsigned char *put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+unsigned char *shmw_shmcomm_put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
                                         const struct shmw_shmcomm_letter *letter)
 {
     const uint64_t room = shmw_shmcomm_room(channel, position);
@@ -115,24 +114,34 @@ static inline unsigned char *put_header(const struct shmw_shmcomm_channel *chann
     return (unsigned char *)frame + SHMW_SHMCOMM_FRAME_OVERHEAD;
 }
 
-/* Zeros from the end of the payload to the extent [shmcomm.send.frame, .extent]. */
-static inline void put_padding(unsigned char *payload, uint64_t length)
+/* [shmcomm.send.frame, .extent] */
+void shmw_shmcomm_put_padding(unsigned char *payload, uint64_t length)
 {
     for (; (length & (SHMW_SHMCOMM_FRAME_ALIGN - 1)) != 0; length++)
         shmw_field_store(payload + length, 0);
 }
 
-static inline void put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
-                             const struct shmw_shmcomm_letter *letter)
+/* The lines that a message some way ahead will lie in are asked for now: the fence of each message (S6) waits until all its
+ * stores are done, and a line that receivers have read takes longer to come than a message to be written. Beyond the end there
+ * is no ring. */
+static inline void fetch_ahead(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t length)
 {
-    unsigned char *payload = put_header(channel, position, sequence, letter);
-    shmw_copy_to_shared(payload, letter->data, letter->length);
-    put_padding(payload, letter->length);
+    const uint64_t size = length + SHMW_SHMCOMM_FRAME_OVERHEAD;
+    shmw_prefetch_lines_to_write(shmw_shmcomm_at(channel, position + FETCH_AHEAD), (size_t)size);
 }
 
-/* Steps 8 to 11: frames up to `head` are complete, `count` of them [shmcomm.send.order]. The lock is freed before the wake: a system
- * call is no place to hold it. */
-static inline void publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
+void shmw_shmcomm_put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                             const struct shmw_shmcomm_letter *letter)
+{
+    fetch_ahead(channel, position, letter->length);
+    unsigned char *payload = shmw_shmcomm_put_header(channel, position, sequence, letter);
+    shmw_copy_to_shared(payload, letter->data, letter->length);
+    shmw_shmcomm_put_padding(payload, letter->length);
+}
+
+/* Steps 8 to 11: frames up to `head` are complete, `count` of them [shmcomm.send.order]. The lock is freed before the wake: a
+ * system call is no place to hold it. */
+void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
 {
     struct shmw_shmcomm_wire_header *header = channel->header;
     channel->head = head;
@@ -170,11 +179,12 @@ static inline int reserve(struct shmw_shmcomm_channel *channel, uint64_t length,
     if (rc != SHMW_OK)
         return rc;
     *end = channel->head + shmw_shmcomm_need(channel, channel->head, shmw_shmcomm_extent(length));
-    rc = make_room(channel, *end);
+    rc = shmw_shmcomm_make_room(channel, *end);
     if (rc != SHMW_OK)
         shmw_shmcomm_end(channel);
     else
-        shmw_fence_release(); /* F5: pairs with F5; tail, as loaded or moved, before our stores to the ring [shmcomm.send.fence] */
+        /* F5: pairs with F5; tail, as loaded or moved, before our stores to the ring [shmcomm.send.fence] */
+        shmw_fence_release();
     return rc;
 }
 
@@ -191,7 +201,8 @@ static bool room_comes(const struct shmw_shmcomm_channel *channel)
 }
 
 /* The ring was full: sleep until there is room or the time is over (section 8). */
-static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline, uint64_t *end)
+static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
+                      uint64_t *end)
 {
     struct shmw_shmcomm_wire_header *header = channel->header;
     if (*deadline == 0)
@@ -212,8 +223,7 @@ static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uin
     }
 }
 
-/* Steps 1 to 5 with what waiting the time limit allows. */
-static inline int reserve_in_time(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
+int shmw_shmcomm_reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
 {
     uint64_t deadline = 0;
     if (length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
@@ -234,162 +244,13 @@ int shmw_shmcomm_post(struct shmw_shmcomm_channel *channel, const struct shmw_sh
                       uint64_t *sequence)
 {
     uint64_t end = 0;
-    const int rc = reserve_in_time(channel, letter->length, timeout_ns, &end);
+    const int rc = shmw_shmcomm_reserve(channel, letter->length, timeout_ns, &end);
     if (rc != SHMW_OK)
         return rc;
     if (sequence != NULL)
         *sequence = channel->count; /* [shmcomm.send.sequence] */
-    put_frame(channel, channel->head, channel->count, letter);
+    shmw_shmcomm_put_frame(channel, channel->head, channel->count, letter);
     shmw_shmcomm_keep_alive(channel, letter->timestamp_ns);
-    publish(channel, end, 1);
-    return SHMW_OK;
-}
-
-/* Calls -------------------------------------------------------------------------------------------------------------- */
-
-static int check_sender(const shmw_shmcomm *endpoint, const void *data, size_t length, bool requests)
-{
-    if (endpoint == NULL || (data == NULL && length > 0))
-        return SHMW_INVALID_ARGUMENT;
-    const enum shmw_shmcomm_role role = endpoint->role;
-    if (role != SHMW_SHMCOMM_PUBLISHER && role != SHMW_SHMCOMM_PUSHER && !(requests && role == SHMW_SHMCOMM_REQUESTER))
-        return SHMW_UNSUPPORTED;
-    if (endpoint->claimed)
-        return SHMW_BUSY;
-    return shmw_shmcomm_usable(endpoint);
-}
-
-int shmw_shmcomm_send(shmw_shmcomm *endpoint, const void *data, size_t length, const struct shmw_shmcomm_meta *meta,
-                      uint64_t timeout_ns, uint64_t *sequence)
-{
-    int rc = check_sender(endpoint, data, length, true);
-    if (rc != SHMW_OK)
-        return rc;
-    if (endpoint->role == SHMW_SHMCOMM_REQUESTER)
-        return shmw_shmcomm_request(endpoint, data, length, meta, timeout_ns, sequence);
-    struct shmw_shmcomm_letter letter = {.data = data, .length = length};
-    shmw_shmcomm_address(&endpoint->channel, meta, &letter);
-    rc = shmw_shmcomm_post(&endpoint->channel, &letter, timeout_ns, sequence);
-    endpoint->sent += rc == SHMW_OK;
-    return rc;
-}
-
-/* As many of the parts as belong into one piece, the first of which has its room: gives how many, and their end. */
-static size_t put_piece(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_part *parts, size_t count,
-                        struct shmw_shmcomm_letter *letter, uint64_t *end)
-{
-    const uint64_t most = shmw_min_u64(SHMW_SHMCOMM_PIECE_BYTES, channel->capacity / 2);
-    const uint64_t begin = channel->head;
-    uint64_t at = begin;
-    size_t done = 0;
-    for (;;) {
-        letter->data = parts[done].data;
-        letter->length = parts[done].length;
-        put_frame(channel, at, channel->count + done, letter);
-        at = *end;
-        if (++done == count)
-            return done;
-        const uint64_t next = at + shmw_shmcomm_need(channel, at, shmw_shmcomm_extent(parts[done].length));
-        if (next - begin > most || make_room(channel, next) != SHMW_OK)
-            return done; /* what stands in the way of the next one is its own affair */
-        shmw_fence_release(); /* F5: pairs with F5; tail before our next stores to the ring */
-        *end = next;
-    }
-}
-
-static int check_parts(const struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_part *parts, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].data == NULL && parts[i].length > 0)
-            return SHMW_INVALID_ARGUMENT;
-        if (parts[i].length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
-            return SHMW_TOO_LARGE;
-    }
-    return SHMW_OK;
-}
-
-int shmw_shmcomm_send_batch(shmw_shmcomm *endpoint, const struct shmw_shmcomm_part *parts, size_t count,
-                            const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns, size_t *sent)
-{
-    size_t done = 0;
-    if (sent != NULL)
-        *sent = 0;
-    int rc = check_sender(endpoint, parts, count, false);
-    if (rc == SHMW_OK)
-        rc = check_parts(&endpoint->channel, parts, count);
-    if (rc != SHMW_OK || count == 0)
-        return rc;
-    struct shmw_shmcomm_channel *channel = &endpoint->channel;
-    struct shmw_shmcomm_letter letter = {0};
-    shmw_shmcomm_address(channel, meta, &letter);
-    while (done < count) {
-        uint64_t end = 0;
-        rc = reserve_in_time(channel, parts[done].length, timeout_ns, &end);
-        if (rc != SHMW_OK)
-            break;
-        const size_t piece = put_piece(channel, parts + done, count - done, &letter, &end);
-        shmw_shmcomm_keep_alive(channel, letter.timestamp_ns);
-        publish(channel, end, piece);
-        done += piece;
-    }
-    endpoint->sent += done;
-    if (sent != NULL)
-        *sent = done;
-    return rc;
-}
-
-/* Claims ------------------------------------------------------------------------------------------------------------- */
-
-int shmw_shmcomm_claim(shmw_shmcomm *endpoint, size_t length, const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns,
-                       struct shmw_shmcomm_claim *claim)
-{
-    uint64_t end = 0;
-    int rc = claim != NULL ? check_sender(endpoint, claim, 0, false) : SHMW_INVALID_ARGUMENT;
-    if (rc == SHMW_OK)
-        rc = reserve_in_time(&endpoint->channel, length, timeout_ns, &end);
-    if (rc != SHMW_OK)
-        return rc;
-    const struct shmw_shmcomm_channel *channel = &endpoint->channel;
-    const uint64_t at = end - shmw_shmcomm_extent(length);
-    endpoint->claimed = true;
-    endpoint->claim_length = length;
-    endpoint->claim_meta = meta != NULL ? *meta : (struct shmw_shmcomm_meta){.content_type = channel->serializer};
-    *claim = (struct shmw_shmcomm_claim){.data = shmw_shmcomm_at(channel, at) + SHMW_SHMCOMM_FRAME_OVERHEAD, .length = length};
-    return SHMW_OK;
-}
-
-static int check_claim(const shmw_shmcomm *endpoint)
-{
-    if (endpoint == NULL)
-        return SHMW_INVALID_ARGUMENT;
-    return endpoint->claimed ? shmw_shmcomm_usable(endpoint) : SHMW_OUT_OF_ORDER;
-}
-
-int shmw_shmcomm_commit(shmw_shmcomm *endpoint, uint64_t *sequence)
-{
-    const int rc = check_claim(endpoint);
-    if (rc != SHMW_OK)
-        return rc;
-    struct shmw_shmcomm_channel *channel = &endpoint->channel;
-    struct shmw_shmcomm_letter letter = {.length = (size_t)endpoint->claim_length};
-    const uint64_t need = shmw_shmcomm_need(channel, channel->head, shmw_shmcomm_extent(letter.length));
-    shmw_shmcomm_address(channel, &endpoint->claim_meta, &letter);
-    if (sequence != NULL)
-        *sequence = channel->count;
-    put_padding(put_header(channel, channel->head, channel->count, &letter), letter.length);
-    endpoint->claimed = false;
-    shmw_shmcomm_keep_alive(channel, letter.timestamp_ns);
-    publish(channel, channel->head + need, 1);
-    endpoint->sent++;
-    return SHMW_OK;
-}
-
-int shmw_shmcomm_abandon(shmw_shmcomm *endpoint)
-{
-    const int rc = check_claim(endpoint);
-    if (rc != SHMW_OK)
-        return rc;
-    endpoint->claimed = false;
-    shmw_shmcomm_end(&endpoint->channel); /* nothing was visible [shmcomm.send.claim] */
+    shmw_shmcomm_publish(channel, end, 1);
     return SHMW_OK;
 }

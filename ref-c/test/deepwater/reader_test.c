@@ -45,6 +45,46 @@ static void a_held_chunk_stays_readable(void)
     drop_base(base);
 }
 
+/* A power failure took the chunk in the middle: a time in it leads behind it, and not back to the oldest. */
+static void a_time_in_a_hole_leads_behind_it(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 8);
+    put(writer, 0, 2 * PER_CHUNK + 3);
+    shmw_store_relaxed(&writer->place.rows[1].state, SHMW_DEEPWATER_STATE_EXPIRED);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_TIME, 1000 + 10 * (PER_CHUNK + 5));
+    expect_all(reader, 2 * PER_CHUNK, 2 * PER_CHUNK + 3);
+    shmw_deepwater_reader_close(reader);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
+/* A writer that dies between entry_count and last_sequence leaves a header that is behind what readers have seen. */
+static void a_cursor_counts_for_more_than_the_header(void)
+{
+    const char *base = fresh_base();
+    struct shmw_deepwater_record record;
+    struct shmw_deepwater_cursor cursor;
+    shmw_deepwater_writer *writer = open_writer(base, false, 2);
+    put(writer, 0, 3);
+    shmw_store_relaxed(&writer->place.header->last_sequence, 0);
+    die(writer);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect_all(reader, 0, 3);
+    CHECK_CODE(shmw_deepwater_save(reader, &cursor), SHMW_OK);
+    CHECK_CODE(shmw_deepwater_restore(reader, &cursor), SHMW_OK);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EMPTY);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_LATEST, 0), SHMW_OK);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EMPTY);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_SEQUENCE, 100), SHMW_OK); /* behind the last one, not at 100 */
+    writer = open_writer(base, false, 2);
+    put(writer, 3, 1);
+    expect_all(reader, 3, 4);
+    shmw_deepwater_reader_close(reader);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
 static void everything_may_have_expired(void)
 {
     const char *base = fresh_base();
@@ -217,6 +257,7 @@ static void a_reader_sleeps_and_is_woken(void)
 }
 
 RUN_TESTS(TEST(a_reader_follows_across_chunks), TEST(a_held_chunk_stays_readable), TEST(everything_may_have_expired),
+          TEST(a_time_in_a_hole_leads_behind_it), TEST(a_cursor_counts_for_more_than_the_header),
           TEST(readers_begin_where_they_are_told), TEST(equal_times_across_chunks), TEST(cursors_come_back),
           TEST(questions_are_answered_from_the_registry), TEST(a_reader_may_end_with_the_writer),
           TEST(a_reader_sleeps_and_is_woken))

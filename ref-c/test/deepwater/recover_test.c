@@ -59,6 +59,22 @@ static void half_made_things_go(void)
     drop_base(base);
 }
 
+/* The chunk of a rotation that ended before count: nobody else would take its names away. */
+static void a_chunk_without_a_row_goes(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 2);
+    struct shmw_deepwater_chunk_map chunk;
+    put(writer, 0, 3);
+    CHECK_CODE(shmw_deepwater_chunk_make(&writer->place, 1, 0600, 1, &chunk), SHMW_OK);
+    shmw_deepwater_chunk_close(&chunk);
+    die(writer);
+    CHECK(in_memory(base, 1));
+    collect(base);
+    CHECK(!in_memory(base, 1));
+    drop_base(base);
+}
+
 static void a_living_writer_is_left_alone(void)
 {
     const char *base = fresh_base();
@@ -115,6 +131,28 @@ static void half_of_a_persisted_chunk_is_none(void)
     const struct shmw_deepwater_recovered found = collect(base);
     CHECK_U64(found.expired, 1);
     CHECK_U64(found.persisted, 1);
+    CHECK_U64(found.removed, 1);
+    CHECK(access(file_of(base, "chunk_00000000.data"), F_OK) != 0);
+    drop_base(base);
+}
+
+/* Files that cannot be opened now (here: a link stands in their place, which is refused) are not given up. */
+static void files_that_cannot_be_opened_are_not_lost(void)
+{
+    const char *base = fresh_base();
+    char aside[256];
+    shmw_deepwater_writer *writer = open_writer(base, true, 8);
+    put(writer, 0, PER_CHUNK + 4);
+    struct shmw_deepwater_place place = {.base = writer->place.base, .name = "feed"};
+    shmw_store_relaxed(&writer->place.rows[0].state, SHMW_DEEPWATER_STATE_SEALED);
+    shmw_deepwater_chunk_unlink(&place, 0);
+    die(writer);
+    snprintf(aside, sizeof(aside), "%s", file_of(base, "aside"));
+    CHECK(rename(file_of(base, "chunk_00000000.data"), aside) == 0);
+    CHECK(symlink("aside", file_of(base, "chunk_00000000.data")) == 0);
+    CHECK_CODE(shmw_deepwater_gc(base, "feed", NULL), SHMW_PERMISSION);
+    CHECK(rename(aside, file_of(base, "chunk_00000000.data")) == 0);
+    CHECK_U64(collect(base).adopted, 1);
     drop_base(base);
 }
 
@@ -180,5 +218,83 @@ static void a_forked_child_holds_no_lock(void)
     drop_base(base);
 }
 
-RUN_TESTS(TEST(nothing_visible_is_lost), TEST(half_made_things_go), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
-          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere), TEST(a_forked_child_holds_no_lock))
+static void sleep_on(void *context)
+{
+    (void)context;
+    nap_ms(3000);
+}
+
+static void fork_and_wait(void *context)
+{
+    shmw_deepwater_writer *writer = open_writer(context, true, 2);
+    put(writer, 0, 3);
+    start_child(sleep_on, NULL);
+    nap_ms(3000);
+}
+
+/* The mapping is inherited; what holds the lock must not be. */
+static void a_killed_writer_lets_go_although_its_child_lives(void)
+{
+    const char *base = fresh_base();
+    CHECK_CODE(shmw_deepwater_writer_close(open_writer(base, true, 2)), SHMW_OK);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    const int child = start_child(fork_and_wait, (void *)(uintptr_t)base);
+    struct shmw_deepwater_record record;
+    for (int i = 0; i < 3; i++)
+        CHECK_CODE(shmw_deepwater_wait_next(reader, SHMW_FOREVER, 0, &record), SHMW_OK);
+    nap_ms(50); /* it has forked by now, or the test is the weaker for it */
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK_U64(child_status(child), 128 + SIGKILL);
+    shmw_deepwater_writer *writer;
+    CHECK_CODE(shmw_deepwater_writer_open(base, "feed", NULL, &writer), SHMW_OK);
+    put(writer, 3, 1);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* A directory in the way of a temporary file stands for a full disk: what could not be persisted is neither expired nor lost. */
+static void what_cannot_be_persisted_stays(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, true, 1);
+    put(writer, 0, PER_CHUNK);
+    CHECK(mkdir(file_of(base, "chunk_00000000.data.tmp"), 0700) == 0);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_EXISTS);
+    put(writer, PER_CHUNK, 3);
+    CHECK(in_memory(base, 0));
+    CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_SEALED);
+    CHECK(rmdir(file_of(base, "chunk_00000000.data.tmp")) == 0);
+    CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_OK);
+    CHECK_U64(chunk_of(base, 0).state, SHMW_DEEPWATER_STATE_PERSISTED);
+    CHECK(!in_memory(base, 0));
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect_all(reader, 0, PER_CHUNK + 3);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* A count that was good when the reader opened, and is not any more. */
+static void a_count_above_capacity_reads_nothing(void)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, false, 2);
+    put(writer, 0, 3);
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    struct shmw_deepwater_chunk chunk;
+    shmw_store_relaxed(&writer->place.header->count, UINT64_C(1) << 40);
+    CHECK_CODE(shmw_deepwater_reader_chunk(reader, UINT64_C(1) << 30, &chunk), SHMW_CORRUPT);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_TIME, 5000), SHMW_CORRUPT);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_LATEST, 0), SHMW_CORRUPT);
+    shmw_deepwater_reader_close(reader);
+    shmw_store_relaxed(&writer->place.header->count, 1);
+    CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
+    drop_base(base);
+}
+
+RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go),
+          TEST(a_chunk_without_a_row_goes), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
+          TEST(half_of_a_persisted_chunk_is_none), TEST(files_that_cannot_be_opened_are_not_lost), TEST(killed_anywhere),
+          TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),
+          TEST(a_count_above_capacity_reads_nothing))

@@ -11,7 +11,8 @@
 
 static const uint64_t odd_values[] = {0,         1,          4,         7,          8,         31,        32,
                                       33,        2040,       2041,      4096,       4104,      8192,      UINT64_C(1) << 31,
-                                      UINT64_C(1) << 32, UINT64_C(1) << 38, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 7, UINT64_MAX - 8};
+                                      UINT64_C(1) << 32, UINT64_C(1) << 38, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 7,
+                                      UINT64_MAX - 8};
 
 /* One word of the segment, mostly of the header's or of a frame's, becomes something else. */
 static void spoil(const struct raw *raw, uint64_t *seed)
@@ -28,7 +29,8 @@ static void spoil(const struct raw *raw, uint64_t *seed)
 }
 
 #define ANSWERS                                                                                                           \
-    (BIT(SHMW_OK) | BIT(SHMW_EMPTY) | BIT(SHMW_FULL) | BIT(SHMW_LAPPED) | BIT(SHMW_CLOSED) | BIT(SHMW_CORRUPT) | BIT(SHMW_TOO_SMALL))
+    (BIT(SHMW_OK) | BIT(SHMW_EMPTY) | BIT(SHMW_FULL) | BIT(SHMW_LAPPED) | BIT(SHMW_CLOSED) | BIT(SHMW_CORRUPT) | \
+     BIT(SHMW_TOO_SMALL))
 #define REFUSALS                                                                                                             \
     (BIT(SHMW_BAD_MAGIC) | BIT(SHMW_BAD_VERSION) | BIT(SHMW_NOT_READY) | BIT(SHMW_TRUNCATED) | BIT(SHMW_BAD_GEOMETRY) | \
      BIT(SHMW_UNSUPPORTED))

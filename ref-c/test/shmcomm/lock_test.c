@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sections 5 and 10: the writers' lock, its dead owners, repair and removal. Whose byte nobody holds is dead: the tests say so by a
- * number in writer_lock. */
+ * Sections 5 and 10: the writers' lock, its dead owners, repair and removal. Whose byte nobody holds is dead: the tests say so
+ * by a number in writer_lock. */
 #include <string.h>
 
 #include "support.h"
@@ -20,7 +20,8 @@ static void a_living_owner_keeps_it(void)
 {
     const char *name = fresh_name();
     shmw_shmcomm *owner =
-        enter_with(SHMW_SHMCOMM_PUBLISHER, name, (struct shmw_shmcomm_options){.capacity = SMALL, .sole = true, .identity = {.endpoint = 5}});
+        enter_with(SHMW_SHMCOMM_PUBLISHER, name, 
+                   (struct shmw_shmcomm_options){.capacity = SMALL, .sole = true, .identity = {.endpoint = 5}});
     shmw_shmcomm *other = enter(SHMW_SHMCOMM_PUBLISHER, name);
     shmw_shmcomm *reader = enter(SHMW_SHMCOMM_SUBSCRIBER, name);
     struct raw raw = raw_open(name);
@@ -79,7 +80,8 @@ static void a_dead_owner_is_replaced(void)
     }
 }
 
-/* [shmcomm.recover.dropped]: it died between the count of what it evicted and the tail, or before the count of what it published. */
+/* [shmcomm.recover.dropped]: it died between the count of what it evicted and the tail, or before the count of what it
+ * published. */
 static void a_dead_publishers_counts_are_repaired(void)
 {
     const char *name = fresh_name();

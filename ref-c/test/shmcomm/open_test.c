@@ -12,8 +12,9 @@
 #define JOIN ((struct shmw_shmcomm_options){.making = SHMW_SHMCOMM_JOIN_ONLY})
 #define NEW ((struct shmw_shmcomm_options){.making = SHMW_SHMCOMM_CREATE_ONLY, .capacity = SMALL})
 
-static const enum shmw_shmcomm_role all_roles[] = {SHMW_SHMCOMM_PUBLISHER, SHMW_SHMCOMM_SUBSCRIBER, SHMW_SHMCOMM_PUSHER, SHMW_SHMCOMM_PULLER,
-                                                   SHMW_SHMCOMM_REQUESTER, SHMW_SHMCOMM_REPLIER,    SHMW_SHMCOMM_OBSERVER};
+static const enum shmw_shmcomm_role all_roles[] = {
+    SHMW_SHMCOMM_PUBLISHER, SHMW_SHMCOMM_SUBSCRIBER, SHMW_SHMCOMM_PUSHER,  SHMW_SHMCOMM_PULLER,
+    SHMW_SHMCOMM_REQUESTER, SHMW_SHMCOMM_REPLIER,    SHMW_SHMCOMM_OBSERVER};
 #define ROLES (sizeof(all_roles) / sizeof(all_roles[0]))
 
 /* [shmcomm.name.valid] */
@@ -49,9 +50,10 @@ static void a_creator_leaves_these_bytes(void)
     char path[512];
     struct stat status;
     shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUSHER, name,
-                                   (struct shmw_shmcomm_options){.capacity = SMALL,
-                                                                 .serializer = SHMW_SHMCOMM_CONTENT_JSON,
-                                                                 .identity = {.endpoint = 7, .pid = 8, .instance = 9, .boot_ns = 10}});
+                                   (struct shmw_shmcomm_options){
+                                       .capacity = SMALL,
+                                       .serializer = SHMW_SHMCOMM_CONTENT_JSON,
+                                       .identity = {.endpoint = 7, .pid = 8, .instance = 9, .boot_ns = 10}});
     struct raw raw = raw_open(name);
     CHECK_U64(raw.size, 128 + SMALL);
     static const unsigned char magic[8] = "1MMOCMHS";
@@ -93,7 +95,8 @@ static void a_creator_refuses(void)
                    SHMW_INVALID_ARGUMENT);
     CHECK_CODE(try_enter(SHMW_SHMCOMM_PUBLISHER, name, (struct shmw_shmcomm_options){.mode = 01777}), SHMW_INVALID_ARGUMENT);
     CHECK_CODE(try_enter(SHMW_SHMCOMM_SUBSCRIBER, name, (struct shmw_shmcomm_options){.sole = true}), SHMW_INVALID_ARGUMENT);
-    CHECK_CODE(try_enter(SHMW_SHMCOMM_PUBLISHER, name, (struct shmw_shmcomm_options){.identity = {.endpoint = UINT32_C(1) << 31}}),
+    CHECK_CODE(try_enter(SHMW_SHMCOMM_PUBLISHER, name,
+                         (struct shmw_shmcomm_options){.identity = {.endpoint = UINT32_C(1) << 31}}),
                SHMW_INVALID_ARGUMENT);
     CHECK(!has_name(name));
     for (size_t i = 0; i < ROLES; i++)
@@ -279,8 +282,10 @@ static void numbers_are_taken_once(void)
 static void a_pipeline_outlives_its_keepers(void)
 {
     const char *name = fresh_name();
-    shmw_shmcomm *first = enter_with(SHMW_SHMCOMM_PUSHER, name, (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
-    shmw_shmcomm *second = enter_with(SHMW_SHMCOMM_PUSHER, name, (struct shmw_shmcomm_options){.identity = {.endpoint = 6, .pid = 77}});
+    shmw_shmcomm *first = enter_with(SHMW_SHMCOMM_PUSHER, name,
+                                     (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
+    shmw_shmcomm *second = enter_with(SHMW_SHMCOMM_PUSHER, name,
+                                      (struct shmw_shmcomm_options){.identity = {.endpoint = 6, .pid = 77}});
     shmw_shmcomm *puller = enter(SHMW_SHMCOMM_PULLER, name);
     put(first, 0, 10);
     CHECK_U64(info_of(puller).owner_endpoint, 5);
@@ -332,6 +337,6 @@ static void a_recreated_channel_is_left_alone(void)
     shmw_shmcomm_close(reader);
 }
 
-RUN_TESTS(TEST(names_are_checked), TEST(a_creator_leaves_these_bytes), TEST(a_creator_refuses), TEST(only_the_roles_of_a_pattern_join),
-          TEST(foreign_segments_are_refused), TEST(unfinished_segments), TEST(an_opener_waits_for_the_channel),
-          TEST(numbers_are_taken_once), TEST(a_pipeline_outlives_its_keepers), TEST(a_recreated_channel_is_left_alone))
+RUN_TESTS(TEST(names_are_checked), TEST(a_creator_leaves_these_bytes), TEST(a_creator_refuses),
+          TEST(only_the_roles_of_a_pattern_join), TEST(foreign_segments_are_refused), TEST(unfinished_segments),
+          TEST(an_opener_waits_for_the_channel), TEST(numbers_are_taken_once), TEST(a_pipeline_outlives_its_keepers), TEST(a_recreated_channel_is_left_alone))

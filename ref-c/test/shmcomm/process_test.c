@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ends of channels in processes of their own; some are killed, some fork, some run other programs, some live in another pid namespace. */
+ * Ends of channels in processes of their own; some are killed, some fork, some run other programs, some live in another pid
+ * namespace. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -113,7 +114,8 @@ static void a_stale_channel_is_taken_over(void)
     kill_child(child);
     CHECK(!info_of(reader).keeper_lives);
     expect_answer(reader, SHMW_EMPTY); /* stale is not closed */
-    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, party.name, (struct shmw_shmcomm_options){.identity = {.endpoint = 12}});
+    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, party.name,
+                                   (struct shmw_shmcomm_options){.identity = {.endpoint = 12}});
     const struct shmw_shmcomm_info after = info_of(reader);
     CHECK_U64(after.instance, before.instance);
     CHECK_U64(after.owner_endpoint, 12);
@@ -248,7 +250,8 @@ static void pull_for_ever(void *context)
     shmw_shmcomm_close(end);
 }
 
-/* One message a kill may be lost (taken, and not noted yet) or sent again (sent, and not counted yet); everything else comes once. */
+/* One message a kill may be lost (taken, and not noted yet) or sent again (sent, and not counted yet); everything else comes
+ * once. */
 static void killed_at_any_moment(void)
 {
     enum { KILLS = 40 };
@@ -466,7 +469,8 @@ static void another_pid_namespace(void)
     const int child = start_child(live_elsewhere, &party);
     await(&party.board->ready, 1);
     await(&party.board->over, 1);
-    printf("  %s\n", shmw_load_acquire(&party.board->over) == 2 ? "in a namespace of its own" : "without one: not permitted here");
+    printf("  %s\n", shmw_load_acquire(&party.board->over) == 2 ? "in a namespace of its own"
+                                                                           : "without one: not permitted here");
     CHECK_CODE(shmw_shmcomm_send(end, "x", 1, NULL, 0, NULL), SHMW_BUSY);
     /* The owner is known by its lock alone: its byte is held, and no process id of it is anywhere in the segment. */
     char path[512];

@@ -45,7 +45,7 @@ static void everything_comes(void)
     shmw_shmcomm *readers[] = {enter(SHMW_SHMCOMM_SUBSCRIBER, name), enter(SHMW_SHMCOMM_OBSERVER, name)};
     uint64_t seed = 0x5eed0002;
     for (uint64_t n = 0; n < 5000;) {
-        size_t lengths[4];
+        size_t lengths[4] = {0};
         const size_t burst = 1 + draw(&seed, 4);
         for (size_t i = 0; i < burst; i++) {
             lengths[i] = draw(&seed, 16) == 0 && burst == 1 ? draw(&seed, LARGEST + 1) : draw(&seed, 300);
@@ -381,6 +381,6 @@ static void impossible_sizes(void)
 }
 
 RUN_TESTS(TEST(a_subscriber_begins_where_it_says), TEST(everything_comes), TEST(large_messages_come_straight),
-          TEST(what_was_lost_is_counted), TEST(reading_ahead_loses_nothing_twice), TEST(a_small_buffer_changes_nothing), TEST(batches),
-          TEST(views), TEST(a_torn_copy_is_thrown_away), TEST(what_was_read_ahead_stays), TEST(closed_after_the_last_message),
-          TEST(a_subscriber_changes_nothing), TEST(impossible_sizes))
+          TEST(what_was_lost_is_counted), TEST(reading_ahead_loses_nothing_twice), TEST(a_small_buffer_changes_nothing),
+          TEST(batches), TEST(views), TEST(a_torn_copy_is_thrown_away), TEST(what_was_read_ahead_stays),
+          TEST(closed_after_the_last_message), TEST(a_subscriber_changes_nothing), TEST(impossible_sizes))

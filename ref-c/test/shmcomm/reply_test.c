@@ -15,9 +15,11 @@ struct service {
 static struct service open_service(void)
 {
     struct service service = {.name = fresh_name()};
-    service.replier = enter_with(SHMW_SHMCOMM_REPLIER, service.name, (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
+    service.replier = enter_with(SHMW_SHMCOMM_REPLIER, service.name,
+                                 (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
     service.requester = enter_with(SHMW_SHMCOMM_REQUESTER, service.name,
-                                   (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 9, .correlation_id = 100}});
+
+(struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 9, .correlation_id = 100}});
     return service;
 }
 
@@ -145,7 +147,8 @@ static void a_requester_that_is_gone(void)
     CHECK_U64(info_of(service.replier).unanswered, 2);
     CHECK(!has_name(replies_of(service.name, 9)));
     service.requester = enter_with(SHMW_SHMCOMM_REQUESTER, service.name,
-                                   (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 9, .correlation_id = 500}});
+
+(struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 9, .correlation_id = 500}});
     ask(service.requester, "three");
     struct shmw_shmcomm_message third = take(service.replier, "three");
     CHECK_CODE(answer(service.replier, &third, "THREE"), SHMW_OK);
@@ -215,7 +218,8 @@ static void many_requesters(void)
             take(requesters[i], text);
         }
     }
-    CHECK_CODE(try_enter(SHMW_SHMCOMM_REQUESTER, service.name, (struct shmw_shmcomm_options){.identity = {.endpoint = 9}}), SHMW_BUSY);
+    CHECK_CODE(try_enter(SHMW_SHMCOMM_REQUESTER, service.name,
+                         (struct shmw_shmcomm_options){.identity = {.endpoint = 9}}), SHMW_BUSY);
     for (int i = 0; i < MANY; i++)
         shmw_shmcomm_close(requesters[i]);
     close_service(&service);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Writers and receivers as threads, each with an end of its own, for ThreadSanitizer, which sees nothing between two processes. Nothing
- * torn, nothing twice, nothing unaccounted for. */
+ * Writers and receivers as threads, each with an end of its own, for ThreadSanitizer, which sees nothing between two
+ * processes. Nothing torn, nothing twice, nothing unaccounted for. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +147,8 @@ static void publishers_and_subscribers(void)
 {
     for (unsigned writers = 0; writers <= MOST_WRITERS; writers++) {
         struct stage stage = {.writer = SHMW_SHMCOMM_PUBLISHER, .reader = SHMW_SHMCOMM_SUBSCRIBER,
-                              .writers = writers == 0 ? 1 : writers, .readers = MOST_READERS, .messages = 6000, .sole = writers == 0};
+                              .writers = writers == 0 ? 1 : writers, .readers = MOST_READERS,
+                              .messages = 6000, .sole = writers == 0};
         struct actor readers[MOST_READERS];
         play(&stage, readers);
         for (unsigned i = 0; i < stage.readers; i++)
@@ -231,7 +232,8 @@ static void requesters_and_repliers(void)
     CHECK(!has_name(stage.name));
 }
 
-/* Opening and closing at once: somebody always makes the channel, somebody always removes it, and nobody is left with half of one. */
+/* Opening and closing at once: somebody always makes the channel, somebody always removes it, and nobody is left with half of
+ * one. */
 static void *come_and_go(void *context)
 {
     const struct actor *actor = context;

@@ -26,7 +26,8 @@ static void frames_have_these_bytes(void)
 {
     const char *name = fresh_name();
     shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, name,
-                                   (struct shmw_shmcomm_options){.capacity = SMALL, .serializer = 3, .identity = {.endpoint = 5}});
+
+(struct shmw_shmcomm_options){.capacity = SMALL, .serializer = 3, .identity = {.endpoint = 5}});
     struct raw raw = raw_open(name);
     uint64_t sequence = 99;
     memset(raw.bytes + 128, 0xee, SMALL); /* what is free means nothing, and stays */
@@ -209,7 +210,8 @@ static void a_pusher_is_refused(void)
 static void claims(void)
 {
     const char *name = fresh_name();
-    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, name, (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
+    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, name,
+                                   (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.endpoint = 5}});
     shmw_shmcomm *other = enter(SHMW_SHMCOMM_PUBLISHER, name);
     shmw_shmcomm *reader = enter(SHMW_SHMCOMM_SUBSCRIBER, name);
     struct raw raw = raw_open(name);
@@ -252,8 +254,8 @@ static void only_writers_write(void)
 {
     const char *name = fresh_name();
     const char *service = fresh_name();
-    shmw_shmcomm *ends[] = {make(SHMW_SHMCOMM_PUBLISHER, name), enter(SHMW_SHMCOMM_SUBSCRIBER, name), enter(SHMW_SHMCOMM_OBSERVER, name),
-                            make(SHMW_SHMCOMM_REPLIER, service)};
+    shmw_shmcomm *ends[] = {make(SHMW_SHMCOMM_PUBLISHER, name), enter(SHMW_SHMCOMM_SUBSCRIBER, name),
+                            enter(SHMW_SHMCOMM_OBSERVER, name), make(SHMW_SHMCOMM_REPLIER, service)};
     struct shmw_shmcomm_part part = {"x", 1};
     struct shmw_shmcomm_claim claim;
     for (size_t i = 1; i < 4; i++) {
@@ -279,7 +281,8 @@ static void impossible_positions_and_frames(void)
     } cases[] = {
         {16, 12, SHMW_SHMCOMM_PUBLISHER},       {16, 8, SHMW_SHMCOMM_PUSHER},          {24, 3288, SHMW_SHMCOMM_PUSHER},
         {24, 9000, SHMW_SHMCOMM_PUBLISHER},     {128, 31, SHMW_SHMCOMM_PUBLISHER},     {128, 2048, SHMW_SHMCOMM_PUBLISHER},
-        {128, UINT64_MAX, SHMW_SHMCOMM_PUBLISHER}, {128, UINT64_MAX - 8, SHMW_SHMCOMM_PUBLISHER}, {128, 0, SHMW_SHMCOMM_PUBLISHER},
+        {128, UINT64_MAX, SHMW_SHMCOMM_PUBLISHER}, {128, UINT64_MAX - 8, SHMW_SHMCOMM_PUBLISHER},
+        {128, 0, SHMW_SHMCOMM_PUBLISHER},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *name = fresh_name();
@@ -320,7 +323,8 @@ static void a_closed_channel_takes_nothing(void)
 static void a_keeper_shows_that_it_lives(void)
 {
     const char *name = fresh_name();
-    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, name, (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.boot_ns = 50}});
+    shmw_shmcomm *end = enter_with(SHMW_SHMCOMM_PUBLISHER, name,
+                                   (struct shmw_shmcomm_options){.capacity = SMALL, .identity = {.boot_ns = 50}});
     struct raw raw = raw_open(name);
     struct shmw_shmcomm_meta meta = {.timestamp_ns = UINT64_C(1000000000000)};
     CHECK_U64(raw_header(&raw)->heartbeat_ns, 50);

@@ -25,6 +25,7 @@ struct injection injected;
 static struct handle *handles;
 static uint64_t last_id;
 static struct live *armed;
+static struct live *done; /* an actor that has answered and whose handle stays open */
 static bool leaving;
 
 /* Handles ------------------------------------------------------------------------------------------------------------ */
@@ -127,6 +128,8 @@ void commands_drop_everything(void)
 {
     live_end(armed);
     armed = NULL;
+    live_end(done);
+    done = NULL;
     for (struct handle *at = handles; at != NULL; at = handles) {
         while (at->owner != NULL) /* segments take their claims along */
             at = at->owner;
@@ -307,6 +310,8 @@ static int cmd_arm(struct request *rq)
         return rc;
     live_end(armed);
     armed = NULL;
+    live_end(done);
+    done = NULL;
     rc = live_arm(rq, profile, &armed);
     if (rc != SHMW_OK) {
         live_end(armed);
@@ -320,7 +325,10 @@ static int cmd_go(struct request *rq)
     if (armed == NULL)
         return request_fail(rq, DRIVER_BAD_REQUEST, "go without arm");
     const int rc = live_go(rq, armed);
-    live_end(armed);
+    live_end(done);
+    done = live_stays(armed) ? armed : NULL;
+    if (done == NULL)
+        live_end(armed);
     armed = NULL;
     return rc;
 }

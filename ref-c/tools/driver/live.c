@@ -345,7 +345,7 @@ static int take_messages(struct request *rq, struct live *live, size_t count, st
         }
         tally->received++;
         tally->skipped += message->skipped;
-        tally->ended = tally->ended || (live->to_position && message->position >= live->count);
+        tally->ended = tally->ended || (live->to_position && message->position + live->profile->from_zero >= live->count);
         if (!payload_whole(message))
             tally->torn++;
         if (live->history != NULL && !write_record(live->history, message))
@@ -411,4 +411,9 @@ static int run_reader(struct request *rq, struct live *live)
 int live_go(struct request *rq, struct live *live)
 {
     return live->writer ? run_writer(rq, live) : run_reader(rq, live);
+}
+
+bool live_stays(const struct live *live)
+{
+    return live->writer && live->profile->writer_stays;
 }

@@ -18,4 +18,7 @@ int live_go(struct request *rq, struct live *live);
 
 void live_end(struct live *live);
 
+/* Does the handle of an actor that has answered `go` stay open? */
+bool live_stays(const struct live *live);
+
 #endif

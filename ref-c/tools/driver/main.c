@@ -57,6 +57,9 @@ static void answer(FILE *out, struct request *rq, int rc)
         put_text(err, "detail", rq->detail[0] != '\0' ? rq->detail : shmw_strerror(rc));
         if (rc == SHMW_TOO_SMALL)
             put_u64(err, "needed", rq->needed);
+        const cJSON *done = field(rq->ok, "done"); /* of a call that did a part of what it was asked for */
+        if (done != NULL)
+            cJSON_AddItemToObject(err, "done", cJSON_Duplicate(done, false));
     }
     char *text = cJSON_PrintUnformatted(reply);
     if (text == NULL)

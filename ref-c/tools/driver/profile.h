@@ -39,6 +39,8 @@ struct profile {
     const char *const *features; /* NULL-ended */
     const char *loses; /* a reader may be overtaken: the word for what live readers missed; NULL where nothing is lost */
     bool calls_without_handle; /* some verbs need none: `call` then gets segment NULL */
+    bool writer_stays; /* a live writer's handle stays open until `reset`: what it leaves behind is not what it had */
+    bool from_zero; /* positions begin at 0, so that a live reader ends at `count` - 1 */
     bool ends_by_message; /* a live reader ends at an END even so, and not at a position */
 
     int (*create)(struct request *rq, const char *seg, const cJSON *options, void **segment);

@@ -82,6 +82,10 @@ const char *error_word(int code)
         return "BAD_REQUEST";
     case DRIVER_INTERNAL:
         return "INTERNAL";
+    case SHMW_FULL: /* deepwater's create, open and write end with these two as with errors */
+        return "FULL";
+    case SHMW_CLOSED:
+        return "CLOSED";
     default: /* an answer (>= 0) where only success makes sense is a defect of the driver or the library */
         return code < 0 ? shmw_error_name(code) : "INTERNAL";
     }

@@ -167,7 +167,8 @@ def test_inspect_text_and_json(channel: Make) -> None:
 
 
 FAULTS: list[tuple[str, int, str]] = [
-    ("magic", 0, "shmcomm.segment.not-ready"), ("version", 1, "shmcomm.segment.version"), ("version", 3, "shmcomm.segment.version"),
+    ("magic", 0, "shmcomm.segment.not-ready"),
+    ("version", 1, "shmcomm.segment.version"), ("version", 3, "shmcomm.segment.version"),
     ("capacity", 4095, "shmcomm.segment.geometry"), ("capacity", 2048, "shmcomm.segment.geometry"),
     ("capacity", 8192, "shmcomm.segment.size"), ("pattern", 0, "shmcomm.segment.geometry"),
     ("pattern", 5, "shmcomm.segment.geometry"), ("state", 3, "shmcomm.segment.geometry"),
@@ -299,7 +300,8 @@ def test_command_and_driver_agree(channel: Make) -> None:
     path = channel(count=90)
     with driver() as d:
         items = lines_of(d, path)
-    assert [(i["seq"], i["data"]["hex"]) for i in items] == [(m["sequence"], m["payload"]) for m in message_lines(ok("dump", path))]
+    dumped = [(m["sequence"], m["payload"]) for m in message_lines(ok("dump", path))]
+    assert [(i["seq"], i["data"]["hex"]) for i in items] == dumped
 
 
 # --- hostile ----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,10 @@ func errorReply(err error) object {
 	if errors.As(err, &detailed) && detailed.Code == shmwire.ErrTooSmall {
 		reply["needed"] = strconv.Itoa(detailed.Needed)
 	}
+	var stopped *stoppedError
+	if errors.As(err, &stopped) {
+		reply["done"] = stopped.done
+	}
 	return reply
 }
 

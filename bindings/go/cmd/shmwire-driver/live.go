@@ -34,6 +34,7 @@ type actor struct {
 	history  *os.File
 	records  *bufio.Writer
 	messages []liveMessage
+	done     bool // it has run
 }
 
 // plan is the `arm` request.

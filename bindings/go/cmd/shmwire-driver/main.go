@@ -359,10 +359,13 @@ func (d *driver) arm(body []byte) (object, error) {
 }
 
 func (d *driver) cmdGo([]byte) (object, error) {
-	if d.armed == nil {
+	if d.armed == nil || d.armed.done {
 		return nil, bad("go without arm")
 	}
-	defer d.disarm()
+	d.armed.done = true
+	if port, able := d.armed.port.(stayer); !able || !port.stays() {
+		defer d.disarm()
+	}
 	return d.armed.run()
 }
 

@@ -23,6 +23,7 @@ type profile struct {
 
 var profiles = map[string]profile{
 	"dmxp": dmxpProfile, "ouroboros": ouroborosProfile, "slick": slickProfile, "shmcomm": shmcommProfile,
+	"deepwater": deepwaterProfile,
 }
 
 // plainCreate is create of a profile that has nothing injected into it.
@@ -80,6 +81,9 @@ type port interface {
 
 // concluder is a port that has something to do once messages were recorded.
 type concluder interface{ conclude() error }
+
+// stayer is a port that can outlast its run: until the next arm, or reset.
+type stayer interface{ stays() bool }
 
 // liveMessage is a message of a live run.
 type liveMessage struct {

@@ -5,6 +5,7 @@ package shm
 import (
 	"errors"
 	"io"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -97,6 +98,48 @@ func (f *File) Resize(size uint64) error {
 	return (&Mapping{fd: f.fd}).Reserve(0, size)
 }
 
+// Clear gives the file a length, and zeros for all of it, which storage backs only where Reserve was asked for it.
+// ErrInvalidArgument, ErrSystem.
+func (f *File) Clear(size uint64) error {
+	if size > maxInt {
+		return shmwire.Errorf(shmwire.ErrInvalidArgument, "size %d", size)
+	}
+	for _, length := range []int64{0, int64(size)} {
+		if err := unix.Ftruncate(f.fd, length); err != nil {
+			return shmwire.FromErrno("ftruncate", err)
+		}
+	}
+	return nil
+}
+
+// Reserve is Mapping.Reserve for the file.
+func (f *File) Reserve(off, n uint64) error { return (&Mapping{fd: f.fd}).Reserve(off, n) }
+
+// Append writes all of the bytes at the end of what was written through this description. ErrSystem.
+func (f *File) Append(bytes []byte) error {
+	for len(bytes) > 0 {
+		n, err := unix.Write(f.fd, bytes)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return shmwire.FromErrno("write", err)
+		}
+		if n > 0 {
+			bytes = bytes[n:]
+		}
+	}
+	return nil
+}
+
+// Sync writes the file to the disk. ErrSystem.
+func (f *File) Sync() error { return retried("fsync", func() error { return unix.Fsync(f.fd) }) }
+
+// SyncData does so for its bytes, and of what else there is only for what it takes to read them back. ErrSystem.
+func (f *File) SyncData() error {
+	return retried("fdatasync", func() error { return unix.Fdatasync(f.fd) })
+}
+
+// Reopen opens the same file once more, to read and write. The errors of OpenFile.
+func (f *File) Reopen() (*File, error) { return OpenFile("/proc/self/fd/"+strconv.Itoa(f.fd), false) }
+
 // Map maps the first size bytes; the mapping outlives the description. ErrUnsupported, ErrSystem.
 func (f *File) Map(size uint64, readOnly bool) (*Mapping, error) {
 	if size == 0 || size > maxInt {
@@ -137,6 +180,15 @@ func (f *File) LockByte(at uint64) (bool, error) {
 		return false, nil
 	}
 	return false, shmwire.FromErrno("F_OFD_SETLK", err)
+}
+
+// LockByteWaiting is LockByte that waits for its turn. ErrSystem.
+func (f *File) LockByteWaiting(at uint64) error {
+	err := f.fcntl(unix.F_OFD_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: int64(at), Len: 1})
+	if err != nil {
+		return shmwire.FromErrno("F_OFD_SETLKW", err)
+	}
+	return nil
 }
 
 // UnlockByte gives such a lock back.

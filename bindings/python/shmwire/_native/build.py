@@ -240,6 +240,61 @@ size_t shmwpy_shmcomm_size(const shmw_shmcomm *endpoint);
 void shmwpy_shmcomm_snapshot(const shmw_shmcomm *endpoint, char *out);
 """
 
+DEEPWATER_CDEF = """
+typedef struct shmw_deepwater_writer shmw_deepwater_writer;
+typedef struct shmw_deepwater_reader shmw_deepwater_reader;
+enum shmw_deepwater_start { SHMW_DEEPWATER_OLDEST, SHMW_DEEPWATER_LATEST, SHMW_DEEPWATER_TIME, SHMW_DEEPWATER_SEQUENCE };
+
+struct shmw_deepwater_identity { uint32_t pid; uint64_t clock_ns; uint64_t boot_ns; ...; };
+struct shmw_deepwater_feed_options { bool persist; uint64_t chunk_size; uint32_t live_window; uint32_t record_size;
+                                     uint64_t rotate_ns; uint32_t rows; uint32_t feeds; uint32_t mode; bool create_only;
+                                     bool open_only; struct shmw_deepwater_identity identity; ...; };
+struct shmw_deepwater_record { uint64_t sequence; uint64_t timestamp_ns; uint64_t chunk_id; const void *data; uint32_t length;
+                               uint32_t type; uint64_t lost; ...; };
+struct shmw_deepwater_reader_options { enum shmw_deepwater_start start; uint64_t at; bool end_with_writer; bool read_only;
+                                       uint64_t ready_timeout_ns; ...; };
+struct shmw_deepwater_cursor { uint64_t chunk_id; uint64_t sequence; ...; };
+struct shmw_deepwater_chunk { uint64_t chunk_id; uint64_t first_sequence; uint64_t record_count; uint64_t start_ns;
+                              uint64_t end_ns; uint64_t data_bytes; uint64_t data_capacity; uint32_t state; uint32_t data_crc;
+                              uint32_t index_crc; ...; };
+struct shmw_deepwater_feed { char name[64]; char directory[96]; uint32_t feed_id; uint32_t flags; uint64_t chunk_size;
+                             uint32_t live_window; uint32_t record_size; uint64_t created_ns; uint64_t rotate_ns; uint64_t chunks;
+                             uint64_t latest; uint64_t last_sequence; uint64_t last_timestamp_ns; uint64_t heartbeat_ns;
+                             uint32_t writer_pid; uint32_t waiters; bool writer_lives; ...; };
+struct shmw_deepwater_recovered { uint64_t sealed; uint64_t persisted; uint64_t adopted; uint64_t expired; uint64_t removed;
+                                  ...; };
+
+int shmw_deepwater_writer_open(const char *base, const char *feed, const struct shmw_deepwater_feed_options *options,
+                               shmw_deepwater_writer **out);
+int shmw_deepwater_writer_close(shmw_deepwater_writer *writer);
+int shmw_deepwater_append(shmw_deepwater_writer *writer, uint64_t timestamp_ns, uint32_t type, const void *data, uint32_t length,
+                          uint64_t *sequence);
+int shmw_deepwater_rotate(shmw_deepwater_writer *writer);
+int shmw_deepwater_writer_feed(const shmw_deepwater_writer *writer, struct shmw_deepwater_feed *feed);
+int shmw_deepwater_reader_open(const char *base, const char *feed, const struct shmw_deepwater_reader_options *options,
+                               shmw_deepwater_reader **out);
+void shmw_deepwater_reader_close(shmw_deepwater_reader *reader);
+int shmw_deepwater_next(shmw_deepwater_reader *reader, struct shmw_deepwater_record *record);
+int shmw_deepwater_wait_next(shmw_deepwater_reader *reader, uint64_t timeout_ns, uint64_t spin_ns,
+                             struct shmw_deepwater_record *record);
+int shmw_deepwater_next_batch(shmw_deepwater_reader *reader, struct shmw_deepwater_record *records, size_t max, size_t *count);
+int shmw_deepwater_seek(shmw_deepwater_reader *reader, enum shmw_deepwater_start start, uint64_t at);
+int shmw_deepwater_save(const shmw_deepwater_reader *reader, struct shmw_deepwater_cursor *cursor);
+int shmw_deepwater_restore(shmw_deepwater_reader *reader, const struct shmw_deepwater_cursor *cursor);
+int shmw_deepwater_latest_chunk(const shmw_deepwater_reader *reader, struct shmw_deepwater_chunk *chunk, char *data_name,
+                                char *index_name);
+int shmw_deepwater_has_data_since(const shmw_deepwater_reader *reader, uint64_t timestamp_ns, bool *has);
+int shmw_deepwater_reader_feed(const shmw_deepwater_reader *reader, struct shmw_deepwater_feed *feed);
+int shmw_deepwater_reader_chunk(const shmw_deepwater_reader *reader, uint64_t chunk_id, struct shmw_deepwater_chunk *chunk);
+int shmw_deepwater_feed_at(const char *base, uint32_t index, struct shmw_deepwater_feed *feed);
+int shmw_deepwater_retire(const char *base, const char *feed);
+int shmw_deepwater_gc(const char *base, const char *feed, struct shmw_deepwater_recovered *report);
+int shmw_deepwater_validate(const char *base, const char *feed, const char **finding, uint64_t *chunk_id);
+
+int shmwpy_deepwater_append_packed(shmw_deepwater_writer *writer, const char *blob, const char *heads, size_t count,
+                                   size_t *done);
+"""
+
 
 def atomic_builder() -> FFI:
     """The module without the C implementation."""
@@ -257,15 +312,16 @@ def refc_builder() -> FFI:
     """
     builder = FFI()
     builder.cdef(REF_C_CDEF)
+    builder.cdef(DEEPWATER_CDEF)
     builder.cdef(OUROBOROS_CDEF)
     builder.cdef(SHMCOMM_CDEF)
     builder.cdef(SLICK_CDEF)
     builder.set_source("shmwire._native._ext_refc",
-                       "".join(f'#include "{name}.h"\n' for name in ("dmxp_calls", "lane", "ouroboros_calls", "shmcomm_calls",
-                                                                      "slick_calls")),
+                       "".join(f'#include "{name}.h"\n' for name in ("deepwater_calls", "dmxp_calls", "lane", "ouroboros_calls",
+                                                                      "shmcomm_calls", "slick_calls")),
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
-                       extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"])
+                       extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"], libraries=["z"])
     return builder
 
 

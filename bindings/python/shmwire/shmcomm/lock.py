@@ -40,20 +40,24 @@ class WriterLock:
     def held(self, deadline: Deadline) -> Iterator[Segment]:
         """Hold the lock in a block, unless it is kept anyway. BusyError, CorruptError. [shmcomm.lock.hold]"""
         self.member.require()
-        if self.kept:
-            yield self.member.segment
-            return
+        kept = self.kept
         try:
-            self.acquire(deadline)
+            if not kept:
+                self.acquire(deadline)
             yield self.member.segment
         except ShmwireException:
             raise
         except BaseException:
-            if self.mine():
-                self._repair()  # interrupted, perhaps between head and message_count
+            self.mend()
             raise
         finally:
-            self.free()
+            if not kept:
+                self.free()
+
+    def mend(self) -> None:
+        """After an interruption, perhaps between head and message_count, or before a repair: repair what is ours."""
+        if self.mine():
+            self._repair()
 
     def mine(self) -> bool:
         """Is this endpoint the owner? Never in a forked child: the number is the parent's."""

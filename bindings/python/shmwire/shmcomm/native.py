@@ -39,6 +39,7 @@ _TOO_SMALL: Final = TooSmallError.code
 _FIRST_ROOM: Final = 1 << 16  # bytes of the receive buffer; it grows with the messages
 _BATCH_ROOM: Final = 1 << 20
 _ANY_SIZE: Final = 1 << 62
+_MESSAGE: Final = tuple.__new__  # without the detour through Python code that NamedTuple's own has
 _FIELDS: Final = tuple(Info.__dataclass_fields__)
 _SWEEP_NS: Final = layout.WAIT_SLICE_NS
 
@@ -78,6 +79,8 @@ class NativeEndpoint(Endpoint):
         self._count = ffi.new("size_t *")
         self._room = _FIRST_ROOM
         self._buffer = ffi.new("char[]", self._room)
+        self._bytes = ffi.buffer(self._buffer)
+        self._head = ffi.buffer(self._message)
         self._claims = False  # is a claim open?
         self._most = 0  # messages that a batch has had room for
         self._messages: CData = ffi.NULL
@@ -223,6 +226,7 @@ class NativeEndpoint(Endpoint):
         """Make the buffer larger: half as much again, so that growing messages do not mean a new one each."""
         self._room = max(needed, self._room * 3 // 2)
         self._buffer = ffi.new("char[]", self._room)
+        self._bytes = ffi.buffer(self._buffer)
 
     def _sweep(self) -> None:
         """The C calls are too short to come to it. [shmcomm.reply.sweep]"""
@@ -256,6 +260,12 @@ class NativeEndpoint(Endpoint):
     def receive(self, timeout: float | None = 0, max_size: int | None = None, spin: float = DEFAULT_SPIN) -> Message | None:
         with self.lock:
             message = self._message
+            if max_size is None:  # what is there already, by the shortest way
+                code = lib.shmw_shmcomm_receive(self._handle, self._buffer, self._room, 0, 0, message)
+                if code == _OK:
+                    return self._received()
+                if code != _TOO_SMALL and (self._judged(code) != _EMPTY or timeout == 0):
+                    return None
 
             def call(limit: int, spin_ns: int) -> int:
                 message.lost = 0
@@ -269,9 +279,14 @@ class NativeEndpoint(Endpoint):
                         raise TooSmallError(f"a message of {needed} bytes", needed)
                     self._grow(needed)
 
-            if self._await(call, timeout, spin) != _OK:
-                return None
-            return self._taken(message, ffi.buffer(self._buffer + message.offset, message.length)[:])
+            return self._received() if self._await(call, timeout, spin) == _OK else None
+
+    def _received(self) -> Message:
+        """The message in the buffer."""
+        head = HEAD.unpack_from(self._head)
+        if head[3]:
+            self._message.lost = 0  # what is found there after LAPPED is then of that call
+        return _MESSAGE(Message, (*head[:9], self._bytes[head[10]:head[10] + head[9]]))
 
     def _taken(self, raw: CData, payload: bytes | memoryview) -> Message:
         sequence, timestamp, correlation, lost, position, taken, sender, content, flags, _, _, _ = HEAD.unpack(ffi.buffer(raw))

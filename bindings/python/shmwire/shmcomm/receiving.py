@@ -135,7 +135,12 @@ class Receiving(Socket):
                 raise SHMTimeoutError(f"{self!r}: nothing came within {timeout} ms")
 
     def _get(self, timeout: float | None) -> Message:
-        message = self._await(lambda endpoint, limit: endpoint.receive(limit, spin=self._spin), timeout)
+        endpoint = self._ready()
+        try:
+            found = endpoint.receive()  # what is there already
+        except ShmwireException as error:
+            raise self._failed(error) from None
+        message = found or self._await(lambda endpoint, limit: endpoint.receive(limit, spin=self._spin), timeout)
         if message.lost:
             self._warn_lost(message.lost)
         return message

@@ -242,6 +242,11 @@ class Writer:
                 self.lock.acquire(deadline)
             channel = self.member.segment
             room = self._find_room(channel, channel.need(channel.head(), extent))
+        except ShmwireException:
+            raise
+        except BaseException:
+            self.lock.mend()
+            raise
         finally:
             if room is None and not self.lock.kept:
                 self.lock.free()
@@ -269,6 +274,9 @@ class Writer:
             channel.window.write(at, self._head_of(channel, room.sequence, length, meta, 0))
             self._pad(channel, at, length, extent)
             self._publish(channel, (position + extent) & U64, room.sequence)
+        except BaseException:
+            self.lock.mend()
+            raise
         finally:
             self._free_claimed()
         self._counters.sent += 1

@@ -106,9 +106,17 @@ impl Endpoint {
         &self.locator
     }
 
-    /// Whether the endpoint of a number lives; not to be asked about our own.
-    pub(super) fn lives(&self, number: u32) -> Result<bool> {
-        byte_is_held(self.file()?, number.into(), 1)
+    /// Hold the byte of a number whose endpoint does not live, so that nobody draws it meanwhile; false: it lives. Our own number in a
+    /// word that we did not write names nobody, and our byte stays where it is.
+    pub(super) fn hold_dead(&self, number: u32) -> Result<bool> {
+        Ok(number == self.number || take_byte(self.file()?, number.into())?)
+    }
+
+    /// Give it back.
+    pub(super) fn give_dead(&self, number: u32) {
+        if let (true, Ok(file)) = (number != self.number, self.file()) {
+            give_byte(file, number.into());
+        }
     }
 
     /// A sign of life [shmcomm.join.heartbeat].
@@ -124,8 +132,9 @@ impl Endpoint {
     pub(super) fn end_drained(&self) -> Result<bool> {
         let file = self.segment.ring.map().file();
         let _lock = lock_file(file)?;
-        let over = self.segment.is_closed() && !keeper_lives(file)?;
-        if over && self.segment.geometry.pattern == PATTERN_PIPELINE && self.segment.is_drained() {
+        // Looked at again: a keeper may have come, sent and gone while we waited for the lock.
+        let over = self.segment.is_closed() && self.segment.is_drained() && !keeper_lives(file)?;
+        if over && self.segment.geometry.pattern == PATTERN_PIPELINE {
             self.unlink_own();
         }
         Ok(over)
@@ -154,9 +163,16 @@ impl Endpoint {
             self.unlock();
         }
         let lock = lock_file(self.segment.ring.map().file());
+        let left = if lock.is_ok() { self.leave_locked() } else { Ok(()) };
+        // After our last store, and before the lock goes: of two that leave together the second must find the first one gone.
         self.give_bytes();
         let _lock: Lock = lock?;
-        if keeper_lives(self.segment.ring.map().file())? {
+        left
+    }
+
+    /// Steps 3 and 4 of leaving, under the membership lock. Our own bytes do not count when their descriptor asks.
+    fn leave_locked(&self) -> Result<()> {
+        if keeper_lives(self.file()?)? {
             return Ok(()); // [shmcomm.leave.others]
         }
         if self.keeper {

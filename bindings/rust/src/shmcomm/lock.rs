@@ -57,7 +57,8 @@ impl Endpoint {
             if self.succeed(waited)? {
                 return Ok(());
             }
-            if deadline.expired() && patience.expired() {
+            let free = owner(self.segment.writer_lock().load_relaxed()) == LOCK_FREE;
+            if !free && deadline.expired() && patience.expired() {
                 return Err(Error::Busy); // [shmcomm.lock.busy]
             }
         }
@@ -74,12 +75,14 @@ impl Endpoint {
     /// lives, or it has changed hands [shmcomm.lock.dead, .alive].
     pub(super) fn succeed(&mut self, seen: u32) -> Result<bool> {
         let word = self.segment.writer_lock();
-        if word.load_relaxed() != seen || owner(seen) == LOCK_FREE || owner(seen) == self.number || self.lives(owner(seen))? {
+        if word.load_relaxed() != seen || owner(seen) == LOCK_FREE || !self.hold_dead(owner(seen))? {
             return Ok(false);
         }
         // A1: no store pairs with it: the kernel orders what the dead one did before the release of its file locks, and that before
-        // our query.
-        if word.replace_acquire(seen, self.number | LOCK_WAITERS).is_err() {
+        // they were granted to us.
+        let taken = word.replace_acquire(seen, self.number | LOCK_WAITERS).is_ok();
+        self.give_dead(owner(seen));
+        if !taken {
             return Ok(false);
         }
         self.holds = true;

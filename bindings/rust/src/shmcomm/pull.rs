@@ -116,6 +116,7 @@ impl Segment {
 
     #[cold]
     fn has_moved(&self, tail: u64) -> bool {
+        fence_acquire(); // F5: pairs with F5 of writers; what was loaded from the ring before tail
         self.tail().load_acquire() != tail // A3: pairs with R3
     }
 

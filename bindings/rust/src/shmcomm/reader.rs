@@ -269,13 +269,15 @@ impl Reader {
         }
         self.ahead.fill(&self.segment, from, self.head);
         let tail = self.segment.tail_after_copy();
-        if !self.ahead.keep(tail) {
+        // Whole from the SKIP on, if one led here; otherwise what it led to may be anything, and only what is at tail is a frame.
+        let whole = (tail.wrapping_sub(self.cursor) as i64) <= 0;
+        if !whole && (tail.wrapping_sub(from) as i64) < 0 || !self.ahead.keep(tail) {
             return None;
         }
-        if (tail.wrapping_sub(from) as i64) > 0 {
-            (self.cursor, self.overtaken) = (tail, true); // [shmcomm.receive.lapped]
-        } else {
+        if whole {
             self.cursor = from;
+        } else {
+            (self.cursor, self.overtaken) = (tail, true); // [shmcomm.receive.lapped]
         }
         Some(Found::Ahead)
     }

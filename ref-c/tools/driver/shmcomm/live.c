@@ -109,7 +109,8 @@ static bool await_credit(const struct shmcomm_port *port, uint64_t count)
     for (;;) {
         struct shmw_shmcomm_info info;
         const bool last = shmw_expired(deadline);
-        if (shmw_shmcomm_info(port->shmcomm->endpoint, &info) == SHMW_OK && credit_allows(&port->credit, info.message_count + count))
+        if (shmw_shmcomm_info(port->shmcomm->endpoint, &info) == SHMW_OK &&
+            credit_allows(&port->credit, info.message_count + count))
             return true;
         if (last)
             return false;
@@ -139,7 +140,8 @@ static int ask(struct shmcomm_port *port, const struct live_message *message, ui
     return rc == SHMW_OK || rc == SHMW_TIMEOUT ? SHMW_OK : rc;
 }
 
-static int send_some(struct shmcomm_port *port, const struct live_message *messages, size_t count, uint64_t timeout_ns, size_t *sent)
+static int send_some(struct shmcomm_port *port, const struct live_message *messages, size_t count, uint64_t timeout_ns,
+                     size_t *sent)
 {
     static const struct shmw_shmcomm_meta meta = {.content_type = SHMW_SHMCOMM_CONTENT_RAW};
     shmw_shmcomm *endpoint = port->shmcomm->endpoint;

@@ -77,7 +77,8 @@ static int take_options(struct request *rq, const cJSON *options, struct shmw_sh
         rc = take_choices(rq, options, open);
     if (rc == SHMW_OK)
         rc = take_identity(rq, options, &open->identity);
-    if (rc == SHMW_OK && field(options, "capacity") != NULL && open->capacity == 0) /* asked for; the library takes 0 for its default */
+    /* asked for; the library takes 0 for its default */
+    if (rc == SHMW_OK && field(options, "capacity") != NULL && open->capacity == 0)
         rc = request_fail(rq, SHMW_INVALID_ARGUMENT, "capacity 0");
     open->serializer = (uint16_t)serializer;
     return rc;
@@ -120,7 +121,8 @@ static int open_as(struct request *rq, const char *seg, enum shmw_shmcomm_role r
     if (rc == SHMW_OK)
         rc = shmw_shmcomm_info(shmcomm->endpoint, &shmcomm->info);
     if (rc == SHMW_OK)
-        rc = shmw_map_open(shmw_shmcomm_segment(shmcomm->endpoint), true, sizeof(struct shmw_shmcomm_wire_header), 0, &shmcomm->map);
+        rc = shmw_map_open(shmw_shmcomm_segment(shmcomm->endpoint), true, sizeof(struct shmw_shmcomm_wire_header), 0,
+                           &shmcomm->map);
     if (rc != SHMW_OK) {
         shmcomm->map.base = NULL;
         shmcomm_close(shmcomm);
