@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Profile deepwater with several processes: this executable starts itself again, with a role in its environment. What writers leave
-//! that are killed, and readers who follow across that.
+//! Profile deepwater with several processes: this executable starts itself again, with a role in its environment. What writers
+//! leave that are killed, and readers who follow across that.
 
 #[path = "common/feeds.rs"]
 #[allow(dead_code)]

@@ -364,7 +364,10 @@ fn live_actors_of_a_queue() {
 fn a_feed_behind_the_driver() {
     let base = Base::new("driver");
     let mut driver = Driver::start();
-    let ask = |command: &str, mode: &str, options: Value| json!({"cmd": command, "profile": "deepwater", "seg": base.0, "mode": mode, "options": options});
+    let ask = |command: &str, mode: &str, options: Value| {
+        let profile = "deepwater";
+        json!({"cmd": command, "profile": profile, "seg": base.0, "mode": mode, "options": options})
+    };
     assert_eq!(driver.err(ask("open", "rw", json!({}))), "NOT_FOUND");
     driver.ok(ask("create", "rw", json!({"live_window": 1, "rows": 3, "feeds": 1})));
     assert_eq!(driver.err(ask("open", "rw", json!({}))), "BUSY");

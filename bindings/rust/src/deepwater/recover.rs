@@ -40,8 +40,8 @@ pub(super) fn recover(place: &Place, mode: u32, keep: u64) -> Result<(Recovered,
     Ok((report, End { next_sequence, last_ns, rows, in_memory }))
 }
 
-/// The chunks before `end` leave shared memory [deepwater.expire.window], and what has no row: a writer died before count covered it.
-/// With one look at what is there, since a feed may have had very many.
+/// The chunks before `end` leave shared memory [deepwater.expire.window], and what has no row: a writer died before count covered
+/// it. With one look at what is there, since a feed may have had very many.
 fn expire_before(place: &Place, end: u64, rows: u64) -> Result<()> {
     for id in 0..end {
         let row = place.feed.row(id)?;

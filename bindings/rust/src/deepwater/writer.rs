@@ -73,8 +73,8 @@ impl Writer {
     /// [`Error::NotFound`], as the options say; [`Error::NoRoom`] (code FULL) when the base can have no further feed
     /// [deepwater.feed.full]; [`Error::Closed`] for a feed that is retired [deepwater.feed.retired]; [`Error::InvalidName`]
     /// [deepwater.feed.name]; [`Error::InvalidArgument`] [deepwater.feed.argument]; [`Error::Truncated`], [`Error::BadMagic`],
-    /// [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Corrupt`] for what is there and cannot be used; [`Error::Permission`],
-    /// [`Error::System`].
+    /// [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Corrupt`] for what is there and cannot be used;
+    /// [`Error::Permission`], [`Error::System`].
     pub fn open(base: impl AsRef<Path>, feed: &str, options: &Options) -> Result<Writer> {
         options.check()?;
         let mut place = Place::find_or_make(base.as_ref(), feed, options)?;
@@ -140,12 +140,12 @@ impl Writer {
     /// Append a record; answers its sequence [deepwater.append.commit], [deepwater.append.sequence].
     ///
     /// # Errors
-    /// With nothing changed: [`Error::OutOfOrder`] for a timestamp below that of the record before [deepwater.append.time], and in a
-    /// forked child; [`Error::InvalidArgument`] for another length than the feed's record_size, [`Error::TooLarge`] for more than a
-    /// chunk, or 2^32 - 1 bytes [deepwater.append.size]; [`Error::NoRoom`] (code FULL) when the feed can have no further chunk
-    /// [deepwater.rotate.full]. [`Error::System`]: there is no room for a new chunk, or the chunk before could not be copied to files.
-    /// That chunk stays in shared memory then, and is tried again at the next rotation and when the writer leaves; the record was not
-    /// appended.
+    /// With nothing changed: [`Error::OutOfOrder`] for a timestamp below that of the record before [deepwater.append.time], and
+    /// in a forked child; [`Error::InvalidArgument`] for another length than the feed's record_size, [`Error::TooLarge`] for more
+    /// than a chunk, or 2^32 - 1 bytes [deepwater.append.size]; [`Error::NoRoom`] (code FULL) when the feed can have no further
+    /// chunk [deepwater.rotate.full]. [`Error::System`]: there is no room for a new chunk, or the chunk before could not be
+    /// copied to files. That chunk stays in shared memory then, and is tried again at the next rotation and when the writer
+    /// leaves; the record was not appended.
     pub fn append(&mut self, timestamp_ns: u64, kind: u32, data: &[u8]) -> Result<u64> {
         self.check_ours()?;
         let part = Part { timestamp_ns, kind, data };
@@ -156,8 +156,8 @@ impl Writer {
         Ok(sequence)
     }
 
-    /// Append records in order, committing as many at a time as go into one chunk. `appended` gets the sequence of each when it is
-    /// committed. An error ends it, and what was appended before stays.
+    /// Append records in order, committing as many at a time as go into one chunk. `appended` gets the sequence of each when it
+    /// is committed. An error ends it, and what was appended before stays.
     ///
     /// # Errors
     /// As [`Writer::append`], of the first record that fails.
@@ -267,8 +267,8 @@ impl Writer {
         self.place.feed.wake(); // S8
     }
 
-    /// Begin a new chunk now: the old one is sealed, and persisted if the feed persists. Nothing to do while there are no records in
-    /// it.
+    /// Begin a new chunk now: the old one is sealed, and persisted if the feed persists. Nothing to do while there are no records
+    /// in it.
     ///
     /// # Errors
     /// [`Error::NoRoom`] (code FULL); [`Error::System`], as [`Writer::append`]; [`Error::OutOfOrder`] in a forked child.
@@ -351,8 +351,8 @@ impl Writer {
     /// [deepwater.leave.flush]. In a forked child: nothing.
     ///
     /// # Errors
-    /// The first one of flushing: [`Error::System`] when a chunk could not be copied to files. It stays in shared memory for the next
-    /// writer or [`collect`](super::collect). The lock is given back in any case.
+    /// The first one of flushing: [`Error::System`] when a chunk could not be copied to files. It stays in shared memory for the
+    /// next writer or [`collect`](super::collect). The lock is given back in any case.
     pub fn close(mut self) -> Result<()> {
         self.leave()
     }
