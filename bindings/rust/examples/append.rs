@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Append each line of standard input to a feed: `cargo run --example append -- BASE FEED`. Makes both if they are not there; the feed
-//! persists.
+//! Append each line of standard input to a feed: `cargo run --example append -- BASE FEED`. Makes both if they are not there; the
+//! feed persists.
 
 use std::io::BufRead;
 use std::time::{SystemTime, UNIX_EPOCH};

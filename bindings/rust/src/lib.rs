@@ -3,9 +3,9 @@
 //!
 //! Each segment format is a *profile* with a module of its own. This version has [`dmxp`], up to 256 bounded queues with any
 //! number of producers and consumers, [`ouroboros`], a log with one writer and any number of readers, [`slick`], a lossy ring
-//! with any number of producers and readers, and [`shmcomm`], named channels for publish/subscribe, pipelines and request/reply, in any
-//! number of processes. Everything here is written from the specification, in
-//! Rust; no C is linked but the C library.
+//! with any number of producers and readers, [`shmcomm`], named channels for publish/subscribe, pipelines and request/reply, and
+//! [`deepwater`], feeds of records that are live in shared memory and persisted in files, in any number of processes. Everything
+//! here is written from the specification, in Rust; no C is linked but the C library.
 //!
 //! # Results and errors
 //!

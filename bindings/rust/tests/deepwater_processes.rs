@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Profile deepwater with several processes: this executable starts itself again, with a role in its environment. What writers leave
-//! that are killed, and readers who follow across that.
+//! Profile deepwater with several processes: this executable starts itself again, with a role in its environment. What writers
+//! leave that are killed, and readers who follow across that.
 
 #[path = "common/feeds.rs"]
 #[allow(dead_code)]
@@ -241,4 +241,58 @@ fn a_chunk_that_cannot_be_persisted_is_kept() {
     assert!(base.in_memory().is_empty());
     assert_eq!(sequences(&mut base.reader(Start::Oldest)), (0..9).collect::<Vec<u64>>());
     deepwater::validate(&base.0, "feed").expect("whole");
+}
+
+/// A forked child has the parent's handle and is no writer; its end does not take the lock from the parent.
+#[test]
+fn a_forked_child_is_no_writer() {
+    let base = Base::new("forked");
+    let mut writer = base.writer(&options(true));
+    append(&mut writer, 3);
+    let mut reader = base.reader(Start::Oldest);
+    // SAFETY: the child calls the writer and the reader, which lock nothing that another thread could hold, and leaves by _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        let refused = matches!(writer.append(9000, 0, b"mine"), Err(Error::OutOfOrder)) && writer.rotate().is_err();
+        let read = matches!(reader.next(), Ok(Answer::Done(record)) if record.sequence == 0);
+        drop(writer);
+        // SAFETY: ends the process at once, without what the parent has registered for its own end.
+        unsafe { libc::_exit(if refused && read { 7 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: our own child; status is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7, "status {status:#x}");
+    assert_eq!(base.in_memory().len(), 2);
+    assert_eq!(Writer::open(&base.0, "feed", &options(true)).expect_err("the parent writes").code(), Code::Busy);
+    append(&mut writer, 1);
+    assert_eq!(sequences(&mut reader), [0, 1, 2, 3]);
+}
+
+/// A writer that leaves the processes that it has forked behind does not live on in them.
+#[test]
+fn a_lock_does_not_outlive_its_writer_in_a_child() {
+    let base = Base::new("outlive");
+    let mut writer = base.writer(&options(false));
+    append(&mut writer, 1);
+    let mut sleeper = Command::new("sleep").arg("60").spawn().expect("a process");
+    // SAFETY: the child only sleeps and leaves by _exit.
+    let child = unsafe { libc::fork() };
+    assert!(child >= 0, "fork");
+    if child == 0 {
+        std::thread::sleep(PATIENCE);
+        // SAFETY: as in the test above.
+        unsafe { libc::_exit(0) };
+    }
+    drop(writer);
+    let free = Writer::open(&base.0, "feed", &options(false)).map(drop);
+    // SAFETY: our own child.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    let mut status = 0;
+    // SAFETY: as above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    let _ = sleeper.kill();
+    let _ = sleeper.wait();
+    free.expect("nobody writes");
 }

@@ -2,11 +2,15 @@
 //! The conformance driver as its runner meets it: lines in, lines out.
 
 mod common;
+#[path = "common/feeds.rs"]
+#[allow(dead_code)]
+mod feeds;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use common::Name;
+use feeds::Base;
 use serde_json::{json, Value};
 
 struct Driver {
@@ -354,4 +358,50 @@ fn live_actors_of_a_queue() {
     }
     writers.into_iter().for_each(Driver::finish);
     reader.finish();
+}
+
+#[test]
+fn a_feed_behind_the_driver() {
+    let base = Base::new("driver");
+    let mut driver = Driver::start();
+    let ask = |command: &str, mode: &str, options: Value| {
+        let profile = "deepwater";
+        json!({"cmd": command, "profile": profile, "seg": base.0, "mode": mode, "options": options})
+    };
+    assert_eq!(driver.err(ask("open", "rw", json!({}))), "NOT_FOUND");
+    driver.ok(ask("create", "rw", json!({"live_window": 1, "rows": 3, "feeds": 1})));
+    assert_eq!(driver.err(ask("open", "rw", json!({}))), "BUSY");
+    assert_eq!(driver.err(ask("create", "rw", json!({"feed": "other"}))), "FULL");
+    driver.ok(ask("open", "ro", json!({})));
+    let item = |time: u64| json!({"data": {"hex": "00ff"}, "ts": time.to_string()});
+    let write = |mode: &str, times: [u64; 3]| json!({"cmd": "write", "h": 1, "mode": mode, "items": times.map(item)});
+    assert_eq!(driver.ok(write("try", [1, 2, 3]))["results"][2], json!({"st": "ok", "seq": "2"}));
+    for mode in ["try", "batch"] {
+        let reply = driver.ask(write(mode, [4, 4, 3]));
+        assert_eq!((&reply["err"]["code"], &reply["err"]["done"]), (&json!("OUT_OF_ORDER"), &json!(2)), "{mode}");
+    }
+    assert_eq!(driver.err(json!({"cmd": "read", "h": 1, "mode": "try"})), "UNSUPPORTED");
+    let read = |mode: &str| json!({"cmd": "read", "h": 2, "mode": mode, "max": 9});
+    assert_eq!(
+        driver.ok(read("batch"))["items"][0],
+        json!({"data": {"hex": "00ff"}, "seq": "0", "ts": "1", "type": 0, "chunk": "0"})
+    );
+    let call =
+        |h: u64, verb: &str, args: Value| json!({"cmd": "call", "h": h, "verb": format!("deepwater.{verb}"), "args": args});
+    driver.ok(call(2, "restore", json!({"chunk": "0", "sequence": "3"})));
+    driver.ok(call(1, "rotate", json!({})));
+    driver.ok(write("batch", [5, 6, 7]));
+    assert_eq!(driver.ok(read("try")), json!({"st": "expired", "lost": "4", "items": []}));
+    assert_eq!(driver.ok(call(2, "range", json!({"from": "6", "to": "6"})))["items"][0]["seq"], "8");
+    assert_eq!(driver.ok(call(2, "cursor", json!({}))), json!({"chunk": "1", "sequence": "9"}));
+    assert_eq!(driver.ok(call(2, "has_data_since", json!({"time": "8"}))), json!({"has": false}));
+    assert_eq!(driver.ok(json!({"cmd": "inspect", "h": 2}))["fields"]["row[0].state"], "4");
+    driver.ok(json!({"cmd": "close", "h": 1}));
+    let verb = |verb: &str| json!({"cmd": "call", "verb": format!("deepwater.{verb}"), "args": {"seg": base.0, "feed": "feed"}});
+    assert_eq!(driver.ok(verb("feeds")), json!({"feeds": ["feed"]}));
+    assert_eq!(driver.ok(verb("gc"))["sealed"], "0");
+    ["validate", "retire"].iter().for_each(|word| drop(driver.ok(verb(word))));
+    assert_eq!(driver.err(ask("open", "rw", json!({}))), "CLOSED");
+    assert_eq!(driver.ok(read("block"))["st"], "ok"); // the chunk is held: one record was left
+    driver.finish();
 }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! Bytes that one participant stores before he publishes them, and nobody afterwards (profile deepwater): they may be looked at where
-//! they lie.
+//! Bytes that one participant stores before he publishes them, and nobody afterwards (profile deepwater): they may be looked at
+//! where they lie.
 
 use super::Whole;
 
 impl Whole {
-    /// `length` bytes at `offset`, which whoever wrote them has published, and which no participant who keeps to the protocol changes
-    /// any more.
+    /// `length` bytes at `offset`, which whoever wrote them has published, and which no participant who keeps to the protocol
+    /// changes any more.
     ///
     /// As with every mapped file, one who does not keep to it can change them under the reference. All values are valid bytes and
     /// nothing else is made of them here, but two looks may differ then: [`Whole::copy_settled`] looks once.
     #[inline]
     pub(crate) fn settled(&self, offset: u64, length: u64) -> &[u8] {
         let from = self.as_ptr(offset, length);
-        // SAFETY: as_ptr has found all of it to be inside of the mapping, which lives as long as self does. Nobody stores there, by
-        // the protocol, from the moment on in which the caller saw the bytes published.
+        // SAFETY: as_ptr has found all of it to be inside of the mapping, which lives as long as self does. Nobody stores there,
+        // by the protocol, from the moment on in which the caller saw the bytes published.
         unsafe { std::slice::from_raw_parts(from, length as usize) }
     }
 
@@ -32,8 +32,8 @@ impl Whole {
     pub(crate) fn copy_in_unpublished(&self, offset: u64, from: &[u8]) {
         assert!(self.map().writable());
         let to = self.as_ptr(offset, from.len() as u64) as *mut u8;
-        // SAFETY: the target is inside of the mapping (as_ptr), which is writable (asserted); the source is a slice, and not of this
-        // range: those are handed out only of what is published.
+        // SAFETY: the target is inside of the mapping (as_ptr), which is writable (asserted); the source is a slice, and not of
+        // this range: those are handed out only of what is published.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The registry of one feed, which says where its chunks are (section 1.2 of the specification). One writer changes it, under its lock;
-//! readers map it and ask nobody.
+//! The registry of one feed, which says where its chunks are (section 1.2 of the specification). One writer changes it, under its
+//! lock; readers map it and ask nobody.
 
 use std::fs::File;
 
@@ -54,8 +54,8 @@ fn size_of(capacity: u64) -> u64 {
     FEED_REGISTRY_SIZE + ROW_STRUCT_SIZE * capacity
 }
 
-/// Make the registry of a feed whose entry is not there yet. The caller holds the global lock; a file that is there is of a maker that
-/// died before the entry, and nobody can have found it [deepwater.feed.entry].
+/// Make the registry of a feed whose entry is not there yet. The caller holds the global lock; a file that is there is of a maker
+/// that died before the entry, and nobody can have found it [deepwater.feed.entry].
 pub(super) fn make(directory: &Directory, id: u32, options: &Options) -> Result<()> {
     let file = directory.file(FEED_FILE, Opening::WriteOrMake(options.mode))?;
     file.set_len(0).map_err(Error::System)?;
@@ -282,7 +282,8 @@ impl FeedRegistry {
     /// Wake all who sleep, if anybody does [deepwater.wait.wake, .no-call].
     #[inline]
     pub(super) fn wake(&self) {
-        // S8: pairs with S8 of a reader that goes to sleep; our commit before the load of waiters: we see it, or it sees the commit
+        // S8: pairs with S8 of a reader that goes to sleep; our commit before the load of waiters: we see it, or it sees the
+        // commit
         fence_seq_cst();
         if self.u32(FEED_REGISTRY_WAITERS_OFFSET).load_relaxed() != 0 {
             self.wake_all();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Profile `deepwater`: feeds of records with rising timestamps, live in shared memory and persisted in files. One [`Writer`] at a time
-//! for each feed; any number of [`Reader`]s, who take no lock and need no writer. The specification is `spec/deepwater.md`; rule ids in
-//! brackets are its.
+//! Profile `deepwater`: feeds of records with rising timestamps, live in shared memory and persisted in files. One [`Writer`] at
+//! a time for each feed; any number of [`Reader`]s, who take no lock and need no writer. The specification is
+//! `spec/deepwater.md`; rule ids in brackets are its.
 //!
 //! ```
 //! use shmwire::deepwater::{Options, Reader, ReaderOptions, Writer};
@@ -15,28 +15,29 @@
 //! let record = reader.wait_next(Duration::from_secs(1))?.done().expect("it has been appended");
 //! assert_eq!((record.data(), record.sequence, record.kind), (&b"a trade"[..], 0, 1));
 //! writer.close()?; // the chunk is in files now, and the shared memory gone
-//! assert_eq!(Reader::open(&base, "coinbase-BTC-USD", &ReaderOptions::new())?.next()?.done().expect("it is kept").data(), b"a trade");
+//! let mut later = Reader::open(&base, "coinbase-BTC-USD", &ReaderOptions::new())?;
+//! assert_eq!(later.next()?.done().expect("it is kept").data(), b"a trade");
 //! # std::fs::remove_dir_all(&base).expect("the base directory");
 //! # Ok::<(), shmwire::Error>(())
 //! ```
 //!
 //! # Chunks
 //!
-//! Records are appended to chunks. The chunk that is being written and a few before it are in shared memory; a feed that persists copies
-//! each chunk to files when it is complete, and one that does not lets it expire. A reader goes from chunk to chunk wherever they are,
-//! and holds the one that it reads: what is unlinked meanwhile stays readable. What is gone before it came there is
-//! [`Error::Expired`](crate::Error::Expired), once, with the number of records lost.
+//! Records are appended to chunks. The chunk that is being written and a few before it are in shared memory; a feed that persists
+//! copies each chunk to files when it is complete, and one that does not lets it expire. A reader goes from chunk to chunk
+//! wherever they are, and holds the one that it reads: what is unlinked meanwhile stays readable. What is gone before it came
+//! there is [`Error::Expired`](crate::Error::Expired), once, with the number of records lost.
 //!
 //! # Life and death
 //!
-//! A writer holds the lock of its feed until it is closed or dropped; the kernel frees it when its process dies. The next writer, or
-//! [`collect`], then recovers what was left: every record that was committed, and nothing else.
+//! A writer holds the lock of its feed until it is closed or dropped; the kernel frees it when its process dies. The next writer,
+//! or [`collect`], then recovers what was left: every record that was committed, and nothing else.
 //!
 //! # Threads, processes, forks
 //!
 //! Handles are `Send` and serve one thread at a time. A forked child has none of its parent's writers (they answer
-//! [`Error::OutOfOrder`](crate::Error::OutOfOrder) there); readers go on in both, each at its own place. Base directories are paths; they
-//! are resolved when they are opened, and nothing below them is opened through a symbolic link.
+//! [`Error::OutOfOrder`](crate::Error::OutOfOrder) there); readers go on in both, each at its own place. Base directories are
+//! paths; they are resolved when they are opened, and nothing below them is opened through a symbolic link.
 
 mod feed;
 mod info;

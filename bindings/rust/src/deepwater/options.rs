@@ -90,8 +90,8 @@ setters! { Options {
 }}
 
 impl Options {
-    /// Not persisted, chunks of 4 MiB, 4 of them in shared memory, records of any size, rotation by size only, mode 0600, to open or
-    /// create.
+    /// Not persisted, chunks of 4 MiB, 4 of them in shared memory, records of any size, rotation by size only, mode 0600, to open
+    /// or create.
     #[must_use]
     pub const fn new() -> Options {
         Options {
@@ -149,8 +149,8 @@ pub struct ReaderOptions {
 setters! { ReaderOptions {
     /// Where to begin.
     start: Start,
-    /// Answer [`Answer::Closed`](crate::Answer::Closed) at the end when no writer lives [deepwater.read.end]. Otherwise only a feed
-    /// that is retired has an end.
+    /// Answer [`Answer::Closed`](crate::Answer::Closed) at the end when no writer lives [deepwater.read.end]. Otherwise only a
+    /// feed that is retired has an end.
     end_with_writer: bool,
     /// Map nothing that can be written. Waiting then looks every millisecond, since nobody wakes those who are not counted.
     read_only: bool,

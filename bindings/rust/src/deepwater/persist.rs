@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What becomes of a chunk: sealed, copied to files so that neither a crash nor a power failure leaves half of one under its name, gone
-//! from shared memory (section 5 of the specification).
+//! What becomes of a chunk: sealed, copied to files so that neither a crash nor a power failure leaves half of one under its
+//! name, gone from shared memory (section 5 of the specification).
 
 use std::io::Write;
 
@@ -69,8 +69,8 @@ fn put(header: &mut [u8; HEADER], at: u64, bytes: &[u8]) {
     header[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
 }
 
-/// The header of the data as it is in a file: trimmed to what there is, and sealed [deepwater.persist.content]. In private memory, so
-/// that R0 is the rename.
+/// The header of the data as it is in a file: trimmed to what there is, and sealed [deepwater.persist.content]. In private
+/// memory, so that R0 is the rename.
 fn data_header(row: &Row, writer_pid: u32) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     put(&mut header, DATA_MAGIC_OFFSET, &DATA_MAGIC.to_le_bytes());
@@ -95,8 +95,8 @@ fn index_header(row: &Row) -> [u8; HEADER] {
     header
 }
 
-/// The chunks from `from` on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. One that should be in
-/// files and is not stays, since it is nowhere else. Answers the first chunk that is still in shared memory, or may be.
+/// The chunks from `from` on, but the last `keep` below `end`, leave shared memory [deepwater.expire.window]. One that should be
+/// in files and is not stays, since it is nowhere else. Answers the first chunk that is still in shared memory, or may be.
 pub(super) fn expire(place: &Place, from: u64, end: u64, keep: u64) -> Result<u64> {
     let behind = end.saturating_sub(keep).max(from);
     let mut first_left = behind;

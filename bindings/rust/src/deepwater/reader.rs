@@ -149,8 +149,8 @@ impl Reader {
         self.known = 0;
     }
 
-    /// Hold the chunk of a row, and be at the record that is wanted or, behind it, at its first one. Answers whether it is there: where
-    /// it has expired, the reader stays.
+    /// Hold the chunk of a row, and be at the record that is wanted or, behind it, at its first one. Answers whether it is there:
+    /// where it has expired, the reader stays.
     fn enter(&mut self, id: u64) -> Result<bool> {
         let (row, chunk) = match attach(&self.place, id)? {
             Some(found) => found,
@@ -231,8 +231,8 @@ impl Reader {
         Ok(if self.index < self.known { Look::Record } else { Look::Over })
     }
 
-    /// Come to a record, over the ends of chunks. Answers whether there is one. Ends, since rows are only added by writers that make
-    /// progress.
+    /// Come to a record, over the ends of chunks. Answers whether there is one. Ends, since rows are only added by writers that
+    /// make progress.
     #[inline]
     fn advance(&mut self) -> Result<bool> {
         loop {
@@ -291,8 +291,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::Expired`], once, for records that are gone: the reader goes on behind them [deepwater.read.expired].
-    /// [`Error::Corrupt`] and its like for what no writer leaves: the reader stays [deepwater.read.bounds], [deepwater.read.sequence].
-    /// [`Error::Permission`], [`Error::System`].
+    /// [`Error::Corrupt`] and its like for what no writer leaves: the reader stays [deepwater.read.bounds],
+    /// [deepwater.read.sequence]. [`Error::Permission`], [`Error::System`].
     #[inline]
     #[allow(clippy::should_implement_trait)] // what an iterator gives may be kept, and this may not
     pub fn next(&mut self) -> Result<Answer<Record<'_>>> {
@@ -366,8 +366,8 @@ impl Reader {
         self.place.feed.u32(FEED_REGISTRY_SIGNAL_OFFSET)
     }
 
-    /// Load the signal, and see to it that waiters is not 0 before the look that comes next. It is never taken back: one that was for
-    /// nothing costs one wake, once [deepwater.wait.count].
+    /// Load the signal, and see to it that waiters is not 0 before the look that comes next. It is never taken back: one that was
+    /// for nothing costs one wake, once [deepwater.wait.count].
     fn count_in(&self) -> u32 {
         // A7: pairs with R7; what the writer committed before it moved the signal, and the waiters that it wiped out before
         let seen = self.signal().load_acquire();

@@ -38,8 +38,8 @@ impl<'a> Record<'a> {
         Record { sequence, timestamp_ns, chunk_id: chunk.id, kind, chunk, entry }
     }
 
-    /// Its bytes, where they lie: in shared memory or in a mapped file. A writer stores them once, before the record can be read, and
-    /// never again. Who may write to the memory and keeps to no rule can change them all the same, as with every mapped file;
+    /// Its bytes, where they lie: in shared memory or in a mapped file. A writer stores them once, before the record can be read,
+    /// and never again. Who may write to the memory and keeps to no rule can change them all the same, as with every mapped file;
     /// [`Record::copy_to`] is for those who read feeds of writers that they do not trust.
     #[must_use]
     #[inline]
@@ -125,8 +125,8 @@ impl<'a> Range<'a> {
         Range { reader, from, to }
     }
 
-    /// The next record, lent until the next call; `None` behind the last one that is there now. The first record behind the range, if
-    /// there is one, is what the reader comes to next.
+    /// The next record, lent until the next call; `None` behind the last one that is there now. The first record behind the
+    /// range, if there is one, is what the reader comes to next.
     ///
     /// # Errors
     /// As [`Reader::next`](super::Reader::next).

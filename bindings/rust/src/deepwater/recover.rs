@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 pub(super) struct End {
     pub(super) next_sequence: u64,
     pub(super) last_ns: u64,
+    /// Rows that there are.
+    pub(super) rows: u64,
     /// Rows below it are in shared memory no more.
     pub(super) in_memory: u64,
 }
@@ -35,11 +37,11 @@ pub(super) fn recover(place: &Place, mode: u32, keep: u64) -> Result<(Recovered,
     let in_memory = rows.saturating_sub(keep);
     expire_before(place, in_memory, rows)?;
     place.feed.flush()?;
-    Ok((report, End { next_sequence, last_ns, in_memory }))
+    Ok((report, End { next_sequence, last_ns, rows, in_memory }))
 }
 
-/// The chunks before `end` leave shared memory [deepwater.expire.window], and what has no row: a writer died before count covered it.
-/// With one look at what is there, since a feed may have had very many.
+/// The chunks before `end` leave shared memory [deepwater.expire.window], and what has no row: a writer died before count covered
+/// it. With one look at what is there, since a feed may have had very many.
 fn expire_before(place: &Place, end: u64, rows: u64) -> Result<()> {
     for id in 0..end {
         let row = place.feed.row(id)?;
@@ -73,14 +75,22 @@ fn mend_row(place: &Place, id: u64, mode: u32, report: &mut Recovered) -> Result
         Err(Error::NotFound | Error::BadMagic { .. }) => {}
         Err(error) => return Err(error),
     }
-    if adopt(place, &mut row).is_ok() {
-        report.adopted += 1;
-    } else {
-        row.state = STATE_EXPIRED;
-        place.feed.store_row(&row);
-        report.expired += 1;
+    match adopt(place, &mut row) {
+        Ok(()) => report.adopted += 1,
+        Err(error) if is_missing_or_bad(&error) => {
+            row.state = STATE_EXPIRED;
+            place.feed.store_row(&row);
+            report.expired += 1;
+        }
+        Err(error) => return Err(error), // it may be good: nothing is changed
     }
     Ok(())
+}
+
+/// Whether files are not there, or not what they should be, and no other look will find them better.
+fn is_missing_or_bad(error: &Error) -> bool {
+    use crate::Code::{BadGeometry, BadMagic, BadVersion, Corrupt, NotFound, Truncated};
+    matches!(error.code(), NotFound | Truncated | BadMagic | BadVersion | BadGeometry | Corrupt)
 }
 
 /// Every record that a count covers is what it should be; answers the end of the last one's bytes.

@@ -89,8 +89,8 @@ impl Reader {
         Ok(())
     }
 
-    /// The sequence behind the last record that a reader can have seen: entry_count is ahead of last_sequence for a moment, or for
-    /// longer if the writer died then.
+    /// The sequence behind the last record that a reader can have seen: entry_count is ahead of last_sequence for a moment, or
+    /// for longer if the writer died then.
     fn end_of_feed(&self) -> Result<u64> {
         let written = self.place.feed.next_sequence();
         let last = match self.place.feed.rows()?.checked_sub(1) {
@@ -123,8 +123,8 @@ impl Reader {
         }
     }
 
-    /// The records with timestamps from `from` to `to`, both included, in nanoseconds [deepwater.read.range]: the reader goes to the
-    /// first of them, and on with each.
+    /// The records with timestamps from `from` to `to`, both included, in nanoseconds [deepwater.read.range]: the reader goes to
+    /// the first of them, and on with each.
     ///
     /// # Errors
     /// As [`Reader::seek`].
@@ -139,7 +139,8 @@ impl Reader {
         Cursor { chunk_id: self.row, sequence: self.next }
     }
 
-    /// Come back to a place, of this or another reader of the feed [deepwater.read.cursor]. The chunk is a hint, the sequence counts.
+    /// Come back to a place, of this or another reader of the feed [deepwater.read.cursor]. The chunk is a hint, the sequence
+    /// counts.
     ///
     /// # Errors
     /// As [`Reader::seek`].

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Is there anything in a feed that no writer leaves? A writer may be at work: what is live is checked as far as its entry_count goes.
+//! Is there anything in a feed that no writer leaves? A writer may be at work: what is live is checked as far as its entry_count
+//! goes.
 
 use std::path::Path;
 

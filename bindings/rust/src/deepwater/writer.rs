@@ -48,6 +48,8 @@ pub struct Writer {
     live: Option<Live>,
     last_ns: u64,
     next_sequence: u64,
+    /// Rows that there are. Not loaded again: nobody else makes any, and a count that somebody else stored must not be one.
+    rows: u64,
     /// Rows below it are in shared memory no more.
     in_memory: u64,
     /// Sealed chunks that could not be copied to files: they are tried again.
@@ -71,8 +73,8 @@ impl Writer {
     /// [`Error::NotFound`], as the options say; [`Error::NoRoom`] (code FULL) when the base can have no further feed
     /// [deepwater.feed.full]; [`Error::Closed`] for a feed that is retired [deepwater.feed.retired]; [`Error::InvalidName`]
     /// [deepwater.feed.name]; [`Error::InvalidArgument`] [deepwater.feed.argument]; [`Error::Truncated`], [`Error::BadMagic`],
-    /// [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Corrupt`] for what is there and cannot be used; [`Error::Permission`],
-    /// [`Error::System`].
+    /// [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Corrupt`] for what is there and cannot be used;
+    /// [`Error::Permission`], [`Error::System`].
     pub fn open(base: impl AsRef<Path>, feed: &str, options: &Options) -> Result<Writer> {
         options.check()?;
         let mut place = Place::find_or_make(base.as_ref(), feed, options)?;
@@ -88,6 +90,7 @@ impl Writer {
             live: None,
             last_ns: end.last_ns,
             next_sequence: end.next_sequence,
+            rows: end.rows,
             in_memory: end.in_memory,
             unpersisted: Vec::new(),
             beat_ns: 0,
@@ -137,12 +140,12 @@ impl Writer {
     /// Append a record; answers its sequence [deepwater.append.commit], [deepwater.append.sequence].
     ///
     /// # Errors
-    /// With nothing changed: [`Error::OutOfOrder`] for a timestamp below that of the record before [deepwater.append.time], and in a
-    /// forked child; [`Error::InvalidArgument`] for another length than the feed's record_size, [`Error::TooLarge`] for more than a
-    /// chunk, or 2^32 - 1 bytes [deepwater.append.size]; [`Error::NoRoom`] (code FULL) when the feed can have no further chunk
-    /// [deepwater.rotate.full]. [`Error::System`]: there is no room for a new chunk, or the chunk before could not be copied to files.
-    /// That chunk stays in shared memory then, and is tried again at the next rotation and when the writer leaves; the record was not
-    /// appended.
+    /// With nothing changed: [`Error::OutOfOrder`] for a timestamp below that of the record before [deepwater.append.time], and
+    /// in a forked child; [`Error::InvalidArgument`] for another length than the feed's record_size, [`Error::TooLarge`] for more
+    /// than a chunk, or 2^32 - 1 bytes [deepwater.append.size]; [`Error::NoRoom`] (code FULL) when the feed can have no further
+    /// chunk [deepwater.rotate.full]. [`Error::System`]: there is no room for a new chunk, or the chunk before could not be
+    /// copied to files. That chunk stays in shared memory then, and is tried again at the next rotation and when the writer
+    /// leaves; the record was not appended.
     pub fn append(&mut self, timestamp_ns: u64, kind: u32, data: &[u8]) -> Result<u64> {
         self.check_ours()?;
         let part = Part { timestamp_ns, kind, data };
@@ -153,8 +156,8 @@ impl Writer {
         Ok(sequence)
     }
 
-    /// Append records in order, committing as many at a time as go into one chunk. `appended` gets the sequence of each when it is
-    /// committed. An error ends it, and what was appended before stays.
+    /// Append records in order, committing as many at a time as go into one chunk. `appended` gets the sequence of each when it
+    /// is committed. An error ends it, and what was appended before stays.
     ///
     /// # Errors
     /// As [`Writer::append`], of the first record that fails.
@@ -264,8 +267,8 @@ impl Writer {
         self.place.feed.wake(); // S8
     }
 
-    /// Begin a new chunk now: the old one is sealed, and persisted if the feed persists. Nothing to do while there are no records in
-    /// it.
+    /// Begin a new chunk now: the old one is sealed, and persisted if the feed persists. Nothing to do while there are no records
+    /// in it.
     ///
     /// # Errors
     /// [`Error::NoRoom`] (code FULL); [`Error::System`], as [`Writer::append`]; [`Error::OutOfOrder`] in a forked child.
@@ -280,7 +283,7 @@ impl Writer {
     /// [deepwater.rotate.order]: chunk, row, count, latest, and the old chunk last.
     #[cold]
     fn begin_chunk(&mut self) -> Result<()> {
-        let (place, id) = (&self.place, self.place.feed.rows()?);
+        let (place, id) = (&self.place, self.rows);
         if id >= place.feed.capacity() {
             return Err(Error::NoRoom("the feed's registry has no row left"));
         }
@@ -291,38 +294,37 @@ impl Writer {
             unlink_chunk(place, id);
             error
         })?;
-        place.feed.publish_rows(id + 1); // R2
+        self.rows = id + 1;
+        place.feed.publish_rows(self.rows); // R2
         place.feed.set_latest(id); // R3
         let old = self.live.replace(Live { chunk, used: 0, entries: 0, first_ns: 0 });
         let again = self.persist_rest();
-        let finished = old.map_or(Ok(()), |old| self.finish(&old));
+        let finished = old.map_or(Ok(()), |old| self.finish(&old, again.is_ok()));
         let expired = self.expire(id + 1, self.place.live_window.into());
         again.and(finished).and(expired)
     }
 
-    /// Seal a chunk that was live, and persist it if the feed does.
-    fn finish(&mut self, live: &Live) -> Result<()> {
+    /// Seal a chunk that was live, and persist it if the feed does; later, where that has just failed for another one.
+    fn finish(&mut self, live: &Live, try_files: bool) -> Result<()> {
         let mut row = self.place.feed.row(live.chunk.id)?;
         seal(&self.place, &live.chunk, live.entries, live.used, &mut row);
         if !self.place.persist {
             return Ok(());
         }
-        persist(&self.place, &live.chunk, self.mode, &mut row).map_err(|error| {
+        let outcome = if try_files { persist(&self.place, &live.chunk, self.mode, &mut row) } else { Ok(()) };
+        if outcome.is_err() || !try_files {
             self.unpersisted.push(row.id);
-            error
-        })
-    }
-
-    /// Try again what could not be copied to files. Answers the first error.
-    fn persist_rest(&mut self) -> Result<()> {
-        let mut outcome = Ok(());
-        for id in std::mem::take(&mut self.unpersisted) {
-            if let Err(error) = self.persist_again(id) {
-                self.unpersisted.push(id);
-                outcome = outcome.and(Err(error));
-            }
         }
         outcome
+    }
+
+    /// Try again what could not be copied to files, up to the first that still cannot.
+    fn persist_rest(&mut self) -> Result<()> {
+        while let Some(&id) = self.unpersisted.first() {
+            self.persist_again(id)?;
+            self.unpersisted.remove(0);
+        }
+        Ok(())
     }
 
     fn persist_again(&self, id: u64) -> Result<()> {
@@ -349,8 +351,8 @@ impl Writer {
     /// [deepwater.leave.flush]. In a forked child: nothing.
     ///
     /// # Errors
-    /// The first one of flushing: [`Error::System`] when a chunk could not be copied to files. It stays in shared memory for the next
-    /// writer or [`collect`](super::collect). The lock is given back in any case.
+    /// The first one of flushing: [`Error::System`] when a chunk could not be copied to files. It stays in shared memory for the
+    /// next writer or [`collect`](super::collect). The lock is given back in any case.
     pub fn close(mut self) -> Result<()> {
         self.leave()
     }
@@ -362,8 +364,8 @@ impl Writer {
         self.left = true;
         let flushed = self.place.feed.flush(); // before the files: the count that covers a chunk is not younger than they are
         let again = self.persist_rest();
-        let finished = self.live.take().map_or(Ok(()), |live| self.finish(&live));
-        let expired = self.place.feed.rows().and_then(|rows| self.expire(rows, 0));
+        let finished = self.live.take().map_or(Ok(()), |live| self.finish(&live, again.is_ok()));
+        let expired = self.expire(self.rows, 0);
         let feed = &mut self.place.feed;
         feed.set_latest(NONE); // R3
         feed.u32(FEED_REGISTRY_WRITER_PID_OFFSET).store_relaxed(0);

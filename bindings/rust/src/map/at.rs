@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Directories that are held open, and what is below them: nothing there is reached through a symbolic link, and nothing changes when
-//! somebody moves a directory meanwhile.
+//! Directories that are held open, and what is below them: nothing there is reached through a symbolic link, and nothing changes
+//! when somebody moves a directory meanwhile.
 
 use std::ffi::{CString, OsString};
 use std::fs::{self, File};
