@@ -9,7 +9,6 @@ import sys
 import time
 
 import numpy as np
-
 from shmwire.deepwater import Writer
 
 TRADE = np.dtype([("price", "<f8"), ("volume", "<u4"), ("side", "<u4")])

@@ -8,7 +8,6 @@
 import sys
 
 import numpy as np
-
 from shmwire.deepwater import Reader
 
 TRADE = np.dtype([("price", "<f8"), ("volume", "<u4"), ("side", "<u4")])

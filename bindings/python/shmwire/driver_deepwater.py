@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Final, cast
@@ -127,8 +128,9 @@ class DeepwaterHandle:
         return cls(body, writer_for(engine, body, injection, making))
 
     def close(self) -> None:
-        """Let go; a writer leaves as the chapter says."""
-        self._core.close()
+        """Let go; a writer leaves as the chapter says. What it could not persist is there for the next one."""
+        with contextlib.suppress(ShmwireException):
+            self._core.close()
 
     def inspect(self) -> Json:
         """Every field by its layout name."""
@@ -220,7 +222,12 @@ class DeepwaterHandle:
         return verbs[verb](args)
 
     def _rotate(self, _: Json) -> Json:
-        self._writer().rotate()
+        try:
+            self._writer().rotate()
+        except ShmwireError:
+            raise
+        except ShmwireException as answer:
+            raise Answered(answer) from None
         return {}
 
     def _latest_chunk(self, _: Json) -> Json:

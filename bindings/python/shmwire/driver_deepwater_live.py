@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Final
 
@@ -36,7 +37,8 @@ class WriterActor(LossyActor):
 
     def close(self) -> None:
         """Leave."""
-        self._writer.close()
+        with contextlib.suppress(ShmwireException):
+            self._writer.close()
 
     def run(self) -> Json:
         """Go: the summary, when all is written, an answer was an error, or the time is up."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from shmwire.deepwater import Reader, Record, Writer
 from shmwire.deepwater.tree import Base
 from shmwire.engine import Engine

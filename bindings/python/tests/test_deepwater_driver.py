@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from deepwater_support import base, in_memory
-from test_driver import Client
-
 from shmwire.engine import Engine
+from test_driver import Client
 
 __all__ = ["base"]
 RECORD = "<IIQQIIII"

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deepwater_support import FEED, base, fill, in_memory, reading, writing
-
 import shmwire
+from deepwater_support import FEED, base, fill, in_memory, reading, writing
 from shmwire.deepwater import collect, feeds, layout, validate
 from shmwire.deepwater.inspect import inspect
 from shmwire.engine import Engine

@@ -8,7 +8,6 @@ import subprocess
 import pytest
 from conftest import run_python
 from deepwater_support import base, fill, writing
-
 from shmwire.engine import Engine
 
 __all__ = ["base"]

@@ -13,10 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+import shmwire
 from conftest import finish, run_python
 from deepwater_support import FEED, IMPORTS, base, fill, in_memory, reading, require, writing
-
-import shmwire
 from shmwire.deepwater import Expired, Reader, Writer, validate
 from shmwire.engine import Engine
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deepwater_support import CHUNK, FEED, base, body, fill, forget_memory, reading, require, states, writing
-
 import shmwire
+from deepwater_support import CHUNK, FEED, base, body, fill, forget_memory, reading, require, states, writing
 from shmwire.deepwater import Cursor, Expired, Reader, Writer, feeds, retire, validate
 from shmwire.engine import Engine
 

@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import shmwire
 from conftest import finish, run_python
 from deepwater_support import FEED, IMPORTS, base, fill, forget_memory, in_memory, reading, require, states, writing
-
-import shmwire
 from shmwire.deepwater import Expired, collect, layout, validate
 from shmwire.engine import Engine
 

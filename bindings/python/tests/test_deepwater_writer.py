@@ -10,9 +10,8 @@ from pathlib import Path
 from struct import unpack_from
 
 import pytest
-from deepwater_support import CHUNK, FEED, base, body, fill, in_memory, reading, require, states, writing
-
 import shmwire
+from deepwater_support import CHUNK, FEED, base, body, fill, in_memory, reading, require, states, writing
 from shmwire.deepwater import Writer, collect, feeds, layout, retire, validate
 from shmwire.engine import Engine
 
