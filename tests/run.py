@@ -75,7 +75,7 @@ STAGES = [
     Stage("suite-mypy", [PY, "-m", "mypy", "--strict", "-p", "shmwire_conform"], "mypy --strict, suite", cwd="conformance"),
     Stage("suite-tests", [PY, "-m", "pytest", "-q", "conformance/tests"], "the suite itself, broken drivers included"),
     Stage("bench-tests", [PY, "-m", "pytest", "-q", "bench/test"], "the benchmark measures and verifies (no figure is asserted)"),
-    Stage("conform", ["./dev", "conform"], "five implementations through the suite", lane=1),
+    Stage("conform", ["./dev", "conform"], "five implementations through the suite", lane=1, limit_s=3 * STAGE_LIMIT_S),
     Stage("conform-asan", [CONFORM, "run", "--tier", "quick", "--kind", "hostile", "--kind", "torn", "--kind", "golden",
                            "--kind", "captured", "--report", "build/report-asan", "--driver", "conformance/drivers/c-asan.toml"],
           "every fixture under AddressSanitizer and UBSan"),

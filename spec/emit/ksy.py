@@ -152,6 +152,12 @@ def placed_lines(profile: Profile, struct: Struct, inside: str, indent: str) -> 
     return [indent + line for line in lines]
 
 
+def whole_file_lines(struct: Struct) -> list[str]:
+    """A struct at 0 of files of its own, as an instance of the root; lazy, so that those of other kinds do no harm."""
+    return [f"  {struct.name}:", f"    if: {quoted(f'_root._io.size >= {struct.size}')}", "    pos: 0",
+            f"    size: {struct.size}", f"    type: {struct.name}"]
+
+
 def type_lines(profile: Profile, struct: Struct) -> list[str]:
     doc = f"{struct.doc} Nothing places it: read one where a position leads." if struct.loose else struct.doc
     lines = [f"  {struct.name}:", f"    doc: {quoted(doc)}"]
@@ -184,8 +190,11 @@ def document(profile: Profile) -> str:
     lines = ["# SPDX-License-Identifier: MIT", f"# {profile.banner}",
              "meta:", f"  id: shmwire_{profile.name}", f"  title: {title}",
              "  license: MIT", "  ks-version: '0.10'", "  endian: le", f"doc: {caution}", "instances:"]
-    for struct in children(profile, ""):
+    placed = children(profile, "")
+    for struct in placed:
         lines += placed_lines(profile, struct, "", "  ")
+    if not placed:  # files of several kinds: the magic says which of these it is
+        lines += [line for struct in profile.structs if not struct.loose for line in whole_file_lines(struct)]
     lines.append("types:")
     for struct in profile.structs:
         lines += type_lines(profile, struct)

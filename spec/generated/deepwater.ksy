@@ -8,6 +8,26 @@ meta:
   endian: le
 doc: 'A segment at rest. On a live one nothing orders the reads: use a driver or a library.'
 instances:
+  registry:
+    if: '_root._io.size >= 128'
+    pos: 0
+    size: 128
+    type: registry
+  feed_registry:
+    if: '_root._io.size >= 128'
+    pos: 0
+    size: 128
+    type: feed_registry
+  data:
+    if: '_root._io.size >= 64'
+    pos: 0
+    size: 64
+    type: data
+  index:
+    if: '_root._io.size >= 64'
+    pos: 0
+    size: 64
+    type: index
 types:
   registry:
     doc: 'The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock.'

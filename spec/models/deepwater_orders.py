@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The ordering pairs of profile deepwater (spec/deepwater.md, section 10) as litmus tests for rc11.py: each as the chapter asks for
-it, and weakened in each way that looks as if it would do. Sleeping and waking (R7, S8) is shmcomm's: its R4 and S6.
+"""The ordering pairs of profile deepwater (spec/deepwater.md, section 10) as litmus tests for rc11.py: each as the chapter asks
+for it, and weakened in each way that looks as if it would do. Sleeping and waking (R7, S8) is shmcomm's: its R4 and S6.
 
 pay is a word of a header, a row or a record: 0 before, 1 filled. entries is entry_count, word and field are two fields of a row.
 """
@@ -109,7 +109,7 @@ TESTS: list[tuple[str, Litmus, str, str]] = [
     ("R9-A9/count-first", sealed_count_first(), "sometimes", "entry_count must be loaded again behind flags"),
     ("R9-A9/next-row", next_row(REL), "never", "who finds the seal finds the next row, if there is one"),
     ("R9-A9/next-row-relaxed", next_row(RLX), "sometimes", "a reader that takes a rotation for the end"),
-    ("behind-expired", behind_expired(True), "never", "last_sequence, then count: what is counted as lost is in rows below count"),
+    ("behind-expired", behind_expired(True), "never", "last_sequence, then count: what counts as lost is in rows below count"),
     ("behind-expired/count-first", behind_expired(False), "sometimes", "records of a new row passed over"),
     ("behind-expired/relaxed-look", behind_expired(True, RLX), "sometimes", "the same by a load that is done late"),
     ("has-data", has_data(REL, ACQ), "never", "who finds a last sequence finds a last time"),

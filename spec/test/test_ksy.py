@@ -377,3 +377,41 @@ def test_a_ring_longer_than_the_segment_is_null(parsers: dict[str, types.ModuleT
         data = bytearray(original)
         struct.pack_into("<Q", data, 56, capacity)
         assert parse(parsers, directory, bytes(data)).header.ring is None, capacity
+
+
+# --- deepwater --------------------------------------------------------------------------------------------------------
+
+
+def files_of(kind: str) -> list[Path]:
+    """Files of the golden bases, by what their names end in."""
+    return sorted(path for path in ROOT.glob("fixtures/deepwater/golden/*/**/*") if path.is_file() and path.name.endswith(kind))
+
+
+KINDS = {"registry": "/registry.bin", "feed_registry": "feed_registry.bin", "data": ".data", "index": ".idx"}
+
+
+@pytest.mark.parametrize("struct", KINDS)
+def test_files_of_feeds(parsers: dict[str, types.ModuleType], struct: str) -> None:
+    """The header of every file of a base; the rows and records that lie behind it, one by one."""
+    spec = json.loads((ROOT / "spec/generated/deepwater.layout.json").read_text(encoding="utf-8"))
+    structs = {item["name"]: item for item in spec["structs"]}
+    elements = {"registry": "feed", "feed_registry": "row", "index": "record"}
+    paths = [path for path in files_of(KINDS[struct].removeprefix("/")) if struct != "registry" or path.name == "registry.bin"]
+    assert len(paths) >= 8
+    for path in paths:
+        data = path.read_bytes()
+        header = getattr(parsers["deepwater"].ShmwireDeepwater.from_bytes(data), struct)
+        compare(path.name, header, unpack(structs[struct]["fields"], data, 0))
+        if struct not in elements:
+            continue
+        element, begin = structs[elements[struct]], int(structs[struct]["size"])
+        size = int(element["size"])
+        kind = getattr(parsers["deepwater"].ShmwireDeepwater, str(element["name"]).capitalize())
+        for number in range(int(getattr(header, "entry_count" if struct == "index" else "count"))):
+            part = data[begin + size * number:begin + size * (number + 1)]
+            compare(f"{path.name}[{number}]", kind.from_bytes(part), unpack(element["fields"], part, 0))
+
+
+def test_a_file_that_is_too_short_is_null(parsers: dict[str, types.ModuleType]) -> None:
+    parsed = parsers["deepwater"].ShmwireDeepwater.from_bytes(files_of("feed_registry.bin")[0].read_bytes()[:127])
+    assert parsed.feed_registry is None

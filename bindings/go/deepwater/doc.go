@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-// Package deepwater is profile deepwater: feeds of records with rising timestamps, in chunks that live in shared memory and, where
-// a feed persists, in files. One writer for each feed, in any process and language, and any number of readers, who take no lock
-// and need no writer. Specification: spec/deepwater.md. Rule ids in brackets name the rules that a piece of code implements.
+// Package deepwater is profile deepwater: feeds of records with rising timestamps, in chunks that live in shared memory and,
+// where a feed persists, in files. One writer for each feed, in any process and language, and any number of readers, who take
+// no lock and need no writer. Specification: spec/deepwater.md. Rule ids in brackets name the rules that a piece of code
+// implements.
 //
 //	writer, err := deepwater.OpenWriter("/var/feeds", "coinbase-BTC-USD", &deepwater.Options{Persist: true})
 //	sequence, err := writer.Append(timestampNS, 0, trade)
@@ -26,8 +27,9 @@
 // # What is lost
 //
 // Records of a feed that persists are kept in files from the moment when their chunk is complete; what is still live is lost when
-// the machine stops. Those of other feeds go when their chunk leaves the live window, or the writer. A reader that comes to what is
-// gone answers shmwire.ErrExpired once, with the number of records in Record.Lost, and goes on with the first that is left.
+// the machine stops. Those of other feeds go when their chunk leaves the live window, or the writer. A reader that comes to
+// what is gone answers shmwire.ErrExpired once, with the number of records in Record.Lost, and goes on with the first that is
+// left.
 //
 // # Goroutines, processes and death
 //

@@ -9,7 +9,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// The registry of one feed, which says where its chunks are. One writer changes it, under its lock; readers map it and ask nobody.
+// The registry of one feed, which says where its chunks are. One writer changes it, under its lock; readers map it and ask
+// nobody.
 
 const (
 	feedFile = "feed_registry.bin"
@@ -137,10 +138,8 @@ func (p *place) checkFeed() error {
 		writerPID: w.Atomic32(feedRegistryWriterPidOffset), signal: w.Atomic32(feedRegistrySignalOffset),
 		waiters: w.Atomic32(feedRegistryWaitersOffset),
 	}
-	if rows := p.rows(); rows > uint64(p.capacity) {
-		return shmwire.Errorf(shmwire.ErrCorrupt, "%d rows, room for %d", rows, p.capacity) // [deepwater.open.count]
-	}
-	return nil
+	_, err := p.rows()
+	return err
 }
 
 // lock takes the writer's lock [deepwater.feed.one-writer].
@@ -167,9 +166,13 @@ func (p *place) writerLives() bool {
 	return locked || err != nil
 }
 
-// rows is the number of rows. One above capacity was written by somebody hostile after the check; loadRow refuses such rows.
-func (p *place) rows() uint64 {
-	return p.count.Load() // A2: pairs with R2; the rows below it
+// rows is the number of rows, checked at every use [deepwater.open.count].
+func (p *place) rows() (uint64, error) {
+	rows := p.count.Load() // A2: pairs with R2; the rows below it
+	if rows > uint64(p.capacity) {
+		return 0, shmwire.Errorf(shmwire.ErrCorrupt, "%d rows, room for %d", rows, p.capacity)
+	}
+	return rows, nil
 }
 
 // row is the fields of a row at one moment.
@@ -205,9 +208,6 @@ func rawRow(w shm.Window) row {
 
 // loadRow is a row below count [deepwater.read.row].
 func (p *place) loadRow(id uint64) (row, error) {
-	if id >= uint64(p.capacity) {
-		return row{}, shmwire.Errorf(shmwire.ErrCorrupt, "row %d, room for %d", id, p.capacity)
-	}
 	w := p.rowAt(id)
 	stamp := w.Atomic32(rowStampOffset)
 	var backoff shm.Backoff
@@ -267,7 +267,7 @@ func (p *place) describe() FeedInfo {
 	return FeedInfo{
 		Name: p.name, Directory: p.directoryName, FeedID: p.id, Flags: p.flags(), ChunkSize: p.chunkSize,
 		LiveWindow: p.liveWindow, RecordSize: p.recordSize, CreatedNS: p.entry.U64(feedCreatedNSOffset),
-		RotateNS: p.rotateNS, Chunks: p.rows(),
+		RotateNS: p.rotateNS, Chunks: p.count.Load(),
 		Latest:          p.latest.Load(), // A3: pairs with R3; the row that it names
 		LastSequence:    p.lastSequence.Load(),
 		LastTimestampNS: p.lastTimestamp.Load(), HeartbeatNS: p.heartbeat.Load(), WriterPID: p.writerPID.Load(),

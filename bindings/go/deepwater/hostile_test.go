@@ -150,6 +150,24 @@ func TestHostileName(t *testing.T) {
 	}
 }
 
+// A count that is raised once the feed is open [deepwater.open.count].
+func TestHostileCountLater(t *testing.T) {
+	p, _ := sampleBase(t)
+	r := mustReader(t, p.base, nil)
+	expectRecords(t, r, 0, 6, shmwire.ErrEmpty)
+	patch(t, p.liveData, 12, word32(dataSealed)...) // so that the next row is looked for
+	patch(t, p.feed, 24, word64(65)...)
+	for _, err := range []error{
+		second(r.Next()), r.Seek(Oldest), r.Seek(Latest), r.Seek(AtTime(3)), r.Restore(Cursor{}), second(r.Chunks()),
+		second(r.Chunk(64)), second(r.LatestChunk()),
+	} {
+		testkit.ExpectCode(t, err, shmwire.ErrCorrupt)
+	}
+	if found, err := r.Look(); err != nil || found["feed_registry.count"] != 65 || found["row[63].state"] != 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+}
+
 // Files that end early [deepwater.open.size], at every length of a header and a few more.
 func TestTruncated(t *testing.T) {
 	for _, file := range []func(places) string{registryOf, feedOf, dataOf, indexOf} {

@@ -68,14 +68,14 @@ func (p *place) look() (map[string]uint64, error) {
 	lookAt(found, "registry.", p.registry.mapping.Window, registryFields)
 	lookAt(found, "feed.", p.entry, entryFields)
 	lookAt(found, "feed_registry.", p.mapping.Window, feedFields)
-	for id, rows := uint64(0), p.rows(); id < rows && id < uint64(p.capacity) && id < lookMost; id++ {
+	for id, rows := uint64(0), p.count.Load(); id < rows && id < uint64(p.capacity) && id < lookMost; id++ {
 		lookAt(found, fmt.Sprintf("row[%d].", id), p.rowAt(id), rowFields)
 	}
 	return found, nil
 }
 
-// Look answers every numeric field of the base's registry, the feed's entry, its registry and its first 4,096 rows as they stand, by
-// names such as "row[3].state". For people and tests. ErrClosed.
+// Look answers every numeric field of the base's registry, the feed's entry, its registry and its first 4,096 rows as they
+// stand, by names such as "row[3].state". For people and tests. ErrClosed.
 func (w *Writer) Look() (map[string]uint64, error) { return w.place.look() }
 
 // Look is that of a Writer.

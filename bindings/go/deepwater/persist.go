@@ -3,8 +3,10 @@
 package deepwater
 
 import (
+	"fmt"
 	"hash/crc32"
 
+	"shmwire"
 	"shmwire/internal/shm"
 )
 
@@ -21,8 +23,19 @@ func (c *chunk) crcs(bytes, records uint64) (data, index uint32) {
 }
 
 // persistChunk copies a sealed chunk to its files and says so in its row, which is filled in and stored
-// [deepwater.persist.order].
+// [deepwater.persist.order]. ErrSystem: they could not be written; the chunk is as it was.
 func (p *place) persistChunk(c *chunk, mode uint32, r *row) error {
+	if err := p.writeFiles(c, mode, r); err != nil {
+		return &shmwire.Error{Code: shmwire.ErrSystem, Detail: fmt.Sprintf("persisting chunk %d", r.id), Cause: err}
+	}
+	r.dataCRC, r.indexCRC = c.crcs(r.dataBytes, r.recordCount)
+	r.state = StatePersisted
+	p.storeRow(r)
+	return p.flush()
+}
+
+// writeFiles makes both files whole, on the disk, before either has its name.
+func (p *place) writeFiles(c *chunk, mode uint32, r *row) error {
 	data, index := fileHeaders(c, r)
 	dataName, indexName := fileName(r.id, suffixData), fileName(r.id, suffixIndex)
 	if err := p.writeFile(dataName, mode, data, c.bytes(0, r.dataBytes)); err != nil {
@@ -36,13 +49,7 @@ func (p *place) persistChunk(c *chunk, mode uint32, r *row) error {
 			return err
 		}
 	}
-	if err := p.directory.Sync(); err != nil {
-		return err
-	}
-	r.dataCRC, r.indexCRC = c.crcs(r.dataBytes, r.recordCount)
-	r.state = StatePersisted
-	p.storeRow(r)
-	return p.flush()
+	return p.directory.Sync()
 }
 
 // writeFile writes header and body to NAME.tmp, whole and on the disk, or leaves nothing.

@@ -94,8 +94,8 @@ func followAll(base, countText string) error {
 	return r.Close()
 }
 
-// Writers that get SIGKILL at moments of all kinds, one after the other, while readers follow: every record that a reader has seen
-// stays, none comes twice, none is torn [deepwater.recover.sealed] [deepwater.recover.sequence] [deepwater.read.order].
+// Writers that get SIGKILL at moments of all kinds, one after the other, while readers follow: every record that a reader has
+// seen stays, none comes twice, none is torn [deepwater.recover.sealed] [deepwater.recover.sequence] [deepwater.read.order].
 func TestKilledWriters(t *testing.T) {
 	seed := int64(20260413)
 	t.Logf("seed %d", seed)

@@ -11,8 +11,8 @@ import (
 	"shmwire/internal/shm"
 )
 
-// Reader reads a feed, for one goroutine at a time; open one for each. It takes no lock and changes nothing, but counts itself when
-// it sleeps [deepwater.open.readonly].
+// Reader reads a feed, for one goroutine at a time; open one for each. It takes no lock and changes nothing, but counts itself
+// when it sleeps [deepwater.open.readonly].
 type Reader struct {
 	place         *place       // nil once closed
 	counts        *shm.Mapping // where it counts itself when it sleeps; nil: nowhere
@@ -140,10 +140,14 @@ func (r *Reader) enterNext() error {
 	if r.held != nil {
 		id++
 	}
-	if id >= r.place.rows() { // A2
+	rows, err := r.place.rows() // A2
+	if err != nil {
+		return err
+	}
+	if id >= rows {
 		return shmwire.ErrEmpty
 	}
-	err := r.enter(id)
+	err = r.enter(id)
 	if err == shmwire.ErrExpired {
 		r.goTo(id, r.next)
 	}
@@ -162,7 +166,10 @@ func (r *Reader) passExpired() (lost uint64, err error) {
 	end, id := r.next, r.row
 	for {
 		written := p.nextWritten() // before count: what was written by then is in the rows below it
-		rows := p.rows()
+		rows, err := p.rows()
+		if err != nil {
+			return 0, err
+		}
 		for ; id < rows; id++ {
 			found, err := p.loadRow(id)
 			if err != nil {
@@ -177,7 +184,7 @@ func (r *Reader) passExpired() (lost uint64, err error) {
 			}
 			end = larger(end, found.end())
 		}
-		if p.rows() == rows { // nothing is left: to the end of what was written
+		if p.count.Load() == rows { // nothing is left: to the end of what was written
 			r.row = rows
 			return r.skipTo(larger(end, written)), nil
 		}

@@ -29,23 +29,30 @@ func (p *place) seal(c *chunk, records, bytes uint64, r *row) {
 }
 
 // expire has the chunks from *from on, but the last keep below end, leave shared memory [deepwater.expire.window]. In a feed that
-// persists, one whose files could not be written does not leave: it is tried again, now and whenever there is occasion.
-func (p *place) expire(end, keep uint64, mode uint32, from *uint64) error {
-	for ; *from < end && end-*from > keep; *from++ {
-		if err := p.expireOne(*from, mode); err != nil {
-			return err
+// persists, one whose files could not be written does not leave: it is tried again, now and whenever there is occasion. After a
+// failure no other one is tried, but those that are persisted leave all the same.
+func (p *place) expire(end, keep uint64, mode uint32, from *uint64) (err error) {
+	for id := *from; id < end && end-id > keep; id++ {
+		switch failed := p.expireOne(id, mode, err == nil); {
+		case err == nil && failed == nil:
+			*from = id + 1
+		case err == nil:
+			err = failed
 		}
 	}
-	return nil
+	return err
 }
 
-func (p *place) expireOne(id uint64, mode uint32) error {
+// expireOne has one chunk leave; late says whether it may be persisted now, if it still has to be.
+func (p *place) expireOne(id uint64, mode uint32, late bool) error {
 	r, err := p.loadRow(id)
 	if err != nil {
 		return err
 	}
 	switch {
 	case r.state >= StatePersisted:
+	case p.persist && !late:
+		return nil
 	case p.persist:
 		if err := p.persistLate(mode, &r); err != nil {
 			return err
@@ -219,8 +226,8 @@ func (v *recovery) findEnd(rows uint64) (nextSequence, lastNS uint64) {
 	return nextSequence, lastNS
 }
 
-// sweep has chunks leave shared memory: those before the keep last ones of so many rows, and what a writer made that died before its
-// row counted. What is there it looks up once: a feed can have a great many rows.
+// sweep has chunks leave shared memory: those before the keep last ones of so many rows, and what a writer made that died
+// before its row counted. What is there it looks up once: a feed can have a great many rows.
 func (v *recovery) sweep(rows, keep uint64) error {
 	ids, err := v.inMemory()
 	if err != nil {
@@ -231,7 +238,7 @@ func (v *recovery) sweep(rows, keep uint64) error {
 		case id >= rows:
 			v.unlinkChunk(id)
 		case rows-id > keep:
-			if err := v.expireOne(id, v.mode); err != nil {
+			if err := v.expireOne(id, v.mode, true); err != nil {
 				return err
 			}
 		}
@@ -271,15 +278,17 @@ func (p *place) inMemory() ([]uint64, error) {
 // recover does all of section 8 but taking the lock; keep is how many chunks stay in shared memory.
 func (p *place) recover(mode uint32, keep uint64) (report Recovered, nextSequence, lastNS uint64, err error) {
 	v := &recovery{place: p, mode: mode}
-	rows := p.rows()
-	if rows > uint64(p.capacity) {
-		return report, 0, 0, shmwire.Errorf(shmwire.ErrCorrupt, "%d rows, room for %d", rows, p.capacity)
+	rows, err := p.rows()
+	if err != nil {
+		return report, 0, 0, err
 	}
 	if err := v.removeTemporary(); err != nil {
 		return report, 0, 0, err
 	}
-	if err := p.flush(); err != nil { // the count that covers a chunk, before its files
-		return report, 0, 0, err
+	if p.persist { // the count that covers a chunk, before its files
+		if err := p.flush(); err != nil {
+			return report, 0, 0, err
+		}
 	}
 	for id := uint64(0); id < rows; id++ {
 		if err := v.mend(id); err != nil {

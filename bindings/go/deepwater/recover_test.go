@@ -155,7 +155,9 @@ func TestRecoverHalfMade(t *testing.T) {
 	fill(t, w, 0, 5, 100)
 	abandon(w)
 	directory := filepath.Join(base, testFeed)
-	for _, name := range []string{"chunk_00000000.data.tmp", "chunk_00000000.idx.tmp", "chunk_00000009.data.tmp", "other.tmp", "chunk_x"} {
+	for _, name := range []string{
+		"chunk_00000000.data.tmp", "chunk_00000000.idx.tmp", "chunk_00000009.data.tmp", "other.tmp", "chunk_x",
+	} {
 		succeed(t, os.WriteFile(filepath.Join(directory, name), []byte("half"), 0o600))
 	}
 	found, err := Collect(base, testFeed)

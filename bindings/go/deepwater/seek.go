@@ -10,7 +10,8 @@ import (
 
 // Section 6: choosing where to begin, and the questions that are answered without reading.
 
-// Seek goes elsewhere; nothing counts as lost. ErrInvalidArgument, ErrCorrupt, ErrClosed, and what keeps a chunk from being opened.
+// Seek goes elsewhere; nothing counts as lost. ErrInvalidArgument, ErrCorrupt, ErrClosed, and what keeps a chunk from being
+// opened.
 func (r *Reader) Seek(start Start) error {
 	if r.place == nil {
 		return shmwire.ErrClosed
@@ -29,13 +30,16 @@ func (r *Reader) Seek(start Start) error {
 // nextWritten is the sequence behind the last record that the feed's registry tells of.
 func (p *place) nextWritten() uint64 { return p.lastSequence.Load() + 1 } // of None: 0
 
-// seekRow goes to the first row from one on that is not expired; to the end of what was written if there is none. Expired ones come
-// first, but for what a power failure took.
+// seekRow goes to the first row from one on that is not expired; to the end of what was written if there is none. Expired ones
+// come first, but for what a power failure took.
 func (r *Reader) seekRow(from uint64) error {
 	p := r.place
 	for id := from; ; {
 		written := p.nextWritten() // before count: what was written by then is in the rows below it
-		rows := p.rows()
+		rows, err := p.rows()
+		if err != nil {
+			return err
+		}
 		for ; id < rows; id++ {
 			found, err := p.loadRow(id)
 			if err != nil {
@@ -46,7 +50,7 @@ func (r *Reader) seekRow(from uint64) error {
 				return nil
 			}
 		}
-		if p.rows() == rows {
+		if p.count.Load() == rows {
 			r.goTo(rows, written)
 			return nil
 		}
@@ -75,7 +79,11 @@ func (p *place) countRows(rows uint64, before func(*row) bool) (uint64, error) {
 // seekSequence is [deepwater.read.seek-sequence].
 func (r *Reader) seekSequence(sequence uint64) error {
 	p := r.place
-	written, rows := p.nextWritten(), p.rows()
+	written := p.nextWritten()
+	rows, err := p.rows()
+	if err != nil {
+		return err
+	}
 	count, err := p.countRows(rows, func(found *row) bool { return found.firstSequence <= sequence })
 	if err != nil {
 		return err
@@ -119,7 +127,11 @@ func (c *chunk) firstAt(count, ns uint64) uint64 {
 // seekTime is [deepwater.read.seek-time]: in the last row that begins before that time, or behind it.
 func (r *Reader) seekTime(ns uint64) error {
 	p := r.place
-	before, err := p.countRows(p.rows(), func(found *row) bool { return found.startNS < ns })
+	rows, err := p.rows()
+	if err != nil {
+		return err
+	}
+	before, err := p.countRows(rows, func(found *row) bool { return found.startNS < ns })
 	if err != nil {
 		return err
 	}
@@ -182,7 +194,11 @@ func (r *Reader) Restore(cursor Cursor) error {
 	if r.place == nil {
 		return shmwire.ErrClosed
 	}
-	if cursor.ChunkID < r.place.rows() {
+	rows, err := r.place.rows()
+	if err != nil {
+		return err
+	}
+	if cursor.ChunkID < rows {
 		found, err := r.place.loadRow(cursor.ChunkID)
 		if err == nil && found.state != StateLive && found.firstSequence <= cursor.Sequence &&
 			cursor.Sequence-found.firstSequence < found.recordCount {
@@ -210,7 +226,8 @@ func (r *Reader) HasDataSince(ns uint64) (bool, error) {
 	return any && r.place.lastTimestamp.Load() >= ns, nil
 }
 
-// LatestChunk is the chunk that is being written [deepwater.read.latest-chunk]; ErrNotFound if there is none. ErrCorrupt, ErrClosed.
+// LatestChunk is the chunk that is being written [deepwater.read.latest-chunk]; ErrNotFound if there is none. ErrCorrupt,
+// ErrClosed.
 func (r *Reader) LatestChunk() (ChunkInfo, error) {
 	if r.place == nil {
 		return ChunkInfo{}, shmwire.ErrClosed
@@ -219,7 +236,11 @@ func (r *Reader) LatestChunk() (ChunkInfo, error) {
 	if latest == None {
 		return ChunkInfo{}, shmwire.Errorf(shmwire.ErrNotFound, "no chunk is being written")
 	}
-	if rows := r.place.rows(); latest >= rows {
+	rows, err := r.place.rows()
+	if err != nil {
+		return ChunkInfo{}, err
+	}
+	if latest >= rows {
 		return ChunkInfo{}, shmwire.Errorf(shmwire.ErrCorrupt, "latest is %d of %d rows", latest, rows)
 	}
 	return r.Chunk(latest)
@@ -230,7 +251,11 @@ func (r *Reader) Chunk(id uint64) (ChunkInfo, error) {
 	if r.place == nil {
 		return ChunkInfo{}, shmwire.ErrClosed
 	}
-	if id >= r.place.rows() {
+	rows, err := r.place.rows()
+	if err != nil {
+		return ChunkInfo{}, err
+	}
+	if id >= rows {
 		return ChunkInfo{}, shmwire.Errorf(shmwire.ErrNotFound, "chunk %d", id)
 	}
 	found, err := r.place.loadRow(id)
@@ -245,8 +270,12 @@ func (r *Reader) Chunks() ([]ChunkInfo, error) {
 	if r.place == nil {
 		return nil, shmwire.ErrClosed
 	}
+	rows, err := r.place.rows()
+	if err != nil {
+		return nil, err
+	}
 	chunks := []ChunkInfo{}
-	for id, rows := uint64(0), r.place.rows(); id < rows; id++ {
+	for id := uint64(0); id < rows; id++ {
 		info, err := r.Chunk(id)
 		if err != nil {
 			return chunks, err

@@ -4,17 +4,21 @@ package deepwater
 
 import "shmwire"
 
-// Validate checks a feed: registries, rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc]. A writer may
-// be at work: what is live is checked as far as its entry_count goes. The first finding is the error: ErrCorrupt, or what opening
-// would answer.
+// Validate checks a feed: registries, rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc]. A
+// writer may be at work: what is live is checked as far as its entry_count goes. The first finding is the error: ErrCorrupt,
+// or what opening would answer.
 func Validate(base, feed string) error {
 	p, err := find(base, feed, false, 0)
 	if err != nil {
 		return err
 	}
 	defer p.close()
+	rows, err := p.rows()
+	if err != nil {
+		return err
+	}
 	var before row
-	for id, rows := uint64(0), p.rows(); id < rows; id++ {
+	for id := uint64(0); id < rows; id++ {
 		if err := p.validateOrder(id, &before); err != nil {
 			return err
 		}

@@ -62,8 +62,8 @@ func (l *limit) slice(longest time.Duration) time.Duration {
 	return longest
 }
 
-// WaitNext reads the next record, sleeping until there is one, up to a time limit: 0 does not wait, Forever always does. ErrTimeout;
-// otherwise the answers of Next, of which ErrEmpty is left only to a limit of 0.
+// WaitNext reads the next record, sleeping until there is one, up to a time limit: 0 does not wait, Forever always does.
+// ErrTimeout; otherwise the answers of Next, of which ErrEmpty is left only to a limit of 0.
 func (r *Reader) WaitNext(timeout time.Duration) (Record, error) {
 	if timeout == 0 {
 		return r.Next()
@@ -75,7 +75,8 @@ func (r *Reader) WaitNext(timeout time.Duration) (Record, error) {
 }
 
 // WaitNextContext reads the next record, sleeping until there is one or ctx is done: its deadline gives an error that is both
-// ErrTimeout and context.DeadlineExceeded, and a cancellation ends the wait within 5 ms. Otherwise the answers of Next but ErrEmpty.
+// ErrTimeout and context.DeadlineExceeded, and a cancellation ends the wait within 5 ms. Otherwise the answers of Next but
+// ErrEmpty.
 func (r *Reader) WaitNextContext(ctx context.Context) (Record, error) {
 	var record Record
 	l := withContext(ctx)

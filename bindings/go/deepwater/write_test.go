@@ -120,7 +120,9 @@ func TestAppendRefusals(t *testing.T) {
 		_, err = other.Append(0, 0, make([]byte, length))
 		succeed(t, err)
 	}
-	done, err := other.AppendBatch([]Part{{TimestampNS: 1, Data: []byte("a")}, {TimestampNS: 2, Data: []byte("b")}, {TimestampNS: 1}})
+	done, err := other.AppendBatch([]Part{
+		{TimestampNS: 1, Data: []byte("a")}, {TimestampNS: 2, Data: []byte("b")}, {TimestampNS: 1},
+	})
 	if done != 2 || !errors.Is(err, shmwire.ErrOutOfOrder) {
 		t.Fatalf("%d, %v", done, err)
 	}
@@ -237,9 +239,7 @@ func TestPersistRefused(t *testing.T) {
 	blocked := filepath.Join(base, testFeed, "chunk_00000000.data.tmp")
 	succeed(t, os.Mkdir(blocked, 0o700)) // in the way of the file
 	fill(t, w, 0, 10, 100)
-	if err := w.Rotate(); err == nil {
-		t.Fatal("nothing was in the way")
-	}
+	testkit.ExpectCode(t, w.Rotate(), shmwire.ErrSystem)
 	for n := uint64(10); n < 30; n++ { // chunk 0 leaves the window, but cannot
 		if _, err := w.Append(timeOf(n), uint32(n), payloadOf(n, lengthOf(n))); err != nil {
 			t.Fatal(err)
@@ -250,19 +250,25 @@ func TestPersistRefused(t *testing.T) {
 	}
 	r := mustReader(t, base, nil)
 	expectRecords(t, r, 0, 30, shmwire.ErrEmpty)
-	if found := states(t, r); found != "231" {
-		t.Errorf("states %s", found)
+	fill(t, w, 30, 31, 100)
+	if err := w.Rotate(); shmwire.CodeOf(err) != shmwire.ErrSystem { // chunk 1 leaves, past the one that cannot
+		t.Fatalf("%v", err)
 	}
-	if w.Close() == nil {
-		t.Fatal("nothing was in the way of leaving")
+	if names := memoryOf(t, base); len(names) != 6 || states(t, r) != "2331" {
+		t.Errorf("states %s, %v", states(t, r), names)
 	}
+	testkit.ExpectCode(t, w.Close(), shmwire.ErrSystem)
+	if names := memoryOf(t, base); len(names) != 2 || states(t, r) != "2333" {
+		t.Errorf("states %s, %v", states(t, r), names) // chunk 0 alone
+	}
+	expectRecords(t, mustReader(t, base, nil), 0, 31, shmwire.ErrEmpty)
 	succeed(t, os.Remove(blocked))
 	found, err := Collect(base, testFeed)
 	succeed(t, err)
-	if found.Persisted != 1 || found.Expired != 0 || states(t, r) != "333" || len(memoryOf(t, base)) != 0 {
+	if found.Persisted != 1 || found.Expired != 0 || states(t, r) != "3333" || len(memoryOf(t, base)) != 0 {
 		t.Errorf("%+v, states %s, %v", found, states(t, r), memoryOf(t, base))
 	}
-	expectRecords(t, mustReader(t, base, nil), 0, 30, shmwire.ErrEmpty)
+	expectRecords(t, mustReader(t, base, nil), 0, 31, shmwire.ErrEmpty)
 	succeed(t, Validate(base, testFeed))
 }
 

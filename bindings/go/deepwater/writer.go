@@ -28,6 +28,7 @@ type Writer struct {
 	firstNS      uint64 // timestamp of its first record
 	lastNS       uint64
 	nextSequence uint64
+	rows         uint64 // of the feed
 	inMemory     uint64 // rows below it are in shared memory no more
 	beatNS       uint64 // of the heartbeat last stored
 	bootNS       uint64 // instead of the clock; 0: ask
@@ -72,8 +73,11 @@ func (w *Writer) begin() error {
 	if _, w.nextSequence, w.lastNS, err = p.recover(w.mode, uint64(p.liveWindow)); err != nil {
 		return err
 	}
-	if rows := p.rows(); rows > uint64(p.liveWindow) {
-		w.inMemory = rows - uint64(p.liveWindow)
+	if w.rows, err = p.rows(); err != nil {
+		return err
+	}
+	if w.rows > uint64(p.liveWindow) {
+		w.inMemory = w.rows - uint64(p.liveWindow)
 	}
 	p.writerPID.StoreRelaxed(w.pid)
 	w.beatNS = bootTime(w.bootNS)
@@ -100,8 +104,8 @@ func (w *Writer) beat() {
 
 // Append appends a record of any type and answers its sequence [deepwater.append.commit]. ErrOutOfOrder: earlier than the record
 // before. ErrInvalidArgument: not of the feed's record size. ErrTooLarge: longer than a chunk. ErrFull: the feed has no row left.
-// ErrSystem, ErrPermission: shared memory or the disk refused a new chunk, or to persist the old one, which is tried again with the
-// next chunk; the record was not appended. ErrClosed.
+// ErrSystem, ErrPermission: shared memory or the disk refused a new chunk, or (ErrSystem) the disk to persist the old one,
+// which is tried again with the next chunk; the record was not appended. ErrClosed.
 func (w *Writer) Append(timestampNS uint64, kind uint32, data []byte) (sequence uint64, err error) {
 	if err := w.prepare(timestampNS, data); err != nil {
 		return 0, err
@@ -230,7 +234,7 @@ func (w *Writer) commit() {
 // rotate is [deepwater.rotate.order]: chunk, row, count, latest, and the old chunk last.
 func (w *Writer) rotate() error {
 	p := w.place
-	id := p.rows()
+	id := w.rows
 	if id >= uint64(p.capacity) {
 		return shmwire.Errorf(shmwire.ErrFull, "%d chunks", id) // [deepwater.rotate.full]
 	}
@@ -241,13 +245,9 @@ func (w *Writer) rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := p.flush(); err != nil { // a count on the disk must not cover a row that is not there
-		fresh.close()
-		p.unlinkChunk(id)
-		return err
-	}
 	p.count.StoreRelease(id + 1) // R2: pairs with A2; the row, and the chunk that it names
 	p.latest.StoreRelease(id)    // R3: pairs with A3; the count
+	w.rows = id + 1
 	err = w.finishLive()
 	w.live, w.row = fresh, id
 	w.used, w.entries, w.firstNS = 0, 0, 0
@@ -273,7 +273,7 @@ func (w *Writer) fillRow(id uint64) error {
 	row.PutU64(rowDataCapacityOffset, p.chunkSize)
 	row.Atomic32(rowStateOffset).StoreRelaxed(StateLive) // published by R2, as all of this
 	row.Atomic64(rowStartNSOffset).StoreRelaxed(w.lastNS)
-	return nil
+	return p.flush() // a count that came to the disk without it would lead to zeros
 }
 
 // finishLive seals the chunk that was live, if there is one, and persists it if the feed does.
@@ -293,8 +293,8 @@ func (w *Writer) finishLive() error {
 	return nil
 }
 
-// Close flushes and leaves [deepwater.leave.flush]: it answers the first error of that. What could not be persisted stays in shared
-// memory, for the next writer or Collect. The writer is closed in every case; a second Close answers ErrClosed.
+// Close flushes and leaves [deepwater.leave.flush]: it answers the first error of that. What could not be persisted stays in
+// shared memory, for the next writer or Collect. The writer is closed in every case; a second Close answers ErrClosed.
 func (w *Writer) Close() error {
 	p := w.place
 	if p == nil {
@@ -304,7 +304,7 @@ func (w *Writer) Close() error {
 	if finished := w.finishLive(); err == nil {
 		err = finished
 	}
-	if expired := p.expire(p.rows(), 0, w.mode, &w.inMemory); err == nil {
+	if expired := p.expire(w.rows, 0, w.mode, &w.inMemory); err == nil {
 		err = expired
 	}
 	p.latest.Store(None) // R3: pairs with A3

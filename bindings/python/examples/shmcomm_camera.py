@@ -11,6 +11,7 @@ import sys
 import threading
 
 import numpy as np
+
 from shmwire.shmcomm import Publisher, SHMClosedError, Subscriber
 
 CAPACITY = 32 << 20  # 34 frames of 921,600 bytes: a viewer may be so much behind

@@ -150,6 +150,19 @@ static int adopt(const struct shmw_deepwater_place *place, struct shmw_deepwater
     return rc;
 }
 
+/* Of a chunk with one file only: the power failed between two renames, and the other one is gone. */
+static void remove_half(const struct shmw_deepwater_place *place, uint64_t id, uint64_t *removed)
+{
+    char data[SHMW_DEEPWATER_NAME_ROOM];
+    char index[SHMW_DEEPWATER_NAME_ROOM];
+    shmw_deepwater_file_name(id, "data", data);
+    shmw_deepwater_file_name(id, "idx", index);
+    const bool no_data = faccessat(place->directory, data, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    const bool no_index = faccessat(place->directory, index, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+    if (no_data != no_index)
+        *removed += unlinkat(place->directory, no_data ? index : data, 0) == 0;
+}
+
 static int mend_row(const struct shmw_deepwater_place *place, uint64_t id, uint32_t mode, struct shmw_deepwater_recovered *report)
 {
     struct shmw_deepwater_row row = raw_row(place, id);
@@ -166,10 +179,11 @@ static int mend_row(const struct shmw_deepwater_place *place, uint64_t id, uint3
     }
     if (rc != SHMW_NOT_FOUND && rc != SHMW_BAD_MAGIC)
         return rc;
-    if (adopt(place, &row) == SHMW_OK) {
-        report->adopted++;
-        return SHMW_OK;
-    }
+    rc = adopt(place, &row);
+    report->adopted += rc == SHMW_OK;
+    if (rc == SHMW_OK || rc == SHMW_SYSTEM || rc == SHMW_PERMISSION)
+        return rc; /* files that we could not look at are not lost */
+    remove_half(place, id, &report->removed);
     row.state = SHMW_DEEPWATER_STATE_EXPIRED;
     shmw_deepwater_row_store(place, &row);
     report->expired++;

@@ -131,6 +131,28 @@ static void half_of_a_persisted_chunk_is_none(void)
     const struct shmw_deepwater_recovered found = collect(base);
     CHECK_U64(found.expired, 1);
     CHECK_U64(found.persisted, 1);
+    CHECK_U64(found.removed, 1);
+    CHECK(access(file_of(base, "chunk_00000000.data"), F_OK) != 0);
+    drop_base(base);
+}
+
+/* Files that cannot be opened now (here: a link stands in their place, which is refused) are not given up. */
+static void files_that_cannot_be_opened_are_not_lost(void)
+{
+    const char *base = fresh_base();
+    char aside[256];
+    shmw_deepwater_writer *writer = open_writer(base, true, 8);
+    put(writer, 0, PER_CHUNK + 4);
+    struct shmw_deepwater_place place = {.base = writer->place.base, .name = "feed"};
+    shmw_store_relaxed(&writer->place.rows[0].state, SHMW_DEEPWATER_STATE_SEALED);
+    shmw_deepwater_chunk_unlink(&place, 0);
+    die(writer);
+    snprintf(aside, sizeof(aside), "%s", file_of(base, "aside"));
+    CHECK(rename(file_of(base, "chunk_00000000.data"), aside) == 0);
+    CHECK(symlink("aside", file_of(base, "chunk_00000000.data")) == 0);
+    CHECK_CODE(shmw_deepwater_gc(base, "feed", NULL), SHMW_PERMISSION);
+    CHECK(rename(aside, file_of(base, "chunk_00000000.data")) == 0);
+    CHECK_U64(collect(base).adopted, 1);
     drop_base(base);
 }
 
@@ -273,6 +295,6 @@ static void a_count_above_capacity_reads_nothing(void)
 
 RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go),
           TEST(a_chunk_without_a_row_goes), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
-          TEST(half_of_a_persisted_chunk_is_none), TEST(killed_anywhere),
+          TEST(half_of_a_persisted_chunk_is_none), TEST(files_that_cannot_be_opened_are_not_lost), TEST(killed_anywhere),
           TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),
           TEST(a_count_above_capacity_reads_nothing))

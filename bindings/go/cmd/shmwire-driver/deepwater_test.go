@@ -41,7 +41,8 @@ func TestDeepwater(t *testing.T) {
 		`{"id":24,"cmd":"open","profile":"deepwater","seg":"%s","mode":"rw"}`, fmt.Sprintf(createFeed, 25),
 		`{"id":26,"cmd":"inspect","h":1}`, `{"id":27,"cmd":"close","h":1}`, fmt.Sprintf(call, 28, 2, "latest_chunk", "{}"),
 		fmt.Sprintf(call, 29, 9, "feeds", place), fmt.Sprintf(call, 30, 9, "validate", place), fmt.Sprintf(call, 31, 9, "gc", place),
-		fmt.Sprintf(call, 32, 9, "retire", place), `{"id":33,"cmd":"seek","h":2,"to":"latest"}`, `{"id":34,"cmd":"read","h":2,"mode":"try"}`,
+		fmt.Sprintf(call, 32, 9, "retire", place), `{"id":33,"cmd":"seek","h":2,"to":"latest"}`,
+		`{"id":34,"cmd":"read","h":2,"mode":"try"}`,
 		`{"id":35,"cmd":"open","profile":"deepwater","seg":"%s","mode":"rw"}`,
 		`{"id":36,"cmd":"open","profile":"deepwater","seg":"%s","mode":"ro","options":{"feed":"other"}}`,
 		`{"id":37,"cmd":"open","profile":"deepwater","seg":"%s","mode":"rw","options":{"feed":"../x","any":true}}`,
@@ -50,7 +51,8 @@ func TestDeepwater(t *testing.T) {
 	for i, want := range map[int]string{
 		1: `{"h":1}`, 2: `{"h":2}`, 3: `{"results":[{"seq":"0","st":"ok"},{"seq":"1","st":"ok"}]}`, 4: "{}",
 		5: `{"results":[{"seq":"2","st":"ok"},{"seq":"3","st":"ok"}]}`, 6: "OUT_OF_ORDER",
-		7: `{"items":[` + feedItem(0, "0a", 0, 5, 0) + "," + feedItem(0, "0b", 1, 6, 3) + "," + feedItem(1, "0c", 2, 7, 0) + `],"st":"ok"}`,
+		7: `{"items":[` + feedItem(0, "0a", 0, 5, 0) + "," + feedItem(0, "0b", 1, 6, 3) + "," + feedItem(1, "0c", 2, 7, 0) +
+			`],"st":"ok"}`,
 		8: `{"items":[` + feedItem(1, "", 3, 8, 0) + "," + feedItem(1, "0d", 4, 9, 0) + `],"st":"ok"}`,
 		9: `{"items":[],"st":"timeout"}`, 10: `{"items":[],"st":"empty"}`, 11: `{"has":true}`, 12: `{"has":false}`,
 		13: `{"chunk":"1","sequence":"5"}`, 14: `{"items":[` + feedItem(0, "0b", 1, 6, 3) + "," + feedItem(1, "0c", 2, 7, 0) + `]}`,

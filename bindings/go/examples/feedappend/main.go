@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Command feedappend appends the words of its command line to a feed that persists, with the time of day: feedappend BASE FEED WORD...
+// Command feedappend appends the words of its command line to a feed that persists, with the time of day: feedappend BASE FEED
+// WORD...
 package main
 
 import (

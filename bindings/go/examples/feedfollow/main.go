@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Command feedfollow prints so many records of a feed, from the oldest that is left, and waits for those that are not there yet, for
-// the feed itself, too: feedfollow BASE FEED COUNT
+// Command feedfollow prints so many records of a feed, from the oldest that is left, and waits for those that are not there
+// yet, for the feed itself, too: feedfollow BASE FEED COUNT
 package main
 
 import (

@@ -53,7 +53,7 @@ class Row(NamedTuple):
 class Feed:
     """A feed: its entry as it was checked, its directory, its registry. Its fields are those of the chapter."""
 
-    __slots__ = ("__weakref__", "_lock", "capacity", "entry", "mapped", "parent", "place", "signals", "window", "words")
+    __slots__ = ("__weakref__", "_lock", "_page", "capacity", "entry", "mapped", "parent", "place", "signals", "window", "words")
 
     def __init__(self, place: Place, writable: bool) -> None:
         """Map and check the registry. TruncatedError, NotReadyError, BadMagicError, BadVersionError, BadGeometryError,
@@ -68,6 +68,7 @@ class Feed:
         self.words = Words(self.window)
         #: The words to sleep on; None where this process may not count itself as a sleeper.
         self.signals: Words | None = None
+        self._page: mapping.Mapping | None = None  # of the signals
         try:
             self.capacity = self._check()
         except BaseException:
@@ -82,8 +83,9 @@ class Feed:
             with contextlib.suppress(OSError):
                 ofd.give(self._lock.fd, LOCK_BYTE)
         self._lock.close()
-        if self.signals is not None:
+        if self.signals is not None and self._page is not None:
             self.signals.close()
+            self._page.close()
         self.words.close()
         self.mapped.close()
         self.place.close()
@@ -252,7 +254,7 @@ class Feed:
         except BaseException:
             os.close(fd)
             raise
-        self.signals = Words(page.window)
+        self.signals, self._page = Words(page.window), page
         page.release_fd()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..atomic import RELAXED
+from ..errors import CorruptError, ShmwireException
 from . import layout
 from .feed import Feed, Row
 from .record import U64, Cursor, Start
@@ -47,24 +48,28 @@ def latest(feed: Feed) -> Place:
     return sequence(feed, U64)
 
 
-def _end(feed: Feed) -> int:
-    """The sequence behind the last record that is committed. A writer that died, or that is, between entry_count and
-    last_sequence has committed more than the header says."""
-    written, rows = feed.end(), feed.rows()
-    found = attach(feed, rows - 1) if written < U64 and rows else None
+def _end_of_row(feed: Feed, chunk_id: int) -> int:
+    """The sequence behind the last record of the last row, as its chunk says: a writer that died, or that is, between entry_count
+    and last_sequence has committed more than the header says. 0 if the chunk cannot be reached: then the header counts."""
+    try:
+        found = attach(feed, chunk_id)
+    except ShmwireException:
+        return 0
     if found is None:
-        return written
+        return 0
     row, chunk = found
-    with contextlib.closing(chunk):
-        return max(written, row.first_sequence + chunk.count())
+    with contextlib.closing(chunk), contextlib.suppress(CorruptError):
+        return row.first_sequence + chunk.count()
+    return 0
 
 
 def sequence(feed: Feed, wanted: int) -> Place:
     """That record, or behind the last one if it is not there yet. [deepwater.read.seek-sequence]"""
-    wanted = min(wanted, _end(feed))
-    rows = feed.rows()
-    count = bisect.bisect_right(range(rows), wanted, key=lambda chunk_id: feed.row(chunk_id).first_sequence)
-    return max(0, count - 1), wanted
+    end = feed.end()
+    count = bisect.bisect_right(range(feed.rows()), wanted, key=lambda chunk_id: feed.row(chunk_id).first_sequence)
+    if wanted > end and count > 0:
+        end = max(end, _end_of_row(feed, count - 1))
+    return max(0, count - 1), min(wanted, end)
 
 
 def time(feed: Feed, wanted: int) -> Place:

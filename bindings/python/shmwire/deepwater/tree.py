@@ -135,9 +135,10 @@ def _step_down(at: int, name: str, mode: int) -> int:
 def open_directory(base: Base, relative: bytes, mode: int = 0) -> Descriptor:
     """A directory below a base, component by component; made if `mode` is not 0. CorruptError for one that leads elsewhere.
     [deepwater.open.directory]"""
+    components = relative.split(b"/")
+    if not all(map(name_good, components)):
+        raise CorruptError(f"directory {relative!r}")
     current = base.directory
-    for component in relative.split(b"/"):
-        if not name_good(component):
-            raise CorruptError(f"directory {relative!r}")
+    for component in components:
         current = Descriptor(_step_down(current.fd, component.decode(), mode))
     return current

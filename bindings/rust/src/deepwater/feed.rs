@@ -216,7 +216,11 @@ impl FeedRegistry {
             fence_acquire(); // F6: pairs with F6; if a field is of a change under way, the stamp below shows it
             if stamp % 2 == 0 && self.file.u32(self.place(id) + ROW_STAMP_OFFSET).load_relaxed() == stamp {
                 let sound = row.id == id && (STATE_LIVE..=STATE_EXPIRED).contains(&row.state);
-                return if sound { Ok(Row { stamp, ..row }) } else { Err(corrupt("a row has another chunk's id, or no such state")) };
+                return if sound {
+                    Ok(Row { stamp, ..row })
+                } else {
+                    Err(corrupt("a row has another chunk's id, or no such state"))
+                };
             }
             if look >= ATTACH_TRIES && !self.writer_lives() {
                 return Err(corrupt("a writer died while it changed a row; the next one mends it"));
@@ -306,7 +310,7 @@ fn check_header(file: &Whole) -> Result<u64> {
     match file.u64(FEED_REGISTRY_MAGIC_OFFSET).load_acquire() {
         // A0: pairs with R0; the header after it
         FEED_MAGIC => {}
-        0 => return Err(Error::NotReady),          // [deepwater.open.not-ready]
+        0 => return Err(Error::NotReady),               // [deepwater.open.not-ready]
         found => return Err(Error::BadMagic { found }), // [deepwater.open.magic]
     }
     let found = file.u32(FEED_REGISTRY_VERSION_OFFSET).load_relaxed();

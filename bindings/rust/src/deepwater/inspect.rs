@@ -70,7 +70,8 @@ fn add(list: &mut Vec<(String, String)>, file: &Whole, at: u64, name: &str, fiel
 }
 
 fn fields(place: &Place) -> Vec<(String, String)> {
-    let mut list = vec![("feed.name".to_owned(), place.name.clone()), ("feed.directory".to_owned(), place.directory_name.clone())];
+    let mut list =
+        vec![("feed.name".to_owned(), place.name.clone()), ("feed.directory".to_owned(), place.directory_name.clone())];
     add(&mut list, place.registry.file(), 0, "registry", REGISTRY);
     add(&mut list, place.registry.file(), REGISTRY_SIZE + FEED_STRUCT_SIZE * place.index, "feed", FEED);
     add(&mut list, place.feed.file(), 0, "feed_registry", FEED_REGISTRY);

@@ -155,11 +155,11 @@ fn check_name(feed: &str) -> Result<()> {
 
 /// Go down to a feed's directory, component by component [deepwater.open.directory, deepwater.open.symlink].
 fn descend(base: &Directory, relative: &str) -> Result<Directory> {
+    if !relative.split('/').all(|component| is_name(component.as_bytes())) {
+        return Err(corrupt("the entry of a feed has an impossible directory"));
+    }
     let mut found: Option<Directory> = None;
     for component in relative.split('/') {
-        if !is_name(component.as_bytes()) {
-            return Err(corrupt("the entry of a feed has an impossible directory"));
-        }
         found = Some(found.as_ref().unwrap_or(base).below(component, None)?);
     }
     found.ok_or_else(|| corrupt("the entry of a feed has no directory")) // split has one part at least

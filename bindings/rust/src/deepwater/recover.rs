@@ -4,13 +4,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::corrupt;
 use super::feed::Row;
 use super::info::Recovered;
 use super::layout::*;
 use super::persist::{crcs, persist, seal};
 use super::place::Place;
 use super::segment::{unlink_chunk, Chunk};
-use super::corrupt;
 use crate::error::{Error, Result};
 
 /// What a feed is like after recovery, for the writer that goes on.

@@ -237,7 +237,8 @@ impl Writer {
             // prepare has made one
             if live.entries == 0 {
                 live.first_ns = timestamp_ns;
-                self.place.feed.start_ns(live.chunk.id).store_relaxed(timestamp_ns); // R4 publishes it
+                self.place.feed.start_ns(live.chunk.id).store_relaxed(timestamp_ns);
+                // R4 publishes it
             }
             live.chunk.put(live.entries, &entry, data);
             live.used = offset + data.len() as u64;
