@@ -111,7 +111,8 @@ def _tree_diff(profile: str, wanted: bytes, have: bytes) -> list[str]:
             field, _, inside = name_at(profile, wanted, begin + offset).partition("+")
             size = _PIECE if field.startswith("free") else min(_PIECE, locate(profile, wanted, field)[1])
             start = offset - int(inside or 0) if not field.startswith("free") and size < _PIECE else offset
-            lines.append(f"{name}: {field} (at {start}): expected {one[start : start + size].hex()}, got {two[start : start + size].hex()}")
+            expected, got = one[start : start + size].hex(), two[start : start + size].hex()
+            lines.append(f"{name}: {field} (at {start}): expected {expected}, got {got}")
             offset = next_difference(one, two, max(start + size, offset + 1), min(len(one), len(two)))
     return lines
 

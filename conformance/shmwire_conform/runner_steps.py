@@ -264,7 +264,8 @@ class RunnerSteps:
         missing = self._watch(self._session.drivers[role], path if "gone" in step else offset, before, step["then"])
         self._session.check(inner, self._session.receive(role, inner), role, f"{what} of {inner['cmd']}", begun)
         if missing:
-            raise Finding(f"{what}: {f'{self._file} was gone' if 'gone' in step else f'the bytes at {offset} had changed'} when {missing[0]}", on=role, diff=missing)
+            seen = f"{self._file} was gone" if "gone" in step else f"the bytes at {offset} had changed"
+            raise Finding(f"{what}: {seen} when {missing[0]}", on=role, diff=missing)
 
     def _watch(self, process: DriverProcess, place: int | Path, before: bytes, then: list[dict[str, str]]) -> list[str]:
         base, main = self._session.segments.file_of(self._session.locator), self._path

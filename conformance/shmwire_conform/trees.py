@@ -2,8 +2,8 @@
 """Segments that are directories: profile deepwater. A tree of files travels through the suite as one string of bytes, so that
 all that compares, snapshots and patches bytes works on it as on the file of other profiles.
 
-The string is `MAGIC`, then for each name in order a line "KIND SIZE NAME" and SIZE bytes: kind f is a file and its content, kind l
-a symbolic link and its target. Names under memory/ stand for shared memory: memory/FEED.N.data is /dev/shm/dw.HASH.FEED.N.data.
+The string is `MAGIC`, then for each name in order a line "KIND SIZE NAME" and SIZE bytes: kind f is a file and its content, kind
+l a symbolic link and its target. Names under memory/ stand for shared memory: memory/FEED.N.data is /dev/shm/dw.HASH.FEED.N.data.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The oracle of deepwater against the fixtures, whose expectations come from operations and not from decoding, and against damage;
-and directories as strings of bytes."""
+"""The oracle of deepwater against the fixtures, whose expectations come from operations and not from decoding, and against
+damage; and directories as strings of bytes."""
 
 from __future__ import annotations
 
@@ -131,6 +131,10 @@ def test_differences_name_the_file_and_the_field() -> None:
 
 
 def test_patches_of_what_is_not_there_are_refused() -> None:
-    for patch in ({"file": "nobody", "off": "0", "hex": "00"}, {"file": "nobody", "link": True}, {"file": "registry.bin", "off": "1152", "hex": "00"}):
+    for patch in (
+        {"file": "nobody", "off": "0", "hex": "00"},
+        {"file": "nobody", "link": True},
+        {"file": "registry.bin", "off": "1152", "hex": "00"},
+    ):
         with pytest.raises(HarnessError):
             trees.patched(image("live"), [patch], "x")

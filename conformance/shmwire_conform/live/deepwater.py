@@ -97,7 +97,9 @@ def make_segment(creator: DriverProcess, segments: Segments, shape: Shape) -> st
     """A fresh base, made by a driver that gives up writing it at once."""
     locator = segments.base()
     options = {key: value for key, value in shape.feed().items() if key != "any"}
-    made = demand(creator.request({"cmd": "create", "profile": "deepwater", "seg": locator, "options": options}), creator.role, "create")
+    made = demand(
+        creator.request({"cmd": "create", "profile": "deepwater", "seg": locator, "options": options}), creator.role, "create"
+    )
     demand(creator.request({"cmd": "close", "h": made["h"]}), creator.role, "close")
     return locator
 
@@ -195,9 +197,14 @@ def grade_order(reader: Actor, shape: Shape, records: list[Record]) -> None:
             what = f"reports {record.skipped} lost, and {gap} are missing before it"
             raise Finding(f"{reader.label}: record {record.position} {what}", on=reader.label)
         if shape.lossless and (record.skipped or (number == 0 and gap)):
-            raise Finding(f"{reader.label}: record {record.position}: {gap} before it are missing, of a feed that keeps all", on=reader.label)
+            raise Finding(
+                f"{reader.label}: record {record.position}: {gap} before it are missing, of a feed that keeps all",
+                on=reader.label,
+            )
         if record.sender_pid < chunk:
-            raise Finding(f"{reader.label}: record {record.position} is of chunk {record.sender_pid}, after {chunk}", on=reader.label)
+            raise Finding(
+                f"{reader.label}: record {record.position} is of chunk {record.sender_pid}, after {chunk}", on=reader.label
+            )
         end, chunk = record.position + 1, record.sender_pid
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Kill runs of profile deepwater: two writers in turn get SIGKILL at seeded moments, and another one takes the feed over each time.
+"""Kill runs of profile deepwater: two writers in turn get SIGKILL at seeded moments, and another one takes the feed over each
+time.
 
-The readers are not told. To them it is one feed: nothing torn, no sequence twice, none left out but what is reported as lost, and
-its last record in the end. Between a death and the next write the runner reads the base: what a reader can have seen is still there.
+The readers are not told. To them it is one feed: nothing torn, no sequence twice, none left out but what is reported as lost,
+and its last record in the end. Between a death and the next write the runner reads the base: what a reader can have seen is still
+there.
 """
 
 from __future__ import annotations

@@ -26,7 +26,19 @@ from ..plan import CapabilityTable, Demands, Plan, Selection, pairs
 from ..process import DriverProcess, sanitizer_report
 from ..runner import Runner, finish
 from ..transcript import Transcript
-from . import deepwater, deepwater_kill, dmxp, dmxp_commit, dmxp_kill, ouroboros, ouroboros_kill, shmcomm, shmcomm_kill, slick, slick_kill
+from . import (
+    deepwater,
+    deepwater_kill,
+    dmxp,
+    dmxp_commit,
+    dmxp_kill,
+    ouroboros,
+    ouroboros_kill,
+    shmcomm,
+    shmcomm_kill,
+    slick,
+    slick_kill,
+)
 from .cast import Cast
 
 TARGET_S = 0.25  # what a run should take, as far as the number of messages decides it

@@ -225,11 +225,14 @@ def reading(data: bytes) -> list[dict[str, Any]]:
     for before, record in zip([None, *found], found, strict=False):
         lost = record.sequence - before.sequence - 1 if before is not None else 0
         if lost:
-            steps += [_read(run), {"cmd": "read", "mode": "try", "expect": {"ok": {"st": "expired", "lost": str(lost), "items": []}}}]
+            steps += [
+                _read(run),
+                {"cmd": "read", "mode": "try", "expect": {"ok": {"st": "expired", "lost": str(lost), "items": []}}},
+            ]
             run = []
         run.append(shown(record))
     retired = Segment(data).number("feed.flags") & C["FLAG_RETIRED"]
-    end = {"ok": {"st": "closed" if retired else "empty", "items": []}}
+    end: dict[str, Any] = {"ok": {"st": "closed" if retired else "empty", "items": []}}
     return [*steps, *([_read(run)] if run else []), {"cmd": "read", "mode": "try", "expect": end}]
 
 
@@ -302,7 +305,10 @@ class _Feed:
         return self.segment.number(name)
 
     def findings(self) -> list[Finding]:
-        found = [*self._entry(), *_header(self.segment, self.header, "FEED_MAGIC", {"row_size": C["ROW_SIZE"], "feed_id": self.feed})]
+        found = [
+            *self._entry(),
+            *_header(self.segment, self.header, "FEED_MAGIC", {"row_size": C["ROW_SIZE"], "feed_id": self.feed}),
+        ]
         capacity, count = self.number(f"{self.header}.capacity"), self.number(f"{self.header}.count")
         if not 0 < capacity <= C["MAX_ROWS"]:
             found.append(Finding("open.geometry", "BAD_GEOMETRY", f"{self.header}.capacity", f"{capacity}"))
@@ -362,7 +368,11 @@ class _Feed:
         elif state != C["STATE_PERSISTED"] and memory != {True}:
             yield Finding("I4", "", f"{at}.state", "not persisted, and not in shared memory")
         for name, chunk in places.items():
-            if self.segment.has(chunk.data) and self.segment.has(chunk.index) and (name == "memory" or state == C["STATE_PERSISTED"]):
+            if (
+                self.segment.has(chunk.data)
+                and self.segment.has(chunk.index)
+                and (name == "memory" or state == C["STATE_PERSISTED"])
+            ):
                 yield from self._held(row, at, state, name, chunk)
 
     def _held(self, row: int, at: str, state: int, place: str, chunk: Chunk) -> Iterator[Finding]:
@@ -372,7 +382,10 @@ class _Feed:
         yield from _header(self.segment, f"{chunk.at}.index", "INDEX_MAGIC", {"entry_size": C["RECORD_SIZE"], **fixed})
         room, entries = self.number(f"{chunk.at}.data.capacity"), self.number(f"{chunk.at}.index.capacity")
         count = self.number(f"{chunk.at}.index.entry_count")
-        if self.segment.size(chunk.data) < STRUCTS["data"].size + room or self.segment.room(chunk.index, "index", "record") < entries:
+        if (
+            self.segment.size(chunk.data) < STRUCTS["data"].size + room
+            or self.segment.room(chunk.index, "index", "record") < entries
+        ):
             yield Finding("open.size", "TRUNCATED", chunk.at, f"shorter than {room} bytes and {entries} records need")
         if count > entries:
             yield Finding("read.bounds", "CORRUPT", f"{chunk.at}.index.entry_count", f"{count} of {entries}")
@@ -446,7 +459,7 @@ class _Feed:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _end(self, count: int) -> Iterator[Finding]:
-        latest, sequence = self.number(f"{self.header}.latest"), self.number(f"{self.header}.last_sequence")
+        latest = self.number(f"{self.header}.latest")
         if latest != NONE and (latest >= count or self.number(f"{self.lead}row[{latest}].state") != C["STATE_LIVE"]):
             yield Finding("I3", "CORRUPT", f"{self.header}.latest", f"{latest} is not the live one of {count} chunks")
         wanted = {"last_sequence": (self.next - 1) % (NONE + 1), "last_timestamp_ns": self.time}
@@ -460,7 +473,12 @@ class _Feed:
         """Files that belong to no row."""
         name, directory = self.segment.text(f"{self.entry}.name"), self.segment.directory(self.feed)
         # A writer that died may have made the shared memory of the next row and not the row; the next chunk takes its place.
-        known = {file for row in range(count + 1) for one in self.segment.files_of(self.feed, row).values() for file in (one.data, one.index)}
+        known = {
+            file
+            for row in range(count + 1)
+            for one in self.segment.files_of(self.feed, row).values()
+            for file in (one.data, one.index)
+        }
         for file in self.segment.places:
             if file.endswith(".tmp") and file.startswith(f"{directory}/"):
                 yield Finding("recover.half-made", "", file, "half made, and left")

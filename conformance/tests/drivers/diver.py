@@ -221,13 +221,13 @@ class Handle:
                     return {"st": "ok", "items": items}
                 items.append(record)
                 self.next += 1
-        if items:
-            return {"st": "ok", "items": items}
-        if not gone:
-            reach = self.next
-        elif self.reader.last != NONE:
+        return {"st": "ok", "items": items} if items else self.nothing(reach, gone)
+
+    def nothing(self, reach: int, gone: bool) -> dict[str, Any]:
+        """There is no record: all that are gone were lost, if the last chunk is."""
+        if gone and self.reader.last != NONE:
             reach = max(reach, self.reader.last + 1)
-        if reach > self.next:
+        if gone and reach > self.next:
             return self.lose(reach)
         return {"st": "closed" if self.reader.flags & 2 else "empty", "items": []}
 
@@ -286,7 +286,12 @@ class Driver:
             if reader.latest >= len(rows):
                 raise Refused("CORRUPT")
             row = reader.row(rows, reader.latest)
-            return {"chunk": str(row["id"]), "state": row["state"], "first_sequence": str(row["first"]), "start_ns": str(row["start"])}
+            return {
+                "chunk": str(row["id"]),
+                "state": row["state"],
+                "first_sequence": str(row["first"]),
+                "start_ns": str(row["start"]),
+            }
         if verb == "range":
             found = [record for row in rows for record in reader.records(row) or []]
             end = int(args["to"]) - (BROKEN == "range_open")
