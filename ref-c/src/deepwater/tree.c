@@ -80,21 +80,31 @@ static int step_down(int at, const char *name, uint32_t mode, int *fd)
     return *fd >= 0 ? SHMW_OK : refusal(at, name);
 }
 
+static bool components_good(const char *relative)
+{
+    for (const char *name = relative; name != NULL;) {
+        const char *slash = strchr(name, '/');
+        if (!shmw_deepwater_name_good(name, slash != NULL ? (size_t)(slash - name) : strlen(name)))
+            return false;
+        name = slash != NULL ? slash + 1 : NULL;
+    }
+    return true;
+}
+
 int shmw_deepwater_directory_open(int at, const char *relative, uint32_t mode, int *fd)
 {
     int directory = at;
-    int rc = SHMW_CORRUPT; /* of a directory without components [deepwater.open.directory] */
+    int rc = components_good(relative) ? SHMW_OK : SHMW_CORRUPT; /* all of it before any is opened [deepwater.open.directory] */
+    if (rc != SHMW_OK)
+        return rc;
     for (const char *name = relative; name != NULL;) {
         char component[SHMW_DEEPWATER_DIRECTORY_MAX + 1];
         const char *slash = strchr(name, '/');
         const size_t length = slash != NULL ? (size_t)(slash - name) : strlen(name);
-        rc = shmw_deepwater_name_good(name, length) ? SHMW_OK : SHMW_CORRUPT;
         int next = -1;
-        if (rc == SHMW_OK) {
-            memcpy(component, name, length);
-            component[length] = '\0';
-            rc = step_down(directory, component, mode, &next);
-        }
+        memcpy(component, name, length);
+        component[length] = '\0';
+        rc = step_down(directory, component, mode, &next);
         if (directory != at)
             close(directory);
         if (rc != SHMW_OK)
