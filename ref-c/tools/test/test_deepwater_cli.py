@@ -52,7 +52,8 @@ def base(tmp_path: Path) -> Iterator[Path]:
 
 def write(d: Driver, path: Path, count: int, *, feed: str = "feed", first: int = 0, **options: Any) -> int:
     """Records of 100 bytes at 1000, 1010, …; the writer stays."""
-    handle = int(d.good("open", profile="deepwater", seg=str(path), mode="rw", options={"feed": feed, "any": True, **options})["h"])
+    asked = {"feed": feed, "any": True, **options}
+    handle = int(d.good("open", profile="deepwater", seg=str(path), mode="rw", options=asked)["h"])
     if count:
         append(d, handle, count, first)
     return handle

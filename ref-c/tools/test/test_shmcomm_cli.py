@@ -276,7 +276,7 @@ def test_tail_follows_a_live_channel(tmp_path: Path) -> None:
     path, out, err = tmp_path / "live.bin", tmp_path / "out", tmp_path / "err"
     with driver() as d:
         h = d.good("create", profile="shmcomm", seg=str(path), options={"role": "publisher", "capacity": "4096"})["h"]
-        process = follow(path, out, err)
+        process = follow(path, out, err, "-n", "50")  # which may start before, between or after the writes
         try:
             for number in range(50):
                 d.good("write", h=h, items=[{"data": {"hex": f"{number:02x}"}}], mode="try")
