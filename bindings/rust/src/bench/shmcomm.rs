@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Profile shmcomm under the benchmark. Peers are words behind "shmcomm-", joined by dashes: pub (a sole publisher and subscribers, with
-//! credit), push (a pipeline), req (round trips by request and reply); lock (no sole writer), view, free (publishers never wait; what a
-//! subscriber missed counts as skipped), sleep (receivers sleep, all others spin). Writer w's message i begins with the word
+//! Profile shmcomm under the benchmark. Peers are words behind "shmcomm-", joined by dashes: pub (a sole publisher and subscribers,
+//! with credit), push (a pipeline), req (round trips by request and reply); lock (no sole writer), view, free (publishers never wait;
+//! what a subscriber missed counts as skipped), sleep (receivers sleep, all others spin). Writer w's message i begins with the word
 //! w << 56 | i. Ping writes PATH, pong PATH.back; a channel lives as long as its keeper, so whoever writes makes it.
 
 use std::error::Error;
