@@ -94,6 +94,7 @@ def meet(args: actor.Args, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socke
     socket.setsockopt(zmq.RCVHWM, queued)
     if kind == zmq.XPUB:
         socket.setsockopt(zmq.XPUB_NODROP, 1)
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of each subscriber, not of each new topic
     if kind == zmq.SUB:
         socket.setsockopt(zmq.SUBSCRIBE, b"")
     (bind if kind in {zmq.XPUB, zmq.PULL} or args.role == "pong" else connect)(args, socket)

@@ -31,7 +31,11 @@ def test_every_peer_measures_what_it_claims(name: str) -> None:
         assert sample.value > 0
         assert all(actor["bad"] == 0 for actor in sample.actors)
         assert [actor["role"] for actor in sample.actors] == measure.roles(kind)
-        if peer.profile not in {"ouroboros", "slick"} or "free" not in peer.command[-1]:
+        if kind == measure.ROUNDTRIP:
+            ping = sample.actors[-1]
+            assert 0 < ping["min_ns"] <= ping["p50_ns"] <= ping["p99_ns"]
+            assert sample.least_ns == ping["min_ns"]
+        if peer.profile not in {"ouroboros", "slick", "shmcomm"} or "free" not in peer.command[-1]:
             assert sample.skipped == 0
 
 
@@ -69,6 +73,48 @@ def test_rings_of_a_given_room() -> None:
         assert sample.messages + sample.skipped == 100_000, peer.name
 
 
+CHANNELS = sorted(name for name, peer in PEERS.items() if peer.profile == "shmcomm" or "zmq" in name)
+
+
+@pytest.mark.parametrize("size", [0, 10, 65536, 1 << 20])
+def test_payloads_of_any_size_through_channels_and_zeromq(size: int) -> None:
+    for name in CHANNELS:
+        peer = PEERS[name]
+        if not peer.least_size <= size <= (peer.most_size or size):
+            continue
+        for kind in set(peer.measures) & {"1x1", measure.ROUNDTRIP}:
+            sample = measure.patient_measure(peer, kind, size, 24 if size > 1024 else 2 * peer.batch)
+            assert sample.value > 0, name
+            assert all(actor["bad"] == 0 for actor in sample.actors), name
+
+
+@pytest.mark.parametrize("name", [name for name in CHANNELS if "1x10" in PEERS[name].measures])
+def test_every_subscriber_gets_every_message(name: str) -> None:
+    """More than ZeroMQ's queues hold, and than a ring: whoever drops is found out."""
+    count = 12_000
+    sample = measure.patient_measure(PEERS[name], "1x4", 64, count)
+    assert [actor["messages"] for actor in sample.actors] == [count] * 5
+    assert sample.skipped == 0
+
+
+@pytest.mark.parametrize("language", ["c", "go", "rust", "native"])
+def test_pullers_share_the_messages(language: str) -> None:
+    sample = measure.measure_once(PEERS[f"shmcomm-{language}-push"], "2x2", 64, 2000)
+    assert [actor["messages"] for actor in sample.actors] == [2000] * 4
+    assert sample.messages == 4000
+
+
+def test_several_publishers_lose_nothing_with_credit() -> None:
+    sample = measure.measure_once(PEERS["shmcomm-c-lock"], "2x2", 64, 3000)
+    assert [actor["messages"] for actor in sample.actors] == [6000, 6000, 3000, 3000]
+
+
+def test_what_a_free_publisher_evicts_is_counted() -> None:
+    sample = measure.measure_once(replace(PEERS["shmcomm-c-free"], room=4096), "1x1", 64, 200_000)
+    assert sample.messages + sample.skipped == 200_000
+    assert sample.actors[0]["messages"] == sample.messages > 0
+
+
 def test_batches_of_any_size() -> None:
     for size in (4, 8, 9, 100):
         for name in ("native-batch32", "ouroboros-native-batch32"):
@@ -95,6 +141,13 @@ def test_the_slowest_reader_counts_where_each_gets_all() -> None:
     assert measure.rate_of(measure.Peer("one", (), (), 1.0), takers) == 2e9
 
 
+def test_rows_end_at_their_most_size() -> None:
+    small, any_size = replace(PEERS["shmcomm-c-batch32"], most_size=100, once=False), PEERS["shmcomm-c"]
+    jobs = bench_run.plan([small, any_size], [64, 100, 101])
+    assert {size for peer, _, size in jobs if peer is small} == {64, 100}
+    assert {size for peer, _, size in jobs if peer is any_size} == {64, 100, 101}
+
+
 def test_families_are_products() -> None:
     family = {"name": "f", "profile": "p", "languages": [{"name": "a", "command": ["x"], "rate": 1.0},
                                                          {"name": "b", "command": ["y"], "prefix": "q-", "rate": 2.0}],
@@ -110,6 +163,8 @@ def test_targets_name_rows() -> None:
     for target in bench_run.load_peers(BENCH / "peers.toml")[1]:
         row = PEERS[target["row"]]
         assert target["measure"] in row.measures
+        assert row.least_size <= target["size"] <= (row.most_size or target["size"])
+        assert target["size"] in bench_run.SIZES[row.profile]
         if "against" in target:
             assert target.get("against_measure", target["measure"]) in PEERS[target["against"]].measures
 
@@ -182,6 +237,14 @@ def test_what_readers_miss_has_targets() -> None:
     assert "2 of 200" in lines[0]
     assert "skipped 1 %" in report.notes(lossy)
     assert "not measured" in report.target_lines({}, [{**target, "most_skipped": 1}])[0]
+
+
+def test_times_have_targets() -> None:
+    trip = row("a", [900.0, 1100.0, 1000.0], measure.ROUNDTRIP)
+    target = {"row": "a", "measure": measure.ROUNDTRIP, "size": 64}
+    lines = report.target_lines({("a", measure.ROUNDTRIP, 64): trip}, [{**target, "most_ns": 1000}, {**target, "most_ns": 999}])
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["met", "missed"]
+    assert "not measured" in report.target_lines({}, [{**target, "most_ns": 1}])[0]
 
 
 def bench(*args: str) -> subprocess.CompletedProcess[str]:

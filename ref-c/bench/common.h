@@ -42,7 +42,9 @@ struct bench_result {
 /* Parse the actor's command line; prints the usage to stderr and exits 2 when it is wrong. */
 struct bench_args bench_parse(int argc, char **argv);
 
+/* CLOCK_MONOTONIC, and CLOCK_REALTIME. */
 uint64_t bench_now_ns(void);
+uint64_t bench_wall_ns(void);
 
 /* Pin to args->cpu. */
 void bench_pin(const struct bench_args *args);

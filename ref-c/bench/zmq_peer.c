@@ -118,15 +118,17 @@ static int type_of(const struct bench_args *args)
 static void *make_socket(const struct bench_args *args, void *context)
 {
     const int type = type_of(args);
-    const int wait = 1;
+    const int yes = 1;
     const uint64_t room = QUEUED_BYTES / (args->size + 1);
     const int queued = room > MOST_QUEUED ? MOST_QUEUED : room < 2 ? 2 : (int)room;
     void *socket = zmq_socket(context, type);
     check(socket != NULL, "socket");
     check(zmq_setsockopt(socket, ZMQ_SNDHWM, &queued, sizeof queued) == 0, "high-water mark");
     check(zmq_setsockopt(socket, ZMQ_RCVHWM, &queued, sizeof queued) == 0, "high-water mark");
-    if (type == ZMQ_XPUB)
-        check(zmq_setsockopt(socket, ZMQ_XPUB_NODROP, &wait, sizeof wait) == 0, "no drop");
+    if (type == ZMQ_XPUB) {
+        check(zmq_setsockopt(socket, ZMQ_XPUB_NODROP, &yes, sizeof yes) == 0, "no drop");
+        check(zmq_setsockopt(socket, ZMQ_XPUB_VERBOSE, &yes, sizeof yes) == 0, "verbose"); /* each subscriber, not each new topic */
+    }
     if (type == ZMQ_SUB)
         check(zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0) == 0, "subscribe");
     return socket;

@@ -161,6 +161,9 @@ static int read_ahead(shmw_shmcomm *endpoint, const struct shmw_shmcomm_place *p
     shmw_copy_from_shared(reader->ahead, shmw_shmcomm_at(channel, place->at), (size_t)length);
     shmw_fence_acquire(); /* F5: pairs with F5; our copy before tail */
     const uint64_t tail = shmw_load_relaxed(&channel->header->tail);
+    /* A2: pairs with R2; what came meanwhile: it stands in the line that tail has brought, and the next look would take that from
+     * the writer again */
+    reader->head = shmw_load_acquire(&channel->header->head);
     const bool whole = (int64_t)(tail - reader->cursor) <= 0; /* from the mark on, if one led here */
     const uint64_t passed = tail - place->at;
     if (!whole && (passed >= length || passed % SHMW_SHMCOMM_FRAME_ALIGN != 0))

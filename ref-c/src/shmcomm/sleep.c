@@ -3,27 +3,11 @@
  * Profile shmcomm, section 8: sleeping and waking, the parts that receivers and writers have in common. */
 #include "internal.h"
 
-/* [shmcomm.wait.wake], [shmcomm.wait.no-call] */
-static inline void wake(_Atomic(uint32_t) *signal, _Atomic(uint32_t) *waiters)
+void shmw_shmcomm_wake(_Atomic(uint32_t) *signal, _Atomic(uint32_t) *waiters)
 {
-    /* S6: pairs with S6 in shmw_shmcomm_go_to_sleep; our store of head or tail before the load of the waiters: either we see the
-     * sleeper, or its last look sees the store */
-    shmw_fence_seqcst();
-    if (shmw_load_relaxed(waiters) == 0)
-        return;
     shmw_store_relaxed(waiters, 0);
     shmw_add_release(signal, 1); /* R4: pairs with A4; the waiters that we wiped out, and what we stored, before the signal */
     shmw_futex_wake(signal, UINT64_MAX);
-}
-
-void shmw_shmcomm_wake_receivers(struct shmw_shmcomm_channel *channel)
-{
-    wake(&channel->header->data_signal, &channel->header->data_waiters);
-}
-
-void shmw_shmcomm_wake_writers(struct shmw_shmcomm_channel *channel)
-{
-    wake(&channel->header->space_signal, &channel->header->space_waiters);
 }
 
 uint32_t shmw_shmcomm_go_to_sleep(_Atomic(uint32_t) *signal, _Atomic(uint32_t) *waiters)
@@ -33,7 +17,7 @@ uint32_t shmw_shmcomm_go_to_sleep(_Atomic(uint32_t) *signal, _Atomic(uint32_t) *
     const uint32_t seen = shmw_load_acquire(signal);
     if (shmw_load_relaxed(waiters) == 0)
         shmw_add_relaxed(waiters, 1);
-    /* S6: pairs with S6 in wake(); our count before the last look at head or tail [shmcomm.wait.count] */
+    /* S6: pairs with S6 in shmw_shmcomm_wake_sleepers; our count before the last look at head or tail [shmcomm.wait.count] */
     shmw_fence_seqcst();
     return seen;
 }

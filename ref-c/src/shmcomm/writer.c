@@ -7,7 +7,7 @@
 
 #define BEAT_NS UINT64_C(1000000000)
 #define BEAT_EVERY 256         /* messages, whatever their timestamps say */
-#define FETCH_AHEAD 1024       /* bytes */
+#define FETCH_AHEAD 2048       /* bytes */
 #define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
 
 /* Locking and loading ------------------------------------------------------------------------------------------------ */
@@ -36,7 +36,7 @@ void shmw_shmcomm_end(struct shmw_shmcomm_channel *channel)
 }
 
 /* *deadline: that of the time limit once it has been needed, 0 before. A limit begins with the first obstacle. */
-int shmw_shmcomm_begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns, uint64_t *deadline)
+SHMW_SHMCOMM_HOT int begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns, uint64_t *deadline)
 {
     int rc = SHMW_OK;
     if (!channel->sole && !shmw_shmcomm_lock_at_once(channel)) {
@@ -53,6 +53,11 @@ int shmw_shmcomm_begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns
     if (rc != SHMW_OK)
         shmw_shmcomm_end(channel);
     return rc;
+}
+
+int shmw_shmcomm_begin(struct shmw_shmcomm_channel *channel, uint64_t timeout_ns, uint64_t *deadline)
+{
+    return begin(channel, timeout_ns, deadline);
 }
 
 /* Making room -------------------------------------------------------------------------------------------------------- */
@@ -81,22 +86,31 @@ static int evict(struct shmw_shmcomm_channel *channel, uint64_t end)
     return SHMW_OK;
 }
 
-int shmw_shmcomm_make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
+/* Step 5 of the others. */
+static int look_at_tail(struct shmw_shmcomm_channel *channel, uint64_t end)
 {
-    if (end - channel->tail <= channel->capacity)
-        return SHMW_OK;
-    if (channel->pattern == SHMW_SHMCOMM_PATTERN_PUBSUB)
-        return evict(channel, end);
     channel->tail = shmw_load_acquire(&channel->header->tail); /* A3: pairs with R3; pullers have done with the bytes below */
     if (!shmw_shmcomm_possible(channel, channel->head, channel->tail))
         return SHMW_CORRUPT;
     return end - channel->tail <= channel->capacity ? SHMW_OK : SHMW_FULL; /* [shmcomm.push.full] */
 }
 
+SHMW_SHMCOMM_HOT int make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
+{
+    if (end - channel->tail <= channel->capacity)
+        return SHMW_OK;
+    return channel->pattern == SHMW_SHMCOMM_PATTERN_PUBSUB ? evict(channel, end) : look_at_tail(channel, end);
+}
+
+int shmw_shmcomm_make_room(struct shmw_shmcomm_channel *channel, uint64_t end)
+{
+    return make_room(channel, end);
+}
+
 /* Frames ------------------------------------------------------------------------------------------------------------- */
 
-unsigned char *shmw_shmcomm_put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
-                                        const struct shmw_shmcomm_letter *letter)
+SHMW_SHMCOMM_HOT unsigned char *put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                                           const struct shmw_shmcomm_letter *letter)
 {
     const uint64_t room = shmw_shmcomm_room(channel, position);
     struct shmw_shmcomm_wire_frame *frame = shmw_shmcomm_frame(channel, position);
@@ -114,11 +128,22 @@ unsigned char *shmw_shmcomm_put_header(const struct shmw_shmcomm_channel *channe
     return (unsigned char *)frame + SHMW_SHMCOMM_FRAME_OVERHEAD;
 }
 
+unsigned char *shmw_shmcomm_put_header(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                                       const struct shmw_shmcomm_letter *letter)
+{
+    return put_header(channel, position, sequence, letter);
+}
+
 /* [shmcomm.send.frame, .extent] */
-void shmw_shmcomm_put_padding(unsigned char *payload, uint64_t length)
+SHMW_SHMCOMM_HOT void put_padding(unsigned char *payload, uint64_t length)
 {
     for (; (length & (SHMW_SHMCOMM_FRAME_ALIGN - 1)) != 0; length++)
         shmw_field_store(payload + length, 0);
+}
+
+void shmw_shmcomm_put_padding(unsigned char *payload, uint64_t length)
+{
+    put_padding(payload, length);
 }
 
 /* The lines that a message some way ahead will lie in are asked for now: the fence of each message (S6) waits until all its
@@ -130,18 +155,24 @@ static inline void fetch_ahead(const struct shmw_shmcomm_channel *channel, uint6
     shmw_prefetch_lines_to_write(shmw_shmcomm_at(channel, position + FETCH_AHEAD), (size_t)size);
 }
 
-void shmw_shmcomm_put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
-                             const struct shmw_shmcomm_letter *letter)
+SHMW_SHMCOMM_HOT void put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                                const struct shmw_shmcomm_letter *letter)
 {
     fetch_ahead(channel, position, letter->length);
-    unsigned char *payload = shmw_shmcomm_put_header(channel, position, sequence, letter);
+    unsigned char *payload = put_header(channel, position, sequence, letter);
     shmw_copy_to_shared(payload, letter->data, letter->length);
-    shmw_shmcomm_put_padding(payload, letter->length);
+    put_padding(payload, letter->length);
+}
+
+void shmw_shmcomm_put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,
+                            const struct shmw_shmcomm_letter *letter)
+{
+    put_frame(channel, position, sequence, letter);
 }
 
 /* Steps 8 to 11: frames up to `head` are complete, `count` of them [shmcomm.send.order]. The lock is freed before the wake: a
  * system call is no place to hold it. */
-void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
+SHMW_SHMCOMM_HOT void publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
 {
     struct shmw_shmcomm_wire_header *header = channel->header;
     channel->head = head;
@@ -152,13 +183,23 @@ void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, u
     shmw_shmcomm_wake_receivers(channel);
 }
 
-void shmw_shmcomm_keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns)
+void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, uint64_t count)
+{
+    publish(channel, head, count);
+}
+
+SHMW_SHMCOMM_HOT void keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns)
 {
     const bool due = timestamp_ns - channel->beat_ns >= BEAT_NS; /* also for a clock that was set back */
     if (!channel->keeper || (!due && ++channel->unbeaten < BEAT_EVERY))
         return;
     channel->beat_ns = timestamp_ns;
     shmw_shmcomm_beat(channel);
+}
+
+void shmw_shmcomm_keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns)
+{
+    keep_alive(channel, timestamp_ns);
 }
 
 /* One message -------------------------------------------------------------------------------------------------------- */
@@ -172,14 +213,14 @@ void shmw_shmcomm_address(const struct shmw_shmcomm_channel *channel, const stru
 }
 
 /* Steps 2 to 5: on SHMW_OK the lock is held and there is room up to *end; otherwise it is free. */
-static inline int reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
+SHMW_SHMCOMM_HOT int reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
                           uint64_t *end)
 {
-    int rc = shmw_shmcomm_begin(channel, timeout_ns, deadline);
+    int rc = begin(channel, timeout_ns, deadline);
     if (rc != SHMW_OK)
         return rc;
     *end = channel->head + shmw_shmcomm_need(channel, channel->head, shmw_shmcomm_extent(length));
-    rc = shmw_shmcomm_make_room(channel, *end);
+    rc = make_room(channel, *end);
     if (rc != SHMW_OK)
         shmw_shmcomm_end(channel);
     else
@@ -201,7 +242,7 @@ static bool room_comes(const struct shmw_shmcomm_channel *channel)
 }
 
 /* The ring was full: sleep until there is room or the time is over (section 8). */
-static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
+SHMW_SHMCOMM_COLD int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
                       uint64_t *end)
 {
     struct shmw_shmcomm_wire_header *header = channel->header;
@@ -223,16 +264,11 @@ static int await_room(struct shmw_shmcomm_channel *channel, uint64_t length, uin
     }
 }
 
-int shmw_shmcomm_reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
+/* What the time limit allows then. */
+SHMW_SHMCOMM_COLD int found_full(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *deadline,
+                                 uint64_t *end)
 {
-    uint64_t deadline = 0;
-    if (length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
-        return SHMW_TOO_LARGE;
-    int rc = reserve(channel, length, timeout_ns, &deadline, end);
-    if (rc != SHMW_FULL)
-        return rc;
-    if (timeout_ns != 0)
-        rc = await_room(channel, length, timeout_ns, &deadline, end);
+    const int rc = timeout_ns != 0 ? await_room(channel, length, timeout_ns, deadline, end) : SHMW_FULL;
     if (rc == SHMW_FULL || rc == SHMW_TIMEOUT) {
         shmw_add_relaxed(&channel->header->dropped_count, 1); /* [shmcomm.push.full] */
         channel->refused++;
@@ -240,17 +276,31 @@ int shmw_shmcomm_reserve(struct shmw_shmcomm_channel *channel, uint64_t length, 
     return rc;
 }
 
+SHMW_SHMCOMM_HOT int reserve_in_time(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
+{
+    uint64_t deadline = 0;
+    if (length > shmw_shmcomm_max_payload(channel)) /* [shmcomm.send.too-large] */
+        return SHMW_TOO_LARGE;
+    const int rc = reserve(channel, length, timeout_ns, &deadline, end);
+    return rc != SHMW_FULL ? rc : found_full(channel, length, timeout_ns, &deadline, end);
+}
+
+int shmw_shmcomm_reserve(struct shmw_shmcomm_channel *channel, uint64_t length, uint64_t timeout_ns, uint64_t *end)
+{
+    return reserve_in_time(channel, length, timeout_ns, end);
+}
+
 int shmw_shmcomm_post(struct shmw_shmcomm_channel *channel, const struct shmw_shmcomm_letter *letter, uint64_t timeout_ns,
                       uint64_t *sequence)
 {
     uint64_t end = 0;
-    const int rc = shmw_shmcomm_reserve(channel, letter->length, timeout_ns, &end);
+    const int rc = reserve_in_time(channel, letter->length, timeout_ns, &end);
     if (rc != SHMW_OK)
         return rc;
     if (sequence != NULL)
         *sequence = channel->count; /* [shmcomm.send.sequence] */
-    shmw_shmcomm_put_frame(channel, channel->head, channel->count, letter);
-    shmw_shmcomm_keep_alive(channel, letter->timestamp_ns);
-    shmw_shmcomm_publish(channel, end, 1);
+    put_frame(channel, channel->head, channel->count, letter);
+    keep_alive(channel, letter->timestamp_ns);
+    publish(channel, end, 1);
     return SHMW_OK;
 }

@@ -216,7 +216,7 @@ static void push_for_ever(void *context)
     const struct party *party = context;
     shmw_shmcomm *end = enter(SHMW_SHMCOMM_PUSHER, party->name);
     shmw_store_release(&party->board->ready, 1);
-    for (uint64_t n = shmw_load_relaxed(&party->board->written); n < MOST; n++) {
+    for (uint64_t n = shmw_load_relaxed(&party->board->written); n < MOST - 1; n++) {
         struct tagged message = {.number = n};
         memset(message.rest, (int)(n & 0xff), sizeof(message.rest));
         if (shmw_shmcomm_send(end, &message, sizeof(message) - n % 200, NULL, 5 * MS, NULL) != SHMW_OK)
@@ -224,6 +224,8 @@ static void push_for_ever(void *context)
         else
             shmw_store_relaxed(&party->board->written, n + 1);
     }
+    for (;;) /* the board is full, but for the keeper's last message: a fast pusher is killed all the same */
+        pause();
 }
 
 static void note(const struct party *party, const struct tagged *message, size_t length)

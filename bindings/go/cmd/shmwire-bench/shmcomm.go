@@ -20,6 +20,8 @@ import (
 const (
 	headroom     = 64 // bytes of a frame beside its payload, at most
 	mostRing     = 1 << 26
+	stamped      = 16 // messages that go out with one reading of the clock: the references have no clock
+	standBackNs  = 2000
 	channelReady = 10 * time.Second
 	receiveWait  = time.Second
 )
@@ -32,12 +34,14 @@ func (a *arguments) does(word string) bool { return strings.Contains(a.peer, wor
 // channelPlan is a ring for twice what is in flight, so that the publisher evicts nothing that a subscriber has yet to read.
 type channelPlan struct {
 	*arguments
-	capacity, window uint64
-	timeout          time.Duration // of one receive
+	capacity, window, share uint64 // share: of the window, of each writer
+	push, free              bool
+	timeout                 time.Duration // of one receive
+	meta                    shmcomm.Meta
 }
 
 func planChannel(a *arguments) *channelPlan {
-	p := &channelPlan{arguments: a, capacity: 2 * shmcomm.MinCapacity}
+	p := &channelPlan{arguments: a, capacity: 2 * shmcomm.MinCapacity, push: a.does("push"), free: a.does("free")}
 	frame, wanted := uint64(a.size)+headroom, 2*inFlight*(uint64(a.size)+headroom)
 	if a.room > 0 {
 		p.capacity, wanted = shmcomm.MinCapacity, a.room
@@ -48,10 +52,21 @@ func planChannel(a *arguments) *channelPlan {
 	if p.window = p.capacity / 2 / frame; p.window > inFlight {
 		p.window = inFlight
 	}
+	if p.share = p.window; p.writers() > 1 {
+		p.share /= uint64(p.writers())
+	}
 	if a.does("sleep") {
 		p.timeout = receiveWait
 	}
 	return p
+}
+
+// stamp is what goes with message i: a time that is read once for 16.
+func (p *channelPlan) stamp(i uint64) *shmcomm.Meta {
+	if i%stamped == 0 {
+		p.meta.TimestampNS = uint64(time.Now().UnixNano())
+	}
+	return &p.meta
 }
 
 func (p *channelPlan) options() *shmcomm.Options {
@@ -132,12 +147,12 @@ func (p *channelPlan) writeChannel(out channelWriter) {
 	fail(err)
 	for i := uint64(0); i < p.count; i += uint64(p.batch) {
 		// Of several publishers each knows only its own count.
-		all.waitWithin(p.arguments, i+uint64(p.batch)-1, p.window/uint64(p.writers()))
+		all.waitWithin(p.arguments, i+uint64(p.batch)-1, p.share)
 		for k := range batch {
 			fill(batch[k], first|(i+uint64(k)))
 		}
 		if p.batch == 1 {
-			_, err = out.Send(batch[0], nil, shmcomm.Forever)
+			_, err = out.Send(batch[0], p.stamp(i), shmcomm.Forever)
 		} else {
 			_, err = out.SendBatch(batch, nil, shmcomm.Forever)
 		}
@@ -169,7 +184,7 @@ func (l *listener) hear(m *shmcomm.Message) {
 	if good && l.size >= wordSize {
 		w, i := word>>writerBits, word&(1<<writerBits-1)
 		if good = w < uint64(len(l.next)) && i >= l.next[w]; good {
-			good = i == l.next[w] || l.does("free") || l.does("push") && l.readers > 1
+			good = i == l.next[w] || l.free || l.push && l.readers > 1
 			l.next[w] = i + 1
 		}
 	}
@@ -187,7 +202,7 @@ func (l *listener) tell(waits bool) {
 }
 
 func (l *listener) done() bool {
-	if l.does("push") {
+	if l.push {
 		return l.messages >= l.count
 	}
 	return l.end >= l.count
@@ -228,13 +243,14 @@ func (p *channelPlan) readChannel(in channelReader) {
 	fail(in.Close())
 }
 
-// standBack lets the writers get ahead: each look takes from them the line that they store head to.
+// standBack lets the writers get ahead: each look takes from them the line that they store head to. By the clock, since a pause is
+// 4 ns on one processor and 50 ns on another.
 func (p *channelPlan) standBack() {
 	if p.crowded {
 		p.relax()
 		return
 	}
-	for i := 0; i < pauses; i++ {
+	for until := monotonic() + standBackNs; monotonic() < until; {
 		shm.Pause()
 	}
 }
@@ -297,8 +313,10 @@ func (p *channelPlan) exchangeChannels(out channelWriter, in channelReader) {
 	var m shmcomm.Message
 	began, err := p.wait()
 	fail(err)
+	sent := uint64(0)
 	bad, samples := roundTrips(p.arguments, func(payload []byte) error {
-		_, err := out.Send(payload, nil, shmcomm.Forever)
+		_, err := out.Send(payload, p.stamp(sent), shmcomm.Forever)
+		sent++
 		return err
 	}, func() ([]byte, error) {
 		err := in.ReceiveInto(buffer, p.timeout, &m)
@@ -320,8 +338,10 @@ func (p *channelPlan) ask() {
 	var m shmcomm.Message
 	began, err := p.wait()
 	fail(err)
+	sent := uint64(0)
 	bad, samples := roundTrips(p.arguments, func(payload []byte) error {
-		_, err := requester.Send(payload, nil, shmcomm.Forever)
+		_, err := requester.Send(payload, p.stamp(sent), shmcomm.Forever)
+		sent++
 		return err
 	}, func() ([]byte, error) {
 		err := p.patiently(func() error { return requester.ReceiveInto(buffer, p.timeout, &m) })
@@ -339,8 +359,10 @@ func (p *channelPlan) serve() {
 	var m shmcomm.Message
 	began, err := p.wait()
 	fail(err)
+	sent := uint64(0)
 	bad, samples := roundTrips(p.arguments, func(payload []byte) error {
-		return replier.Reply(&m, payload, nil, shmcomm.Forever)
+		sent++
+		return replier.Reply(&m, payload, p.stamp(sent), shmcomm.Forever)
 	}, func() ([]byte, error) {
 		err := p.patiently(func() error { return replier.ReceiveInto(buffer, p.timeout, &m) })
 		return m.Payload, err

@@ -183,9 +183,15 @@ impl Allowance {
     /// Return when message `i` may be written.
     #[inline]
     pub fn wait(&mut self, args: &Args, i: u64) {
-        while let (Some(credit), true) = (&self.credit, i - self.taken >= IN_FLIGHT) {
+        self.wait_within(args, i, IN_FLIGHT);
+    }
+
+    /// The same with another window.
+    #[inline]
+    pub fn wait_within(&mut self, args: &Args, i: u64, window: u64) {
+        while let (Some(credit), true) = (&self.credit, i - self.taken >= window) {
             self.taken = credit.least(args.readers, i);
-            if i - self.taken >= IN_FLIGHT {
+            if i - self.taken >= window {
                 args.relax();
             }
         }
@@ -194,13 +200,13 @@ impl Allowance {
 
 /// Send and await messages in turn; ping begins. `read` answers whether there was one.
 #[inline]
-pub fn exchange(
+pub fn exchange<E: From<shmwire::Error>>(
     args: &Args,
     payload: &mut [u8],
     tally: &mut Tally,
-    mut write: impl FnMut(&[u8]) -> shmwire::Result<()>,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
     mut read: impl FnMut(&mut [u8]) -> shmwire::Result<bool>,
-) -> shmwire::Result<()> {
+) -> Result<(), E> {
     let pings = args.role == Role::Ping;
     for i in 0..args.count {
         let sent = Instant::now();
@@ -226,16 +232,18 @@ pub fn report(args: &Args, began: Instant, tally: &mut Tally) {
     let ns = began.elapsed().as_nanos();
     tally.samples.sort_unstable();
     let count = tally.samples.len();
-    let percentiles = if count == 0 { (0, 0) } else { (tally.samples[count / 2], tally.samples[count - 1 - count / 100]) };
+    let at = |place: usize| tally.samples.get(place).copied().unwrap_or(0);
     let role = ROLES.iter().find(|(_, role)| *role == args.role).map_or("", |(name, _)| name);
     println!(
-        "{{\"role\":\"{role}\",\"messages\":{},\"ns\":{ns},\"bad\":{},\"skipped\":{},\"nivcsw\":{},\"p50_ns\":{},\"p99_ns\":{}}}",
+        "{{\"role\":\"{role}\",\"messages\":{},\"ns\":{ns},\"bad\":{},\"skipped\":{},\"nivcsw\":{},\
+         \"min_ns\":{},\"p50_ns\":{},\"p99_ns\":{}}}",
         args.count,
         tally.bad,
         tally.skipped,
         involuntary_switches(),
-        percentiles.0,
-        percentiles.1
+        at(0),
+        at(count / 2),
+        at((count - count / 100).saturating_sub(1))
     );
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Benchmark actor (bench/README.md describes the protocol). Peers: "counted" (the channel counts its waiters: no wake while
 //! nobody sleeps) and "wake" (a wake per send) of profile dmxp; "credit", "credit-view", "free" and "free-view" of profile ouroboros;
-//! "slick-KIND" of profile slick.
+//! "slick-KIND" of profile slick; "shmcomm-KIND" of profile shmcomm.
 #![deny(unsafe_code)]
 
 #[path = "../bench/actor.rs"]
@@ -10,6 +10,8 @@ mod actor;
 mod dmxp;
 #[path = "../bench/ouroboros.rs"]
 mod ouroboros;
+#[path = "../bench/shmcomm.rs"]
+mod shmcomm;
 #[path = "../bench/slick.rs"]
 mod slick;
 
@@ -23,10 +25,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let result = match args.peer.strip_prefix("slick-") {
-        Some(kind) => slick::run(&args, kind),
-        None if ouroboros::is_peer(&args.peer) => ouroboros::run(&args),
-        None => dmxp::run(&args),
+    let kind_of = |profile| args.peer.strip_prefix(profile);
+    let result = match (kind_of("slick-"), kind_of("shmcomm-")) {
+        (Some(kind), _) => slick::run(&args, kind),
+        (None, Some(kind)) => shmcomm::run(&args, kind),
+        _ if ouroboros::is_peer(&args.peer) => ouroboros::run(&args),
+        _ => dmxp::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
