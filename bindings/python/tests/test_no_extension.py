@@ -75,10 +75,10 @@ def test_driver_claims_only_inspect(channel: dmxp.Channel, name: str) -> None:
     done = subprocess.run([sys.executable, "-m", "shmwire.driver"], input=lines, capture_output=True, text=True, timeout=20,
                           check=True, env={"PATH": "/usr/bin:/bin", **HIDDEN})
     replies = [json.loads(line) for line in done.stdout.splitlines()]
-    assert replies[0]["ok"]["profiles"] == {
-        "dmxp": {"classes": ["inspect"], "features": []},
-        "ouroboros": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]},
-        "slick": {"classes": ["inspect", "read", "blocking", "hardened"], "features": ["batch", "view"]}}
+    profiles = replies[0]["ok"]["profiles"]
+    assert profiles.pop("dmxp") == {"classes": ["inspect"], "features": []}
+    for able in profiles.values():
+        assert able["classes"] == ["inspect", "read", "blocking", "hardened"]
     assert replies[2]["ok"]["items"][0]["data"] == {"hex": b"seen".hex()}
 
 
@@ -97,7 +97,8 @@ def test_installs_without_a_compiler(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not list(target.rglob("*.so"))
     metadata = next(target.glob("shmwire-*.dist-info")) / "METADATA"
-    assert "Requires-Dist" not in metadata.read_text()
+    required = [line for line in metadata.read_text().splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line]
+    assert not required
     file, expected = captured("crate-three-messages")
     code = LOOK.replace("import json, sys", "import json, sys; sys.path.insert(0, sys.argv[3])")
     look = subprocess.run([sys.executable, "-c", code, str(file), "r", str(target)], capture_output=True, text=True, timeout=20,
