@@ -182,7 +182,9 @@ def test_power_failure_while_persisting(base: str, engine: Engine, tmp_path: Pat
     report = collect(base, FEED, engine)
     assert (report.adopted, report.expired) == (int(state == "persisted"), int(state == "expired"))
     assert states(base, engine) == [state]
-    assert report.removed == sum(name is not None and name.endswith("tmp") for name in files)
+    half_made = sum(name is not None and name.endswith("tmp") for name in files)
+    there = sum(name is not None for name in files)
+    assert half_made <= report.removed <= there  # half of a chunk may go too, and natively does
     with reading(base, engine) as reader:
         require(list(reader), 0, 20 if state == "persisted" else 0)
     if state == "persisted":

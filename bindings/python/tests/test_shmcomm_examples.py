@@ -66,7 +66,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = [str(path) for path in sorted((ROOT / "ref-c/src").rglob("*.c"))]
     subprocess.run([compiler, "-std=gnu11", "-O1", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wconversion", "-Werror",
                     f"-I{ROOT / 'ref-c/include'}", f"-I{ROOT / 'ref-c/src'}", str(ROOT / "ref-c/examples/shmcomm_control.c"),
-                    *sources, "-o", str(made), "-lpthread"], check=True, timeout=LIMIT)
+                    *sources, "-o", str(made), "-lpthread", "-lz"], check=True, timeout=LIMIT)
     return made
 
 
