@@ -36,6 +36,7 @@ class RunnerSteps:
         self._snapshots: dict[str, bytes] = {}
         self._held: dict[tuple[Path, int], int] = {}  # file and byte -> the description that holds its lock
         self._stopped: set[str] = set()  # roles whose driver has SIGSTOP
+        self._before = ""  # the word of the runner's step before
         self._begun = self._begun_before = 0.0  # of the present step, and of the one before
         self._of = ""  # the segment of the present step: "" is the one under test
         self._file = ""  # the file of the present step, where segments are directories
@@ -47,6 +48,7 @@ class RunnerSteps:
         self._of, self._file = str(step.get("of", "")), str(step.get("file", ""))
         self._begun_before, self._begun = self._begun, time.monotonic()
         method(step, what)
+        self._before = step["cmd"]
 
     def close(self) -> None:
         for role in list(self._stopped):
@@ -297,8 +299,9 @@ class RunnerSteps:
         self._session.started[role] = step["step"]
 
     def _do_pending(self, step: dict[str, Any], what: str) -> None:
-        """No reply within `ms`, counted from the step before: a runner that was not scheduled meanwhile accuses nobody."""
-        role, limit = step["on_driver"], self._begun_before + int(step["ms"]) / 1000
+        """No reply within `ms`, behind `start` counted from there: a runner that was not scheduled meanwhile accuses nobody."""
+        role, began = step["on_driver"], self._begun_before if self._before == "start" else self._begun
+        limit = began + int(step["ms"]) / 1000
         if self._session.drivers[role].ready(limit - time.monotonic()) and time.monotonic() < limit:
             reply = self._session.receive(role, self._session.started[role])
             raise Finding(f"{what}: the started request was answered at once: {reply.brief()}", on=role)

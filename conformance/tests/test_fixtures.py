@@ -164,7 +164,8 @@ def test_images_resolve_and_patches_change_something() -> None:
         image, before = corpus.image(raw["id"]), corpus.image(raw["base"]["case"])
         assert image is not None
         assert before is not None
-        assert image != before or not raw["base"]["patch"], raw["id"]
+        changed = image != before or raw["kind"] == "torn"  # a store may store what is there already
+        assert changed or not raw["base"]["patch"], raw["id"]
         assert raw["kind"] == "torn" or raw["base"]["patch"], f"{raw['id']} has no fault"
         assert raw["kind"] == "torn" or len(raw["base"]["patch"]) == 1, f"{raw['id']} has more than one fault"
         if raw["kind"] == "torn" and raw["class"] == "read":
