@@ -351,12 +351,11 @@ def look_at(locator: str, pattern: int | None, options: Options) -> Segment:
         last = deadline.expired()
         try:
             fd, file = mapping.open_file(locator, os.O_RDONLY)
-            return segment.map_checked(fd, file, False, pattern, locator)
+            if last or os.fstat(fd).st_size >= layout.HEADER_SIZE:
+                return segment.map_checked(fd, file, False, pattern, locator)
+            os.close(fd)  # its creator has not come to give it a size
         except (NotFoundError, NotReadyError):
             if last:
-                raise
-        except TruncatedError:
-            if last or os.stat(file).st_size >= layout.HEADER_SIZE:
                 raise
         backoff.pause()
 
