@@ -75,11 +75,12 @@ def script(tmp_path: Path, body: str, name: str = "script") -> DriverConfig:
 
 
 def run_suite(
-    drivers: list[DriverConfig], *, known: list[KnownFailure] | None = None, report: Path | None = None, **chosen: object
+    drivers: list[DriverConfig], *, known: list[KnownFailure] | None = None, report: Path | None = None, seed: int = 1,
+    **chosen: object,
 ) -> Run:
     """A run without a terminal."""
     selection = Selection(**chosen)  # type: ignore[arg-type]
-    options = engine.Options(drivers, selection, jobs=2, report=report, known=known or [])
+    options = engine.Options(drivers, selection, jobs=2, seed=seed, report=report, known=known or [])
     return engine.execute(options, lambda *_: None)
 
 

@@ -49,8 +49,11 @@ def courier(defect: str = "") -> DriverConfig:
 
 @pytest.mark.parametrize(("defect", "case", "rule", "words"), BROKEN, ids=[f"{one[0]}-{one[1]}" for one in BROKEN])
 def test_defect_is_caught(defect: str, case: str, rule: str, words: str) -> None:
-    run = run_suite([courier(defect)], cases=(f"shmcomm/live/{case}",))
-    assert run.harness_errors() == [] and len(run.results) == 1
+    for seed in range(1, 6):  # a kill falls where it falls: the defect need not show under every seed
+        run = run_suite([courier(defect)], cases=(f"shmcomm/live/{case}",), seed=seed)
+        assert run.harness_errors() == [] and len(run.results) == 1
+        if run.findings():
+            break
     (result,) = run.findings()
     assert rule in result.unit.case.rules
     assert re.search(words, result.message), result.message
