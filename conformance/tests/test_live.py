@@ -97,7 +97,7 @@ def test_a_producer_claims_in_order() -> None:
 
 def test_counts_must_agree_with_the_history() -> None:
     reader = cast_of().readers[0]
-    with pytest.raises(Finding, match="says that it received 4, its history has 0"):
+    with pytest.raises(Finding, match="says received 4, its history has 0"):
         dmxp.grade_reader(reader, [])
     reader.summary["torn"] = 1
     with pytest.raises(Finding, match="1 torn"):

@@ -18,7 +18,7 @@ from .. import judge, trees
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import history
+from . import history, tallies
 from .cast import Actor, Cast, demand
 from .history import Record
 
@@ -144,7 +144,7 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
     count = int(writer.plan["count"])
     grade_rest(writer, trees.collect(base), shape, count, lambda sequence: (writer, sequence))
     cast.reset()
-    require_sent(writer)
+    tallies.require_sent(writer)
     received, lost = grade_readers(cast, shape, count, lambda sequence: (writer, sequence))
     grade_left(writer, trees.collect(base), shape, count)
     return f"{received} received, {lost} lost and reported so"
@@ -153,37 +153,21 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
 # -- judging -------------------------------------------------------------------------------------------------------------
 
 
-def require_sent(writer: Actor) -> None:
-    if writer.count("sent") != writer.plan["count"]:
-        what = f"sent {writer.count('sent')} of {writer.plan['count']}: no progress"
-        raise Finding(f"{writer.label} {what}", on=writer.label)
-
-
-def grade_readers(cast: Cast, shape: Shape, count: int, origin: Origin) -> tuple[int, int]:
-    """What all readers say and wrote down; `count` - 1 is the sequence that they must come to."""
+def grade_readers(cast: Cast, shape: Shape, count: int, origin: Origin, *, stood_open: bool = False) -> tuple[int, int]:
+    """What all readers say and wrote down; `count` - 1 is the sequence that they must come to. `stood_open`: a writer was
+    killed within a change of a row, and readers may answer CORRUPT until the next one mends it (section 6 of the chapter)."""
     checksums: dict[int, int] = {}
     received = lost = 0
     for reader in cast.readers:
         records = history.parse(reader.history) if reader.history else []
-        grade_counts(reader, shape, records)
+        tallies.require_clean(reader, "records", ("torn",) if stood_open else ("torn", "corrupt"))
+        tallies.require_said(reader, received=len(records), lost=sum(record.skipped for record in records))
         grade_order(reader, shape, records)
         grade_content(reader, shape, records, origin, checksums)
         grade_end(reader, records, count)
         received += len(records)
         lost += sum(record.skipped for record in records)
     return received, lost
-
-
-def grade_counts(reader: Actor, shape: Shape, records: list[Record]) -> None:
-    """Nothing torn or corrupt; and what the reader says of itself is what it wrote down. CORRUPT is what section 6 of the
-    chapter answers while the row of a writer that was killed within a change is odd; the next writer mends it."""
-    for word in ("torn",) if shape.plan == "kill-writer" else ("torn", "corrupt"):
-        if reader.count(word):
-            raise Finding(f"{reader.label} counts {reader.count(word)} {word} records", on=reader.label)
-    lost = sum(record.skipped for record in records)
-    for word, have in (("received", len(records)), ("lost", lost)):
-        if reader.count(word) != have:
-            raise Finding(f"{reader.label} says {word} {reader.count(word)}, its history has {have}", on=reader.label)
 
 
 def grade_order(reader: Actor, shape: Shape, records: list[Record]) -> None:

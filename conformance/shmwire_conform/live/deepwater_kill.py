@@ -18,7 +18,7 @@ from .. import judge, trees
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import deepwater
+from . import deepwater, tallies
 from .cast import Actor, Cast, demand, pause
 
 LIMIT_MS = 2 * deepwater.LIMIT_MS
@@ -41,13 +41,14 @@ def run(cast: Cast, segments: Segments, locator: str, shape: deepwater.Shape, wh
     """The whole of it; returns what happened in words."""
     base, writer = segments.file_of(locator), cast.writers[0]
     each = int(writer.plan["count"])
-    goal, begins = deepwater.goal_of(shape, each), [0]
+    goal, begins, stood_open = deepwater.goal_of(shape, each), [0], False
     cast.arm()
     cast.go()
     for death in range(DEATHS):
         _await(base, begins[-1] + int(each * when[2 * death]))
         pause(when[2 * death + 1])
         cast.kill(writer)
+        stood_open |= _stands_open(trees.collect(base))
         (heir,) = cast.played(f"heir{death}")
         begins.append(_take_over(heir, base, locator))
         count = each if death + 1 < DEATHS else goal - begins[-1]
@@ -56,11 +57,11 @@ def run(cast: Cast, segments: Segments, locator: str, shape: deepwater.Shape, wh
         cast.go([writer])
     cast.collect([writer])
     cast.collect(cast.readers)
-    deepwater.require_sent(writer)
+    tallies.require_sent(writer)
     origin = _origin(cast.writers, begins)
     deepwater.grade_rest(writer, trees.collect(base), shape, goal, origin)
     cast.reset()
-    received, lost = deepwater.grade_readers(cast, shape, goal, origin)
+    received, lost = deepwater.grade_readers(cast, shape, goal, origin, stood_open=stood_open)
     deepwater.grade_left(writer, trees.collect(base), shape, goal)
     return f"killed before records {begins[1:]} of {goal}; {received} received, {lost} lost and reported so"
 
@@ -83,6 +84,12 @@ def _await(base: Path, records: int) -> None:
             last = int.from_bytes(file.read(field.size), "little")
             if last != judge.oracle("deepwater").NONE and last + 1 >= records:
                 return
+
+
+def _stands_open(content: bytes) -> bool:
+    """Whether the dead writer left a row within a change: its stamp is odd."""
+    rows = judge.number("deepwater", content, "feed_registry.count")
+    return any(judge.number("deepwater", content, f"row[{row}].stamp") & 1 for row in range(rows))
 
 
 def _take_over(heir: DriverProcess, base: Path, locator: str) -> int:

@@ -19,7 +19,7 @@ from ..errors import Finding, HarnessError
 from ..judge import oracle
 from ..process import DriverProcess
 from ..segments import Segments
-from . import history
+from . import history, tallies
 from .cast import Actor, Cast, demand
 from .history import END_TYPE, MESSAGE_TYPE, Record
 from .observer import BatchOrder
@@ -230,12 +230,9 @@ def grade(cast: Cast, shape: Shape, content: bytes, ends: int) -> None:
 
 def grade_reader(reader: Actor, records: list[Record]) -> None:
     """What one consumer saw: nothing torn or corrupt, and each producer's messages in order."""
-    for word in ("torn", "corrupt"):
-        if reader.count(word):
-            raise Finding(f"{reader.label} counts {reader.count(word)} {word} payloads", on=reader.label)
-    if reader.summary is not None and reader.count("received") != len(records):
-        said = reader.count("received")
-        raise Finding(f"{reader.label} says that it received {said}, its history has {len(records)}", on=reader.label)
+    tallies.require_clean(reader, "payloads")
+    if reader.summary is not None:
+        tallies.require_said(reader, received=len(records))
     last: dict[int, int] = {}
     for before, record in zip([None, *records], records, strict=False):
         if record.sequence <= last.get(record.actor, -1):

@@ -17,7 +17,7 @@ from .. import judge
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import history
+from . import history, tallies
 from .cast import Actor, Cast, demand
 from .history import Record
 
@@ -143,16 +143,10 @@ def grade(cast: Cast, shape: Shape, content: bytes) -> tuple[int, int]:
     received, and how many skipped, by all readers."""
     writer = cast.writers[0]
     count = int(writer.plan["count"])
-    require_sent(writer)
+    tallies.require_sent(writer)
     figures = grade_readers(cast, shape, count, lambda sequence: (writer, sequence - 1))
     grade_rest(writer, content, count)
     return figures
-
-
-def require_sent(writer: Actor) -> None:
-    if writer.count("sent") != writer.plan["count"]:
-        what = f"sent {writer.count('sent')} of {writer.plan['count']}: no progress"
-        raise Finding(f"{writer.label} {what}", on=writer.label)
 
 
 def grade_readers(cast: Cast, shape: Shape, last: int, origin: Origin) -> tuple[int, int]:
@@ -161,25 +155,14 @@ def grade_readers(cast: Cast, shape: Shape, last: int, origin: Origin) -> tuple[
     received = missed = 0
     for reader in cast.readers:
         records = history.parse(reader.history) if reader.history else []
-        grade_counts(reader, records)
+        tallies.require_clean(reader, "entries")
+        tallies.require_said(reader, received=len(records), skipped=sum(record.skipped for record in records))
         grade_order(reader, records)
         grade_content(reader, shape, records, origin, checksums)
         grade_end(reader, records, last)
         received += len(records)
         missed += sum(record.skipped for record in records)
     return received, missed
-
-
-def grade_counts(reader: Actor, records: list[Record]) -> None:
-    """Nothing torn or corrupt; and what the reader says of itself is what it wrote down."""
-    for word in ("torn", "corrupt"):
-        if reader.count(word):
-            raise Finding(f"{reader.label} counts {reader.count(word)} {word} entries", on=reader.label)
-    skipped = sum(record.skipped for record in records)
-    for word, have in (("received", len(records)), ("skipped", skipped)):
-        if reader.count(word) != have:
-            said = reader.count(word)
-            raise Finding(f"{reader.label} says {word} {said}, its history has {have}", on=reader.label)
 
 
 def grade_order(reader: Actor, records: list[Record]) -> None:

@@ -18,7 +18,7 @@ from .. import judge
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import ouroboros
+from . import ouroboros, tallies
 from .cast import Actor, Cast, demand, pause
 
 LIMIT_MS = ouroboros.LIMIT_MS
@@ -114,7 +114,7 @@ def _grade(
             raise Finding(f"entry {sequence} was delivered: {told}")
         return (first, sequence - 1) if sequence <= last else (second, sequence - written - 1)
 
-    ouroboros.require_sent(second)
+    tallies.require_sent(second)
     goal = written + int(second.plan["count"])
     figures = ouroboros.grade_readers(cast, shape, goal, origin)
     ouroboros.grade_rest(second, content, goal)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from .. import judge
 from ..errors import Finding
-from . import history
+from . import history, tallies
 from .cast import Actor, Cast
 from .history import Record
 from .shmcomm_held import LAYOUT, number_of
@@ -58,7 +58,7 @@ class Rest:
 def grade(cast: Cast, shape: Shape, rest: Rest) -> str:
     """All of it. Returns what was received, in words."""
     for writer in cast.writers:
-        require_sent(writer)
+        tallies.require_sent(writer)
     seen, log = grade_records(cast, shape, rest)
     if (total := sum(writer.count("sent") for writer in cast.writers)) != rest.total:
         raise Finding(f"message_count is {rest.number('message_count')} after {total} messages and {rest.ends} ENDs")
@@ -89,29 +89,13 @@ def grade_records(cast: Cast, shape: Shape, rest: Rest) -> tuple[list[list[Recor
     seen = [history.parse(reader.history) if reader.history else [] for reader in cast.readers]
     for reader, records in zip(cast.readers, seen, strict=True):
         if not reader.killed:
-            grade_counts(reader, records)
+            tallies.require_clean(reader, "messages")
+            tallies.require_said(reader, received=len(records))
+            tallies.require_ended(reader)
         grade_order(reader, records, lossy=shape.pattern == "pubsub")
     log = grade_messages(cast, shape, seen)
     grade_senders(cast, log.values(), rest)
     return seen, log
-
-
-def require_sent(writer: Actor) -> None:
-    if writer.count("sent") != writer.plan["count"]:
-        what = f"sent {writer.count('sent')} of {writer.plan['count']}: no progress"
-        raise Finding(f"{writer.label} {what}", on=writer.label)
-
-
-def grade_counts(reader: Actor, records: list[Record]) -> None:
-    """Nothing torn or corrupt; what the reader says of itself is what it wrote down; and it came to the end."""
-    for word in ("torn", "corrupt"):
-        if reader.count(word):
-            raise Finding(f"{reader.label} counts {reader.count(word)} {word} messages", on=reader.label)
-    if reader.count("received") != len(records):
-        said = reader.count("received")
-        raise Finding(f"{reader.label} says received {said}, its history has {len(records)}", on=reader.label)
-    if not (reader.summary or {}).get("ended"):
-        raise Finding(f"{reader.label} was not done after {reader.plan['limit_ms']} ms", on=reader.label)
 
 
 def grade_order(reader: Actor, records: list[Record], *, lossy: bool) -> None:

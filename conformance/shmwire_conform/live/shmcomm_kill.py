@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import shmcomm, shmcomm_judge
+from . import shmcomm, shmcomm_judge, tallies
 from .cast import Actor, Cast, demand, pause
 from .history import Record
 from .shmcomm import Ends, Shape, Stage
@@ -164,7 +164,7 @@ def _grade_writers_killed(cast: Cast, shape: Shape, rest: Rest) -> str:
     """As in an orderly run, but that dead writers may stop anywhere."""
     for writer in cast.writers:
         if not writer.killed:
-            shmcomm_judge.require_sent(writer)
+            tallies.require_sent(writer)
     seen, log = shmcomm_judge.grade_records(cast, shape, rest)
     if shape.pattern == "pubsub":
         for reader, records in zip(cast.readers, seen, strict=True):
@@ -240,7 +240,7 @@ def _kill_readers(cast: Cast, stage: Stage, locator: str) -> str:
 def _grade_readers_killed(cast: Cast, shape: Shape, rest: Rest, before: int) -> str:
     """Nothing twice; what is missing, the dead had in their hands: as much as one call gives."""
     for writer in cast.writers:
-        shmcomm_judge.require_sent(writer)
+        tallies.require_sent(writer)
     seen, log = shmcomm_judge.grade_records(cast, shape, rest)
     most = sum(reader.killed for reader in cast.readers) * shape.read_batch
     missing = shmcomm_judge.grade_once(cast, seen, rest.total, most, before)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from .. import judge
 from ..errors import Finding
 from ..segments import Segments
-from . import history
+from . import history, tallies
 from .cast import Actor, Cast
 from .history import Record
 
@@ -117,7 +117,7 @@ def _sums(pads: list[int]) -> int:
 def grade(cast: Cast, shape: Shape, rest: Rest) -> tuple[int, int]:
     """All of it. Returns how many items were received, and how many indices lost, by all readers."""
     for writer in cast.writers:
-        require_sent(writer)
+        tallies.require_sent(writer)
         if writer.count("given_up"):
             raise Finding(f"{writer.label} gave up {writer.count('given_up')} reservations, and nobody died", on=writer.label)
     layout = Layout.of(shape, cast.writers[0].plan["count"]) if len(cast.writers) == 1 else None
@@ -151,24 +151,11 @@ def streams(cast: Cast, shape: Shape, seen: list[list[Record]]) -> Iterator[tupl
         yield reader.label, records, int(reader.plan["index"]) if "index" in reader.plan else None
 
 
-def require_sent(writer: Actor) -> None:
-    if writer.count("sent") != writer.plan["count"]:
-        what = f"sent {writer.count('sent')} of {writer.plan['count']}: no progress"
-        raise Finding(f"{writer.label} {what}", on=writer.label)
-
-
 def grade_counts(reader: Actor, records: list[Record]) -> None:
     """Nothing torn or corrupt; what the reader says of itself is what it wrote down; and it came to the end."""
-    for word in ("torn", "corrupt"):
-        if reader.count(word):
-            raise Finding(f"{reader.label} counts {reader.count(word)} {word} items")
-    lost = sum(record.skipped for record in records)
-    for word, have in (("received", len(records)), ("lost", lost)):
-        if reader.count(word) != have:
-            said = reader.count(word)
-            raise Finding(f"{reader.label} says {word} {said}, its history has {have}", on=reader.label)
-    if not (reader.summary or {}).get("ended"):
-        raise Finding(f"{reader.label} was not done after {reader.plan['limit_ms']} ms", on=reader.label)
+    tallies.require_clean(reader, "items")
+    tallies.require_said(reader, received=len(records), lost=sum(record.skipped for record in records))
+    tallies.require_ended(reader)
 
 
 def grade_order(reader: Actor, records: list[Record]) -> None:

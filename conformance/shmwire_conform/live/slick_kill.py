@@ -21,7 +21,7 @@ from .. import judge
 from ..errors import Finding
 from ..process import DriverProcess
 from ..segments import Segments
-from . import slick, slick_judge
+from . import slick, slick_judge, tallies
 from .cast import Actor, Cast, demand, pause
 from .history import Record
 from .slick_judge import Account, Rest
@@ -164,7 +164,7 @@ def _grade_survivors(cast: Cast) -> tuple[int, int]:
         if writer.count("sent") != writer.plan["count"]:
             stopped += 1
             if not given_up:
-                slick_judge.require_sent(writer)
+                tallies.require_sent(writer)
     if not given_up and not stopped:
         raise Finding("nobody gave up the reservation of the claimer, which died, and all came past it")
     return given_up, stopped
@@ -201,7 +201,7 @@ def _grade_readers_killed(cast: Cast, shape: slick.Shape, rest: Rest, taken: int
     """Nothing twice; behind the cursor as it stood after the last death, everything. Returns the indices that are missing,
     and the number of items that are there."""
     for writer in cast.writers:
-        slick_judge.require_sent(writer)
+        tallies.require_sent(writer)
     seen = slick_judge.histories(cast)
     for reader, records in zip(cast.readers, seen, strict=True):
         slick_judge.grade_order(reader, records)
