@@ -17,10 +17,10 @@ func find(path, feed string, writable bool, wait time.Duration) (*place, error) 
 	if !goodName(feed) {
 		return nil, shmwire.Errorf(shmwire.ErrInvalidName, "feed %q", feed)
 	}
-	l := withTimeout(wait)
+	l := shm.Within(wait)
 	var backoff shm.Backoff
 	for {
-		last := l.done() != nil // before the look
+		last := l.Done() != nil // before the look
 		p, err := findOnce(path, feed, writable)
 		switch shmwire.CodeOf(err) {
 		case shmwire.ErrNotFound, shmwire.ErrNotReady, shmwire.ErrTruncated:

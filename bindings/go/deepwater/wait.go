@@ -14,53 +14,9 @@ import (
 // Section 7, the sleeper's side.
 
 const (
-	pollSlice     = time.Millisecond     // of a reader that nobody can wake
-	cancelSlice   = 5 * time.Millisecond // of one whose context can be cancelled: nothing wakes a futex when that happens
-	looksPerClock = 64                   // while it spins
+	pollSlice     = time.Millisecond // of a reader that nobody can wake
+	looksPerClock = 64               // while it spins
 )
-
-// limit is how long a call may wait.
-type limit struct {
-	ctx      context.Context // nil: none
-	deadline time.Time
-	endless  bool
-}
-
-func withTimeout(timeout time.Duration) limit {
-	if timeout < 0 {
-		return limit{endless: true}
-	}
-	return limit{deadline: time.Now().Add(timeout)}
-}
-
-func withContext(ctx context.Context) limit {
-	deadline, bounded := ctx.Deadline()
-	return limit{ctx: ctx, deadline: deadline, endless: !bounded}
-}
-
-// done is the answer once the waiting is over, nil before.
-func (l *limit) done() error {
-	switch {
-	case l.ctx != nil:
-		return shm.ContextDone(l.ctx)
-	case !l.endless && !time.Now().Before(l.deadline):
-		return shmwire.ErrTimeout
-	}
-	return nil
-}
-
-// slice is how long a single sleep may be, at most longest.
-func (l *limit) slice(longest time.Duration) time.Duration {
-	if l.ctx != nil && l.ctx.Done() != nil && longest > cancelSlice {
-		longest = cancelSlice
-	}
-	if !l.endless {
-		if left := time.Until(l.deadline); left < longest {
-			return left
-		}
-	}
-	return longest
-}
 
 // WaitNext reads the next record, sleeping until there is one, up to a time limit: 0 does not wait, Forever always does.
 // ErrTimeout; otherwise the answers of Next, of which ErrEmpty is left only to a limit of 0.
@@ -69,7 +25,7 @@ func (r *Reader) WaitNext(timeout time.Duration) (Record, error) {
 		return r.Next()
 	}
 	var record Record
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	err := r.await(&l, &record)
 	return record, err
 }
@@ -79,13 +35,13 @@ func (r *Reader) WaitNext(timeout time.Duration) (Record, error) {
 // ErrEmpty.
 func (r *Reader) WaitNextContext(ctx context.Context) (Record, error) {
 	var record Record
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	err := r.await(&l, &record)
 	return record, err
 }
 
 // await looks, spins, and sleeps; once more after the limit [deepwater.wait.timeout].
-func (r *Reader) await(l *limit, record *Record) error {
+func (r *Reader) await(l *shm.Limit, record *Record) error {
 	if err := r.nextInto(record); err != shmwire.ErrEmpty {
 		return err
 	}
@@ -94,7 +50,7 @@ func (r *Reader) await(l *limit, record *Record) error {
 	}
 	for {
 		signal := r.announce()
-		done := l.done() // before the look, which is the last one then
+		done := l.Done() // before the look, which is the last one then
 		if err := r.nextInto(record); err != shmwire.ErrEmpty {
 			return err
 		}
@@ -129,20 +85,20 @@ func (r *Reader) announce() uint32 {
 }
 
 // sleep is one slice, process-shared [deepwater.wait.shared].
-func (r *Reader) sleep(l *limit, signal uint32) {
+func (r *Reader) sleep(l *shm.Limit, signal uint32) {
 	if r.counts == nil {
-		time.Sleep(l.slice(pollSlice))
+		time.Sleep(l.Slice(pollSlice))
 		return
 	}
-	shm.Wait(r.counts.Atomic32(feedRegistrySignalOffset), signal, l.slice(time.Duration(WaitSliceNS)))
+	shm.Wait(r.counts.Atomic32(feedRegistrySignalOffset), signal, l.Slice(time.Duration(WaitSliceNS)))
 }
 
 // poll looks for as long as the caller wants to spin.
-func (r *Reader) poll(l *limit, record *Record) error {
+func (r *Reader) poll(l *shm.Limit, record *Record) error {
 	if r.spin <= 0 {
 		return shmwire.ErrEmpty
 	}
-	for end := time.Now().Add(r.spin); time.Now().Before(end) && l.done() == nil; runtime.Gosched() {
+	for end := time.Now().Add(r.spin); time.Now().Before(end) && l.Done() == nil; runtime.Gosched() {
 		for i := 0; i < looksPerClock; i++ {
 			if err := r.advance(record); err == nil {
 				return r.take(record)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/shm"
 )
 
 // Several messages at once, each in its part of one buffer, 8-aligned in it.
@@ -20,7 +21,7 @@ func (f *follower) ReceiveBatch(buffer []byte, messages []Message, timeout time.
 	if err != shmwire.ErrEmpty || timeout == 0 {
 		return n, err
 	}
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	err = f.waiting.await(&l, f.position, func() (err error) {
 		n, err = f.batch(buffer, messages)
 		return err

@@ -32,7 +32,7 @@ func (w *writer) Claim(length int, meta *Meta, timeout time.Duration) (*Claim, e
 	if !w.fits(length) {
 		return nil, w.tooLarge(length)
 	}
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	c := &Claim{writer: w, heading: w.heading(meta)}
 	err := w.claim(c, uint64(length), &l)
 	if err == shmwire.ErrFull {
@@ -46,7 +46,7 @@ func (w *writer) Claim(length int, meta *Meta, timeout time.Duration) (*Claim, e
 }
 
 // claim is steps 1 to 6: nothing is stored to the ring before the caller fills the payload.
-func (w *writer) claim(c *Claim, length uint64, l *limit) error {
+func (w *writer) claim(c *Claim, length uint64, l *shm.Limit) error {
 	if err := w.begin(l); err != nil {
 		return err
 	}

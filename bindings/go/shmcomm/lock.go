@@ -19,7 +19,7 @@ const (
 
 // acquire takes the writers' lock, unless it is held already. ErrBusy once the limit and LockPatienceNS have passed
 // [shmcomm.lock.busy], without a limit errHeld at once; ErrCorrupt when it was a dead owner's and the channel cannot be repaired.
-func (e *endpoint) acquire(l *limit) error {
+func (e *endpoint) acquire(l *shm.Limit) error {
 	if e.holding {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (e *endpoint) acquire(l *limit) error {
 // errHeld says inside of this package: another one holds the lock, and nobody waited for it.
 var errHeld = errors.New("shmcomm: the lock is held")
 
-func (e *endpoint) acquireSlowly(l *limit) error {
+func (e *endpoint) acquireSlowly(l *shm.Limit) error {
 	mine := e.number
 	began := time.Now()
 	for {
@@ -67,7 +67,7 @@ func (e *endpoint) acquireSlowly(l *limit) error {
 			}
 		}
 		if time.Since(began) >= time.Duration(LockPatienceNS) {
-			if err := l.done(); err != nil && e.lock.Load()&^lockWaiters != lockFree {
+			if err := l.Done(); err != nil && e.lock.Load()&^lockWaiters != lockFree {
 				return e.busy(l, err)
 			}
 		}
@@ -75,8 +75,8 @@ func (e *endpoint) acquireSlowly(l *limit) error {
 }
 
 // busy is the answer of who did not get the lock: a cancelled context gives its own error.
-func (e *endpoint) busy(l *limit, err error) error {
-	if l.ctx != nil && shmwire.CodeOf(err) != shmwire.ErrTimeout {
+func (e *endpoint) busy(l *shm.Limit, err error) error {
+	if l.Ctx != nil && shmwire.CodeOf(err) != shmwire.ErrTimeout {
 		return err
 	}
 	return shmwire.Errorf(shmwire.ErrBusy, "endpoint %d holds the writers' lock", e.lock.Load()&^lockWaiters)

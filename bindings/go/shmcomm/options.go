@@ -3,7 +3,6 @@
 package shmcomm
 
 import (
-	"context"
 	"time"
 
 	"shmwire"
@@ -80,54 +79,4 @@ func (o *Options) withDefaults(writes bool) (Options, error) {
 
 func goodCapacity(bytes uint64) bool {
 	return shm.IsPowerOfTwo(bytes) && bytes >= MinCapacity && bytes <= MaxCapacity
-}
-
-// limit is how long a call may wait: for a time, or as long as a context lasts.
-type limit struct {
-	ctx      context.Context // nil: none
-	deadline time.Time
-	endless  bool
-	none     bool // do not wait at all
-}
-
-func withTimeout(timeout time.Duration) limit {
-	switch {
-	case timeout == 0:
-		return limit{none: true}
-	case timeout < 0:
-		return limit{endless: true}
-	}
-	return limit{deadline: time.Now().Add(timeout)}
-}
-
-func withContext(ctx context.Context) limit {
-	deadline, bounded := ctx.Deadline()
-	return limit{ctx: ctx, deadline: deadline, endless: !bounded}
-}
-
-// done is the answer once the waiting is over, nil before.
-func (l *limit) done() error {
-	switch {
-	case l.ctx != nil:
-		return shm.ContextDone(l.ctx)
-	case l.none, !l.endless && !time.Now().Before(l.deadline):
-		return shmwire.ErrTimeout
-	}
-	return nil
-}
-
-// cancelSlice bounds a single sleep under a context that can be cancelled: nothing wakes a futex when that happens.
-const cancelSlice = 5 * time.Millisecond
-
-// slice is how long a single sleep may be, at most longest.
-func (l *limit) slice(longest time.Duration) time.Duration {
-	if l.ctx != nil && l.ctx.Done() != nil && longest > cancelSlice {
-		longest = cancelSlice
-	}
-	if !l.endless {
-		if left := time.Until(l.deadline); left < longest {
-			return left
-		}
-	}
-	return longest
 }

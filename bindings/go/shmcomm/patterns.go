@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/shm"
 )
 
 // Names (section 1.5) and roles.
@@ -106,7 +107,7 @@ func openWriter(pattern uint32, name string, options *Options) (w writer, err er
 	}
 	w.beat, w.sole = w.clock.now(), o.Sole
 	if w.sole {
-		if err = w.acquire(&limit{none: true}); err != nil {
+		if err = w.acquire(&shm.Limit{None: true}); err != nil {
 			w.leave(false)
 		}
 	}

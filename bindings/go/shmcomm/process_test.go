@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/shm"
 	"shmwire/internal/testkit"
 )
 
@@ -49,7 +50,7 @@ func holdLock(where, name string, o *Options) error {
 	if err != nil || where == "plain" {
 		return err
 	}
-	l := limit{endless: true}
+	l := shm.Within(-1)
 	if err := w.begin(&l); err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ func (t *taker) ReceiveInto(buffer []byte, timeout time.Duration, m *Message) er
 // deadline, or the context's error, within 5 ms.
 func (t *taker) ReceiveContext(ctx context.Context, buffer []byte) (Message, error) {
 	var m Message
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	err := t.receiveUntil(buffer, target(buffer), &l, &m, 0)
 	return m, err
 }
@@ -126,11 +126,11 @@ func (t *taker) receive(buffer []byte, to how, timeout time.Duration, m *Message
 	if err != shmwire.ErrEmpty || timeout == 0 {
 		return err
 	}
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	return t.receiveUntil(buffer, to, &l, m, correlation)
 }
 
-func (t *taker) receiveUntil(buffer []byte, to how, l *limit, m *Message, correlation uint64) error {
+func (t *taker) receiveUntil(buffer []byte, to how, l *shm.Limit, m *Message, correlation uint64) error {
 	err := t.take(buffer, to, m, correlation)
 	if err != shmwire.ErrEmpty {
 		return err
@@ -150,7 +150,7 @@ func (t *taker) ReceiveBatch(buffer []byte, messages []Message, timeout time.Dur
 	if err != shmwire.ErrEmpty || timeout == 0 {
 		return n, err
 	}
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	err = t.waiting.await(&l, t.position, func() (err error) {
 		n, err = t.takeBatch(buffer, messages)
 		return err

@@ -222,7 +222,7 @@ func (f *follower) ReceiveContext(ctx context.Context, buffer []byte) (Message, 
 	var m Message
 	err := f.next(buffer, target(buffer), &m)
 	if err == shmwire.ErrEmpty {
-		l := withContext(ctx)
+		l := shm.While(ctx)
 		err = f.wait(buffer, target(buffer), &m, &l)
 	}
 	return m, err
@@ -240,12 +240,12 @@ func (f *follower) receive(buffer []byte, to how, timeout time.Duration, m *Mess
 	if err != shmwire.ErrEmpty || timeout == 0 {
 		return err
 	}
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	return f.wait(buffer, to, m, &l)
 }
 
 // wait is next until the limit has passed.
-func (f *follower) wait(buffer []byte, to how, m *Message, l *limit) error {
+func (f *follower) wait(buffer []byte, to how, m *Message, l *shm.Limit) error {
 	return f.waiting.await(l, f.position, func() error { return f.next(buffer, to, m) })
 }
 

@@ -54,17 +54,17 @@ func NewReplier(service string, options *Options) (*Replier, error) {
 // order. ErrClosed: the requester is gone, the reply was dropped and counted [shmcomm.reply.vanished]. ErrFull or ErrTimeout:
 // its ring is full. ErrTooLarge, ErrBusy, ErrCorrupt.
 func (r *Replier) Reply(request *Message, data []byte, meta *Meta, timeout time.Duration) error {
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	return r.reply(request, data, meta, &l)
 }
 
 // ReplyContext is Reply that waits until ctx is done.
 func (r *Replier) ReplyContext(ctx context.Context, request *Message, data []byte, meta *Meta) error {
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	return r.reply(request, data, meta, &l)
 }
 
-func (r *Replier) reply(request *Message, data []byte, meta *Meta, l *limit) error {
+func (r *Replier) reply(request *Message, data []byte, meta *Meta, l *shm.Limit) error {
 	if r.closed {
 		return shmwire.ErrClosed
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"shmwire"
+	"shmwire/internal/shm"
 )
 
 // Requester sends requests to a service, one at a time, and receives their replies (section 9).
@@ -81,17 +82,17 @@ func (o *Options) makeReplies(service string, number uint32) (*endpoint, error) 
 // Send sends a request, and gives up the one before. timeout bounds the wait for room, as for Pusher.Send; ErrClosed,
 // ErrFull, ErrTimeout, ErrBusy, ErrTooLarge, ErrCorrupt: then no request is outstanding.
 func (r *Requester) Send(data []byte, meta *Meta, timeout time.Duration) (uint64, error) {
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	return r.send(data, meta, &l)
 }
 
 // SendContext is Send that waits until ctx is done.
 func (r *Requester) SendContext(ctx context.Context, data []byte, meta *Meta) (uint64, error) {
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	return r.send(data, meta, &l)
 }
 
-func (r *Requester) send(data []byte, meta *Meta, l *limit) (uint64, error) {
+func (r *Requester) send(data []byte, meta *Meta, l *shm.Limit) (uint64, error) {
 	if err := r.discardReplies(); err != nil {
 		return 0, err
 	}
@@ -148,7 +149,7 @@ func (r *Requester) ReceiveContext(ctx context.Context, buffer []byte) (Message,
 	if err := r.outstanding(); err != nil {
 		return m, err
 	}
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	return m, r.settle(r.replies.receiveUntil(buffer, target(buffer), &l, &m, r.pending))
 }
 

@@ -24,8 +24,8 @@ const deafSlice = time.Millisecond
 
 // await repeats a look that answers ErrEmpty until it answers something else, or the limit has passed. head is the word
 // that a message changes; position answers the receiver's own.
-func (w *waiting) await(l *limit, position func() uint64, look func() error) error {
-	if l.none {
+func (w *waiting) await(l *shm.Limit, position func() uint64, look func() error) error {
+	if l.None {
 		return shmwire.ErrEmpty
 	}
 	w.poll(l, position)
@@ -34,7 +34,7 @@ func (w *waiting) await(l *limit, position func() uint64, look func() error) err
 		if !w.deaf {
 			signal = announce(w.segment.dataSignal, w.segment.dataWaiters)
 		}
-		done := l.done() // before the look, which is the last one then [shmcomm.wait.timeout]
+		done := l.Done() // before the look, which is the last one then [shmcomm.wait.timeout]
 		if err := look(); err != shmwire.ErrEmpty {
 			return err
 		}
@@ -53,12 +53,12 @@ func (w *waiting) await(l *limit, position func() uint64, look func() error) err
 }
 
 // sleep is one slice [shmcomm.wait.slice].
-func (w *waiting) sleep(l *limit, signal uint32) {
+func (w *waiting) sleep(l *shm.Limit, signal uint32) {
 	if w.deaf {
-		time.Sleep(l.slice(deafSlice))
+		time.Sleep(l.Slice(deafSlice))
 		return
 	}
-	if shm.Wait(w.segment.dataSignal, signal, l.slice(time.Duration(WaitSliceNS))) == shm.Elapsed && w.slept != nil {
+	if shm.Wait(w.segment.dataSignal, signal, l.Slice(time.Duration(WaitSliceNS))) == shm.Elapsed && w.slept != nil {
 		w.slept()
 	}
 }
@@ -66,12 +66,12 @@ func (w *waiting) sleep(l *limit, signal uint32) {
 const pollsPerClock = 64
 
 // poll watches head for as long as the caller wants to spin.
-func (w *waiting) poll(l *limit, position func() uint64) {
+func (w *waiting) poll(l *shm.Limit, position func() uint64) {
 	if w.spin <= 0 {
 		return
 	}
 	head := w.segment.head
-	for end := time.Now().Add(w.spin); time.Now().Before(end) && l.done() == nil; runtime.Gosched() {
+	for end := time.Now().Add(w.spin); time.Now().Before(end) && l.Done() == nil; runtime.Gosched() {
 		for i := 0; i < pollsPerClock; i++ {
 			if head.Load() != position() { // A2: pairs with R2
 				return

@@ -56,7 +56,7 @@ func (w *writer) tooLarge(length int) error {
 
 // begin is steps 2 to 4: the lock, the state and the positions. On an error the lock is free again. Without a limit it does
 // not wait: errHeld.
-func (w *writer) begin(l *limit) error {
+func (w *writer) begin(l *shm.Limit) error {
 	if err := w.acquire(l); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (w *writer) beatSlowly(timestamp uint64) {
 }
 
 // try sends one message, or answers ErrFull at once.
-func (w *writer) try(data []byte, h *heading, l *limit) (uint64, error) {
+func (w *writer) try(data []byte, h *heading, l *shm.Limit) (uint64, error) {
 	if err := w.begin(l); err != nil {
 		return 0, err
 	}
@@ -201,7 +201,7 @@ func (w *writer) try(data []byte, h *heading, l *limit) (uint64, error) {
 }
 
 // send is section 6 for one message.
-func (w *writer) send(data []byte, h *heading, l *limit) (uint64, error) {
+func (w *writer) send(data []byte, h *heading, l *shm.Limit) (uint64, error) {
 	sequence, err := w.try(data, h, l)
 	if err != shmwire.ErrFull {
 		return sequence, err
@@ -214,10 +214,10 @@ func (w *writer) send(data []byte, h *heading, l *limit) (uint64, error) {
 }
 
 // awaitRoom repeats a try that answers ErrFull until there is room or the limit has passed (section 8).
-func (w *writer) awaitRoom(l *limit, try func() error) error {
-	for !l.none {
+func (w *writer) awaitRoom(l *shm.Limit, try func() error) error {
+	for !l.None {
 		signal := announce(w.spaceSignal, w.spaceWaiters)
-		done := l.done() // before the look, which is the last one then [shmcomm.wait.timeout]
+		done := l.Done() // before the look, which is the last one then [shmcomm.wait.timeout]
 		if err := try(); err != shmwire.ErrFull {
 			return err
 		}
@@ -225,7 +225,7 @@ func (w *writer) awaitRoom(l *limit, try func() error) error {
 			w.refuse()
 			return done
 		}
-		shm.Wait(w.spaceSignal, signal, l.slice(time.Duration(WaitSliceNS))) // [shmcomm.wait.slice]
+		shm.Wait(w.spaceSignal, signal, l.Slice(time.Duration(WaitSliceNS))) // [shmcomm.wait.slice]
 		// Before it counts itself again, which would cost the next puller a wake for nothing.
 		if err := try(); err != shmwire.ErrFull {
 			return err
@@ -261,8 +261,8 @@ func (w *writer) persist(data []byte, h *heading, err error, timeout time.Durati
 	if err != errHeld && err != shmwire.ErrFull {
 		return 0, err
 	}
-	l := withTimeout(timeout)
-	if err == shmwire.ErrFull && l.none {
+	l := shm.Within(timeout)
+	if err == shmwire.ErrFull && l.None {
 		w.refuse()
 		return 0, err
 	}
@@ -272,11 +272,11 @@ func (w *writer) persist(data []byte, h *heading, err error, timeout time.Durati
 // SendContext is Send that waits until ctx is done: then ErrTimeout (and context.DeadlineExceeded) after its deadline, or
 // the context's error.
 func (w *writer) SendContext(ctx context.Context, data []byte, meta *Meta) (uint64, error) {
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	return w.sendOne(data, meta, 0, &l)
 }
 
-func (w *writer) sendOne(data []byte, meta *Meta, correlation uint64, l *limit) (uint64, error) {
+func (w *writer) sendOne(data []byte, meta *Meta, correlation uint64, l *shm.Limit) (uint64, error) {
 	if w.closed || w.claiming || !w.fits(len(data)) {
 		return 0, w.unfit(len(data))
 	}
@@ -288,17 +288,17 @@ func (w *writer) sendOne(data []byte, meta *Meta, correlation uint64, l *limit) 
 // SendBatch sends messages in order, with one Meta for all, and answers how many were sent, also beside an error: a batch
 // is not atomic. The errors of Send; ErrTooLarge, with none sent, if any is too large. Receivers may begin before it ends.
 func (w *writer) SendBatch(items [][]byte, meta *Meta, timeout time.Duration) (sent int, err error) {
-	l := withTimeout(timeout)
+	l := shm.Within(timeout)
 	return w.sendBatch(items, meta, &l)
 }
 
 // SendBatchContext is SendBatch that waits until ctx is done.
 func (w *writer) SendBatchContext(ctx context.Context, items [][]byte, meta *Meta) (sent int, err error) {
-	l := withContext(ctx)
+	l := shm.While(ctx)
 	return w.sendBatch(items, meta, &l)
 }
 
-func (w *writer) sendBatch(items [][]byte, meta *Meta, l *limit) (sent int, err error) {
+func (w *writer) sendBatch(items [][]byte, meta *Meta, l *shm.Limit) (sent int, err error) {
 	if err := w.usable(); err != nil {
 		return 0, err
 	}
@@ -326,7 +326,7 @@ func (w *writer) sendBatch(items [][]byte, meta *Meta, l *limit) (sent int, err 
 
 // piece publishes the first messages of a batch at once, at least one: pieceBytes of them, and no more than half of the
 // ring, as far as there is room. ErrFull when there is none for the first.
-func (w *writer) piece(items [][]byte, h *heading, l *limit) (n int, err error) {
+func (w *writer) piece(items [][]byte, h *heading, l *shm.Limit) (n int, err error) {
 	if err := w.begin(l); err != nil {
 		return 0, err
 	}

@@ -9,16 +9,15 @@ a description of its own, and the lock's descriptor is `lock_fd` alone.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import secrets
-import struct
 from collections.abc import Iterator
 from typing import Final
 from weakref import WeakSet
 
 from .. import map as mapping
+from .. import ofd
 from ..atomic import RELAXED, RELEASE
 from ..errors import (
     BusyError,
@@ -38,7 +37,6 @@ from .message import Options
 from .segment import Segment
 from .wake import wake_all
 
-_FLOCK: Final = struct.Struct("@hhqqi")  # struct flock: type, whence, start, length, pid
 _DRAWS: Final = 1000
 _HEARTBEAT_NS: Final = 1_000_000_000
 _FD_FLAGS: Final = os.O_CLOEXEC
@@ -48,32 +46,9 @@ _MAGIC_BYTES: Final = 8
 # Locks of bytes -------------------------------------------------------------------------------------------------------
 
 
-def _flock(fd: int, command: int, kind: int, start: int, length: int) -> int:
-    """One call of fcntl with a struct flock: the type that it answers."""
-    request = bytearray(_FLOCK.size + (-_FLOCK.size) % 8)
-    _FLOCK.pack_into(request, 0, kind, os.SEEK_SET, start, length, 0)
-    answer: int = _FLOCK.unpack_from(fcntl.fcntl(fd, command, bytes(request)))[0]
-    return answer
-
-
-def _take(fd: int, start: int) -> bool:
-    """Write-lock one byte; False if another description has it. [shmcomm.endpoint.lock]"""
-    try:
-        _flock(fd, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, start, 1)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return False
-        raise from_os_error(error, "lock of an endpoint") from None
-    return True
-
-
-def _give_back(fd: int, start: int) -> None:
-    _flock(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, start, 1)
-
-
 def keeper_lives(fd: int) -> bool:
     """Does a keeper of the channel live, other than one whose locks this description holds?"""
-    return _flock(fd, fcntl.F_OFD_GETLK, fcntl.F_RDLCK, layout.KEEPER_BASE + 1, layout.MAX_ENDPOINT) != fcntl.F_UNLCK
+    return ofd.taken(fd, layout.KEEPER_BASE + 1, layout.MAX_ENDPOINT)
 
 
 @contextlib.contextmanager
@@ -127,12 +102,12 @@ class Member:
         if number == self.number:  # a word that we did not write: it names nobody, and our byte stays where it is
             yield True
             return
-        taken = _take(self.lock_fd, number)
+        taken = ofd.take(self.lock_fd, number)
         try:
             yield taken
         finally:
             if taken:
-                _give_back(self.lock_fd, number)
+                ofd.give(self.lock_fd, number)
 
     def beat(self) -> None:
         """A sign of life, when a second has passed since the last. [shmcomm.join.heartbeat]"""
@@ -170,9 +145,9 @@ class Member:
                 remove_name(self.segment, fd)
         elif puller and drained(self.segment, fd):
             remove_name(self.segment, fd)
-        _give_back(fd, self.number)
+        ofd.give(fd, self.number)
         if self.keeper:
-            _give_back(fd, layout.KEEPER_BASE + self.number)
+            ofd.give(fd, layout.KEEPER_BASE + self.number)
 
 
 _MEMBERS: Final[WeakSet[Member]] = WeakSet()
@@ -308,14 +283,14 @@ def _draw(lock_fd: int, keeper: bool, wanted: int, channel: Segment | None) -> i
     """A number that nobody else has, its bytes taken. BusyError if the one wanted is taken. [shmcomm.endpoint.number]"""
     for _ in range(_DRAWS):
         number = wanted or secrets.randbelow(layout.MAX_ENDPOINT) + 1
-        if _take(lock_fd, number):
-            kept = not keeper or _take(lock_fd, layout.KEEPER_BASE + number)
+        if ofd.take(lock_fd, number):  # [shmcomm.endpoint.lock]
+            kept = not keeper or ofd.take(lock_fd, layout.KEEPER_BASE + number)
             # Looked at second: an owner may die between a look and a taking. Its lock would look held if we had its number.
             if kept and (channel is None or channel.word(layout.HEADER_WRITER_LOCK_OFFSET) & layout.MAX_ENDPOINT != number):
                 return number
             if kept and keeper:
-                _give_back(lock_fd, layout.KEEPER_BASE + number)
-            _give_back(lock_fd, number)
+                ofd.give(lock_fd, layout.KEEPER_BASE + number)
+            ofd.give(lock_fd, number)
         if wanted:
             raise BusyError(f"endpoint {wanted} is taken")
     raise SystemError("no endpoint number is free")

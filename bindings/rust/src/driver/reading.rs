@@ -15,7 +15,7 @@ const LARGEST_BUFFER: u64 = 64 << 20;
 const MOST_ITEMS: u64 = 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Try,
     Block,
     Batch,
@@ -24,12 +24,12 @@ enum Mode {
 }
 
 /// A `read` while it runs.
-struct Reading {
-    mode: Mode,
-    max: u64,
-    timeout: Duration,
-    buffer: Vec<u8>,
-    items: Vec<Value>,
+pub(super) struct Reading {
+    pub(super) mode: Mode,
+    pub(super) max: u64,
+    pub(super) timeout: Duration,
+    pub(super) buffer: Vec<u8>,
+    pub(super) items: Vec<Value>,
 }
 
 /// Read as the request says; no item takes more than `largest` bytes. An error that is met after some items is kept as `pending`,
@@ -40,7 +40,7 @@ pub fn read<R: Follow>(
     mut source: Lending<'_, R>,
     pending: &mut Option<Failure>,
 ) -> Outcome {
-    let mut reading = Reading::new(request, largest)?;
+    let mut reading = Reading::new(request, largest, false)?;
     if let Some(failure) = pending.take() {
         return Err(failure);
     }
@@ -57,7 +57,9 @@ pub fn read<R: Follow>(
 }
 
 impl Reading {
-    fn new(request: &Request<'_>, largest: u64) -> Result<Reading, Failure> {
+    /// What a request asks for. `largest`: most bytes of an item. `whole_batch`: the buffer takes
+    /// all items of a batch, and not one at a time.
+    pub(super) fn new(request: &Request<'_>, largest: u64, whole_batch: bool) -> Result<Reading, Failure> {
         let modes = [Mode::Try, Mode::Block, Mode::Batch, Mode::View, Mode::Peek];
         let mode = modes[request.one_of("mode", &["try", "block", "batch", "view", "peek"])?];
         if mode == Mode::Peek {
@@ -67,6 +69,7 @@ impl Reading {
         if max == 0 {
             return Err(Failure::bad_request("max is 0"));
         }
+        let largest = if whole_batch && mode == Mode::Batch { largest.saturating_mul(max) } else { largest };
         let size = request.optional_number("buffer", LARGEST_BUFFER)?.unwrap_or_else(|| largest.min(LARGEST_BUFFER));
         Ok(Reading { mode, max, timeout: request.timeout()?, buffer: vec![0; size as usize], items: Vec::new() })
     }

@@ -7,14 +7,10 @@ use serde_json::{json, Value};
 use shmwire::shmcomm::Message;
 use shmwire::Answer;
 
-use super::super::wire::{self, text, word, Failure, Outcome, Request};
+use super::super::reading::{Mode, Reading};
+use super::super::wire::{self, text, word, Outcome, Request};
 use super::end::{lock, End};
 use super::{Handle, Pending};
-
-/// Largest default buffer of a read.
-const LARGEST_BUFFER: u64 = 64 << 20;
-/// Most items of one reply, so that it stays below the protocol's 4 MiB.
-const MOST_ITEMS: u64 = 1024;
 
 /// A message, a copy of its payload, and whether it was still there when that was made.
 pub type Viewed = (Message, Vec<u8>, Answer<()>);
@@ -72,34 +68,16 @@ impl End {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Try,
-    Block,
-    Batch,
-    View,
-    Peek,
-}
-
-/// A `read` while it runs.
-struct Reading {
-    mode: Mode,
-    max: u64,
-    timeout: Duration,
-    buffer: Vec<u8>,
-    items: Vec<Value>,
-}
-
 pub fn read(request: &Request<'_>, handle: &mut Handle) -> Outcome {
     let Handle { end, views, requests, pending } = handle;
     let mut end = lock(end)?;
-    let mut reading = Reading::new(request, end.info().max_payload)?;
+    let mut reading = Reading::new(request, end.info().max_payload, true)?;
     match pending.take() {
         Some(Pending::Failure(failure)) => return Err(failure),
         Some(Pending::Lapped(lost)) => return Ok(json!({"st": "lapped", "lost": text(lost), "items": []})),
         None => {}
     }
-    let outcome = reading.run(&mut end, views, requests);
+    let outcome = reading.receive(&mut end, views, requests);
     if !reading.items.is_empty() {
         match outcome {
             Err(error) => *pending = Some(Pending::Failure(error.into())),
@@ -115,23 +93,8 @@ pub fn read(request: &Request<'_>, handle: &mut Handle) -> Outcome {
 }
 
 impl Reading {
-    fn new(request: &Request<'_>, largest: u64) -> Result<Reading, Failure> {
-        let modes = [Mode::Try, Mode::Block, Mode::Batch, Mode::View, Mode::Peek];
-        let mode = modes[request.one_of("mode", &["try", "block", "batch", "view", "peek"])?];
-        if mode == Mode::Peek {
-            return Err(Failure::new("UNSUPPORTED", "peek: an observer takes nothing away"));
-        }
-        let max = request.optional_number("max", u64::MAX)?.unwrap_or(1).min(MOST_ITEMS);
-        if max == 0 {
-            return Err(Failure::bad_request("max is 0"));
-        }
-        let largest = if mode == Mode::Batch { largest.saturating_mul(max) } else { largest };
-        let size = request.optional_number("buffer", LARGEST_BUFFER)?.unwrap_or_else(|| largest.min(LARGEST_BUFFER));
-        Ok(Reading { mode, max, timeout: request.timeout()?, buffer: vec![0; size as usize], items: Vec::new() })
-    }
-
     /// Fill `items`; answers what goes with having none.
-    fn run(&mut self, end: &mut End, views: &mut Vec<Message>, requests: &mut Vec<Message>) -> shmwire::Result<Answer<()>> {
+    fn receive(&mut self, end: &mut End, views: &mut Vec<Message>, requests: &mut Vec<Message>) -> shmwire::Result<Answer<()>> {
         match self.mode {
             Mode::View => {
                 let answer = end.view(self.timeout)?;
@@ -148,11 +111,11 @@ impl Reading {
                 messages[..answer.done().unwrap_or(0)].iter().for_each(|message| self.keep(end, message, requests));
                 Ok(answer.map(|_| ()))
             }
-            _ => self.each(end, requests),
+            _ => self.receive_each(end, requests),
         }
     }
 
-    fn each(&mut self, end: &mut End, requests: &mut Vec<Message>) -> shmwire::Result<Answer<()>> {
+    fn receive_each(&mut self, end: &mut End, requests: &mut Vec<Message>) -> shmwire::Result<Answer<()>> {
         for n in 0..self.max {
             let wait = if self.mode == Mode::Block && n == 0 { self.timeout } else { Duration::ZERO };
             match end.receive(&mut self.buffer, wait)? {
