@@ -12,10 +12,7 @@ import (
 // The registry of one feed, which says where its chunks are. One writer changes it, under its lock; readers map it and ask
 // nobody.
 
-const (
-	feedFile = "feed_registry.bin"
-	rowLooks = 1000 // at a row that keeps changing
-)
+const feedFile = "feed_registry.bin"
 
 // place is a feed: its entry as it was checked, its directory, its registry.
 type place struct {

@@ -84,6 +84,12 @@ const WaitSliceNS uint64 = 1000000000
 // attachTries: how often a reader looks at a row again whose chunk is not where the row says.
 const attachTries uint32 = 8
 
+// rowLooks: how often a reader looks at a row that keeps changing.
+const rowLooks uint32 = 1000
+
+// heartbeatNS: least time between two heartbeats, nanoseconds.
+const heartbeatNS uint64 = 1000000000
+
 // The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock.
 const registrySize uint64 = 128
 

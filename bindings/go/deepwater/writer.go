@@ -12,10 +12,7 @@ import (
 	"shmwire"
 )
 
-const (
-	beatEvery = 4096          // records without a look at the clock
-	beatNS    = 1_000_000_000 // between two heartbeats, at least
-)
+const beatEvery = 4096 // records without a look at the clock
 
 // Writer is the one writer of a feed, for one goroutine at a time. It is alone: what it stores it remembers, and it loads nothing
 // that it stored.
@@ -96,7 +93,7 @@ func bootTime(injected uint64) uint64 {
 
 func (w *Writer) beat() {
 	w.unbeaten = 0
-	if now := bootTime(w.bootNS); now-w.beatNS >= beatNS {
+	if now := bootTime(w.bootNS); now-w.beatNS >= heartbeatNS {
 		w.beatNS = now
 		w.place.heartbeat.StoreRelaxed(now)
 	}

@@ -99,6 +99,9 @@ const NameMax uint32 = 200
 // WaitSliceNS: longest single sleep on a signal, nanoseconds.
 const WaitSliceNS uint64 = 1000000000
 
+// heartbeatNS: least time between two heartbeats, nanoseconds.
+const heartbeatNS uint64 = 1000000000
+
 // LockSliceNS: longest single sleep on the lock before its owner is asked for, nanoseconds.
 const LockSliceNS uint64 = 10000000
 

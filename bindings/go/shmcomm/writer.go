@@ -165,12 +165,10 @@ func (w *writer) publish(end, count uint64) {
 // beatHeart stores a keeper's sign of life with a message a second or more after the last one [shmcomm.join.heartbeat].
 // Times go by what messages say, which costs no clock.
 func (w *writer) beatHeart(timestamp uint64) {
-	if timestamp-w.beat >= heartbeatEvery {
+	if timestamp-w.beat >= heartbeatNS {
 		w.beatSlowly(timestamp)
 	}
 }
-
-const heartbeatEvery = uint64(time.Second)
 
 // beatSlowly is beatHeart for a message that is late enough, or earlier than the last one.
 func (w *writer) beatSlowly(timestamp uint64) {

@@ -17,7 +17,6 @@
 #include "shmwire/deepwater.h"
 
 #define SHMW_DEEPWATER_LOCK_BYTE UINT64_C(0) /* of a registry's file, on which its lock is held */
-#define SHMW_DEEPWATER_ROW_LOOKS 1000        /* at a row that keeps changing */
 #define SHMW_DEEPWATER_NAME_ROOM 128         /* bytes of the name of a chunk, its end included */
 
 /* A base directory, open. */

@@ -54,6 +54,12 @@
 /* how often a reader looks at a row again whose chunk is not where the row says */
 #define SHMW_DEEPWATER_ATTACH_TRIES UINT32_C(8)
 
+/* how often a reader looks at a row that keeps changing */
+#define SHMW_DEEPWATER_ROW_LOOKS UINT32_C(1000)
+
+/* least time between two heartbeats, nanoseconds */
+#define SHMW_DEEPWATER_HEARTBEAT_NS UINT64_C(1000000000)
+
 /* The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock. */
 struct shmw_deepwater_wire_registry {
     _Alignas(8) _Atomic(uint64_t) magic; /* 0: REGISTRY_MAGIC; 0 while it is being made */

@@ -10,7 +10,6 @@
 #include "internal.h"
 
 #define BEAT_EVERY 4096 /* records without a look at the clock */
-#define BEAT_NS UINT64_C(1000000000)
 
 /* Opening ----------------------------------------------------------------------------------------------------------- */
 
@@ -52,7 +51,7 @@ static void beat(struct shmw_deepwater_writer *writer)
 {
     writer->unbeaten = 0;
     const uint64_t now = boot_clock(writer);
-    if (now - writer->beat_ns < BEAT_NS)
+    if (now - writer->beat_ns < SHMW_DEEPWATER_HEARTBEAT_NS)
         return;
     writer->beat_ns = now;
     shmw_store_relaxed(&writer->place.header->heartbeat_ns, now);

@@ -36,6 +36,9 @@
 /* bytes of the message header; counted in frame.size */
 #define SHMW_SHMCOMM_MESSAGE_HEADER_SIZE UINT64_C(32)
 
+/* least time between two heartbeats, nanoseconds */
+#define SHMW_SHMCOMM_HEARTBEAT_NS UINT64_C(1000000000)
+
 /* Fixed area at offset 0. The first 56 bytes are where the source's document puts them. */
 struct shmw_shmcomm_wire_header {
     _Alignas(64) _Atomic(uint64_t) magic; /* 0: MAGIC; 0 while the segment is being made */

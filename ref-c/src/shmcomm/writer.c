@@ -5,7 +5,6 @@
 
 #include "internal.h"
 
-#define BEAT_NS UINT64_C(1000000000)
 #define BEAT_EVERY 256         /* messages, whatever their timestamps say */
 #define FETCH_AHEAD 2048       /* bytes */
 #define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
@@ -190,7 +189,7 @@ void shmw_shmcomm_publish(struct shmw_shmcomm_channel *channel, uint64_t head, u
 
 SHMW_SHMCOMM_HOT void keep_alive(struct shmw_shmcomm_channel *channel, uint64_t timestamp_ns)
 {
-    const bool due = timestamp_ns - channel->beat_ns >= BEAT_NS; /* also for a clock that was set back */
+    const bool due = timestamp_ns - channel->beat_ns >= SHMW_SHMCOMM_HEARTBEAT_NS; /* also for a clock that was set back */
     if (!channel->keeper || (!due && ++channel->unbeaten < BEAT_EVERY))
         return;
     channel->beat_ns = timestamp_ns;

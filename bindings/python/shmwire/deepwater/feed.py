@@ -31,8 +31,6 @@ from .record import U32, FeedInfo
 from .registry import Place, find, map_file
 from .tree import FEED_FILE, LOCK_BYTE, Descriptor, open_file, require_name
 
-_ROW_LOOKS: Final = 1000  # at a row that keeps changing
-
 
 class Row(NamedTuple):
     """The fields of a row at one moment."""
@@ -209,7 +207,7 @@ class Feed:
     def row(self, chunk_id: int) -> Row:
         """A row below count, whole. CorruptError. [deepwater.read.row]"""
         backoff = Backoff(Deadline(None))
-        for look in range(_ROW_LOOKS):
+        for look in range(layout.ROW_LOOKS):
             row = self.raw_row(chunk_id)
             fence(ACQUIRE)  # F6: pairs with F6; if a field is of a change under way, the stamp below shows it
             again = self.words.load_u32(self.at(chunk_id, layout.ROW_STAMP_OFFSET), RELAXED)

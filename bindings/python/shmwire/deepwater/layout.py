@@ -65,6 +65,10 @@ DEFAULT_MODE: Final = 0o600
 WAIT_SLICE_NS: Final = 1000000000
 #: how often a reader looks at a row again whose chunk is not where the row says.
 ATTACH_TRIES: Final = 8
+#: how often a reader looks at a row that keeps changing.
+ROW_LOOKS: Final = 1000
+#: least time between two heartbeats, nanoseconds.
+HEARTBEAT_NS: Final = 1000000000
 
 #: The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock.
 REGISTRY_SIZE: Final = 128

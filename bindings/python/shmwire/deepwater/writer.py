@@ -37,7 +37,6 @@ from .tree import require_name
 from .wake import wake
 
 _BEAT_EVERY: Final = 1024  # records without a look at the clock
-_BEAT_NS: Final = 1_000_000_000
 
 
 class PureWriter(WriterCore):
@@ -88,7 +87,7 @@ class PureWriter(WriterCore):
         """A sign of life, when a second has passed since the last."""
         self._unbeaten = 0
         now = self._boot_ns or time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        if now - self._beat_ns >= _BEAT_NS or self._boot_ns:
+        if now - self._beat_ns >= layout.HEARTBEAT_NS or self._boot_ns:
             self._beat_ns = now
             self._feed.words.store_u64(layout.FEED_REGISTRY_HEARTBEAT_NS_OFFSET, now, RELAXED)
 

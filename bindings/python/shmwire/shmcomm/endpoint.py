@@ -38,7 +38,6 @@ from .segment import Segment
 from .wake import wake_all
 
 _DRAWS: Final = 1000
-_HEARTBEAT_NS: Final = 1_000_000_000
 _FD_FLAGS: Final = os.O_CLOEXEC
 _MAGIC_BYTES: Final = 8
 
@@ -114,7 +113,7 @@ class Member:
         if not self.keeper:
             return
         now = self._boot_ns or segment.boot_time()
-        if now - self._last_beat >= _HEARTBEAT_NS or self._boot_ns:
+        if now - self._last_beat >= layout.HEARTBEAT_NS or self._boot_ns:
             self._last_beat = now
             self.segment.words.store_u64(layout.HEADER_HEARTBEAT_NS_OFFSET, now, RELAXED)
 

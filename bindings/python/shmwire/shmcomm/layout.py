@@ -69,6 +69,8 @@ ORDER_FORTRAN: Final = 1
 NAME_MAX: Final = 200
 #: longest single sleep on a signal, nanoseconds.
 WAIT_SLICE_NS: Final = 1000000000
+#: least time between two heartbeats, nanoseconds.
+HEARTBEAT_NS: Final = 1000000000
 #: longest single sleep on the lock before its owner is asked for, nanoseconds.
 LOCK_SLICE_NS: Final = 10000000
 #: least time for which a writer waits for the lock of a living owner before it answers BUSY, nanoseconds.

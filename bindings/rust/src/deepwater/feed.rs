@@ -15,8 +15,6 @@ use crate::wait::{futex_wake, Backoff, Wait};
 const FEED_FILE: &str = "feed_registry.bin";
 /// Of a registry's file: its lock is held on it.
 pub(super) const LOCK_BYTE: u64 = 0;
-/// Looks at a row that keeps changing.
-const ROW_LOOKS: u32 = 1000;
 
 /// The fields of a row at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

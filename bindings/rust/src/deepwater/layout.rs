@@ -62,6 +62,10 @@ pub const DEFAULT_MODE: u32 = 0o600;
 pub const WAIT_SLICE_NS: u64 = 1_000_000_000;
 /// how often a reader looks at a row again whose chunk is not where the row says.
 pub(crate) const ATTACH_TRIES: u32 = 8;
+/// how often a reader looks at a row that keeps changing.
+pub(crate) const ROW_LOOKS: u32 = 1000;
+/// least time between two heartbeats, nanoseconds.
+pub(crate) const HEARTBEAT_NS: u64 = 1_000_000_000;
 
 /// The global registry: header at 0, feed entry i at 128 + 256 i. Append-only; changed under its lock.
 pub(crate) const REGISTRY_SIZE: u64 = 128;

@@ -16,7 +16,6 @@ use crate::wait::boot_clock_ns;
 
 /// Commits without a look at the clock.
 const BEAT_EVERY: u32 = 4096;
-const BEAT_NS: u64 = 1_000_000_000;
 
 /// The chunk that is being written.
 #[derive(Debug)]
@@ -123,7 +122,7 @@ impl Writer {
     fn beat(&mut self) {
         self.unbeaten = 0;
         let now = self.boot_clock();
-        if now.wrapping_sub(self.beat_ns) >= BEAT_NS {
+        if now.wrapping_sub(self.beat_ns) >= HEARTBEAT_NS {
             self.beat_ns = now;
             self.place.feed.u64(FEED_REGISTRY_HEARTBEAT_NS_OFFSET).store_relaxed(now);
         }

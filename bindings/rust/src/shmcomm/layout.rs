@@ -66,6 +66,8 @@ pub const ORDER_FORTRAN: u8 = 1;
 pub const NAME_MAX: u32 = 200;
 /// longest single sleep on a signal, nanoseconds.
 pub const WAIT_SLICE_NS: u64 = 1_000_000_000;
+/// least time between two heartbeats, nanoseconds.
+pub(crate) const HEARTBEAT_NS: u64 = 1_000_000_000;
 /// longest single sleep on the lock before its owner is asked for, nanoseconds.
 pub const LOCK_SLICE_NS: u64 = 10_000_000;
 /// least time for which a writer waits for the lock of a living owner before it answers BUSY, nanoseconds.

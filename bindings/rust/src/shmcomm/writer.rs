@@ -13,8 +13,6 @@ use crate::wait::{wall_clock_ns, Deadline, Wait};
 
 /// A batch is published piece by piece, so that receivers can begin.
 const PIECE_BYTES: u64 = 16 << 10;
-/// A keeper gives a sign of life with a message so long after the last one.
-const BEAT_EVERY_NS: u64 = 1_000_000_000;
 /// Messages with a time of the sender's own between two looks at the clock for that.
 const CLOCK_LOOKS: u32 = 256;
 
@@ -120,7 +118,7 @@ impl Writer {
     /// Signs of life go with messages, so that one that was refused changes nothing [shmcomm.join.heartbeat].
     #[inline]
     fn beat(&mut self) {
-        if self.now.wrapping_sub(self.beaten_ns) >= BEAT_EVERY_NS {
+        if self.now.wrapping_sub(self.beaten_ns) >= HEARTBEAT_NS {
             self.beaten_ns = self.now;
             self.endpoint.beat();
         }
