@@ -168,7 +168,7 @@ int shmw_deepwater_rows_flush(const struct shmw_deepwater_place *place);
 void shmw_deepwater_wake(struct shmw_deepwater_wire_feed_registry *header, bool always);
 void shmw_deepwater_describe(const struct shmw_deepwater_place *place, struct shmw_deepwater_feed *feed);
 
-/* chunk.c ------------------------------------------------------------------------------------------------------------ */
+/* segment.c: chunks -------------------------------------------------------------------------------------------------- */
 
 /* Make chunk id in shared memory, complete; a name that is taken is unlinked first. */
 int shmw_deepwater_chunk_make(const struct shmw_deepwater_place *place, uint64_t id, uint32_t mode, uint32_t pid,
