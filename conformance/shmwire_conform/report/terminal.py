@@ -77,6 +77,13 @@ def finding_lines(result: Result) -> list[str]:
     return lines
 
 
+def short_line(result: Result) -> str:
+    """A finding in one line: who keeps only the end of the output (a CI log) still learns what failed and with what message."""
+    drivers = " > ".join(result.unit.drivers)
+    first = next(iter(result.message.splitlines()), "")
+    return f"{result.verdict} {result.unit.case.id} ({drivers}, {result.unit.flow}): {first[:200]}"
+
+
 def text(run: Run, *, colour: bool = False, most: int = 30) -> str:
     """The whole of it."""
     lines: list[str] = []
@@ -90,6 +97,7 @@ def text(run: Run, *, colour: bool = False, most: int = 30) -> str:
         matrix = live_matrix(run, profile, colour=colour)
         lines += [*matrix, ""] if matrix else []
     lines += [f"problem: {problem}" for problem in run.problems]
+    lines += [short_line(result) for result in found[:most]]
     counts = run.counts()
     order = sorted(counts, key=lambda verdict: (verdict != "PASS", verdict))
     tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in order if counts[verdict])
