@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ from load import Watch, wait_until_quiet
 
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
+DISK = ROOT / "build/bench"
 ABSENT = 3
 LIMIT_S = 30
+MAKE_LIMIT_S = 300  # a feed of 100,000 chunks takes a while
 LAPS = 8  # how often a segment of a given room is filled at least
 PROBE_ROUNDS = 20_000  # some 5 ms
 PROBE_TOLERANCE = 1.2
 ROUNDTRIP = "roundtrip"
+SCAN = "scan"
+SEEK = "seek"
+TIMES = {ROUNDTRIP, SEEK}  # measures of single calls, in nanoseconds; all others are rates
 _FLOW = re.compile(r"(\d+)x(\d+)")
 
 
@@ -48,10 +55,12 @@ def flow(measure: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def roles(measure: str) -> list[str]:
-    """One for each party; those who read come first."""
+def roles(measure: str, *, hosted: bool = False) -> list[str]:
+    """One for each party; those who read come first. hosted: what is scanned is held by a writer who is there."""
     if measure == ROUNDTRIP:
         return ["pong", "ping"]
+    if measure in {SCAN, SEEK}:
+        return ["read", "write"] if hosted else ["read"]
     writers, readers = flow(measure)
     return ["read"] * readers + ["write"] * writers
 
@@ -70,6 +79,8 @@ class Peer:
     room: int = 0  #: bytes of the segment; 0: as the peer likes
     least_size: int = 0  #: payload bytes below which there is no row
     most_size: int = 0  #: payload bytes above which there is no row; 0: there is one
+    disk: bool = False  #: its files lie on a disk, not in shared memory
+    hosted: bool = False  #: scans read what a writer that is there holds
     once: bool = False  #: the payload makes no difference: one size is enough
     ours: bool = False
 
@@ -117,16 +128,16 @@ def result_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     return result
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
+def finish(processes: list[subprocess.Popen[str]], limit_s: float = LIMIT_S) -> list[dict[str, Any]]:
     """The results of all, or the first failure: one that fails leaves the others waiting. Sleeps meanwhile."""
     results: list[dict[str, Any]] = [{} for _ in processes]
     waiting = {os.pidfd_open(process.pid): number for number, process in enumerate(processes)}
-    limit = time.monotonic() + LIMIT_S
+    limit = time.monotonic() + limit_s
     try:
         while waiting:
             ready, _, _ = select.select(list(waiting), [], [], max(0.0, limit - time.monotonic()))
             if not ready:
-                raise Hung(f"no result within {LIMIT_S} s")
+                raise Hung(f"no result within {limit_s} s")
             for pidfd in ready:
                 number = waiting.pop(pidfd)
                 os.close(pidfd)
@@ -139,14 +150,14 @@ def finish(processes: list[subprocess.Popen[str]]) -> list[dict[str, Any]]:
 
 def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> list[dict[str, Any]]:
     """Make the segment, then run all roles at once: count messages for each writer. Kills what it started when one fails."""
-    parties = roles(measure)
-    writers, readers = (1, 1) if measure == ROUNDTRIP else flow(measure)
+    parties = roles(measure, hosted=peer.hosted)
+    writers, readers = (1, 1) if measure in {ROUNDTRIP, SCAN, SEEK} else flow(measure)
     taken = count * writers if peer.each else count * writers // max(readers, 1)
     counts = {"read": taken, "write": count, "ping": count, "pong": count}
     running: list[subprocess.Popen[str]] = []
     try:
         running.append(actor(peer, "make", prefix, count, size, 0, parties))
-        finish(running)
+        finish(running, MAKE_LIMIT_S)
         running.clear()
         Path(f"{prefix}.barrier").write_bytes(bytes(4096))
         for party, role in enumerate(parties):
@@ -159,6 +170,27 @@ def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> 
                 process.wait()
 
 
+@contextmanager
+def room_for(peer: Peer) -> Iterator[str]:
+    """A directory for what one measurement makes, removed afterwards with the shared memory of feeds in it."""
+    home = DISK if peer.disk else SHM
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"shmw-bench-{os.getpid()}-", dir=home) as room:
+        try:
+            yield room
+        finally:
+            for left in SHM.glob(f"dw.{fnv1a(os.path.realpath(f'{room}/s.base').encode()):016x}.*"):
+                left.unlink(missing_ok=True)  # of an actor that was killed
+
+
+def fnv1a(data: bytes) -> int:
+    """FNV-1a with 64 bits: how deepwater names the shared memory of a base directory."""
+    found = 0xCBF29CE484222325
+    for byte in data:
+        found = (found ^ byte) * 0x100000001B3 % 2**64
+    return found
+
+
 def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:
     """Messages per second: of all together, or, where each reader gets every message, of the slowest."""
     if peer.each:
@@ -169,12 +201,12 @@ def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:
 def measure_once(peer: Peer, measure: str, size: int, count: int) -> Sample:
     """One measurement of count messages for each writer, in shared memory names of its own, removed afterwards."""
     count = max(count - count % peer.batch, peer.batch)
-    with tempfile.TemporaryDirectory(prefix=f"shmw-bench-{os.getpid()}-", dir=SHM) as room:
+    with room_for(peer) as room:
         results = run_actors(peer, measure, size, count, f"{room}/s")
     longest = max(int(r["ns"]) for r in results)
-    if measure == ROUNDTRIP:
-        ping = next(r for r in results if r["role"] == "ping")
-        return Sample(float(ping["p50_ns"]), int(ping["p99_ns"]), 0, count, longest, int(ping.get("min_ns", 0)), results)
+    if measure in TIMES:
+        timed = next(r for r in results if r["role"] in {"ping", "read"})
+        return Sample(float(timed["p50_ns"]), int(timed["p99_ns"]), 0, count, longest, int(timed.get("min_ns", 0)), results)
     takers = [r for r in results if r["role"] == "read"] or results
     skipped = sum(int(r.get("skipped", 0)) for r in takers)
     return Sample(rate_of(peer, takers), 0, skipped, sum(int(r["messages"]) for r in takers), longest, 0, results)
@@ -186,7 +218,7 @@ def probe(reference: Peer) -> float:
 
 def calibrate(peer: Peer, measure: str, size: int, seconds: float) -> int:
     """How many messages of each writer take about `seconds`, found from two short runs."""
-    rate = peer.rate / (10 if measure == ROUNDTRIP else 1)
+    rate = peer.rate / (10 if measure in TIMES else 1)
     for _ in range(2):
         count = max(int(rate * seconds / 10), peer.batch, 100)
         rate = count * 1e9 / max(patient_measure(peer, measure, size, count).longest_ns, 1)

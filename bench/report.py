@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 from xml.sax.saxutils import escape
 
-from measure import ROUNDTRIP, flow
+from measure import ROUNDTRIP, SCAN, SEEK, TIMES, flow
 
 INCONCLUSIVE_SPREAD = 1.5
 BAR_HEIGHT = 16
@@ -50,19 +50,22 @@ def ratio(row: Row, base: Row) -> tuple[float, float, float] | None:
 
 
 def reference_of(measure: str) -> str:
-    return "pingpong" if measure == ROUNDTRIP else "ff"
+    """The row that others are held against; none for seeks."""
+    return {ROUNDTRIP: "pingpong", SCAN: "memread", SEEK: ""}.get(measure, "ff")
 
 
 def base_row(rows: dict[Key, Row], row: Row) -> Row | None:
     if row.measure == ROUNDTRIP:
         return next((r for r in rows.values() if r.peer == "pingpong"), None)
-    return rows.get(("ff", "1x1", row.size))
+    if row.measure == SCAN:
+        return rows.get(("memread", SCAN, row.size))
+    return None if row.measure == SEEK else rows.get(("ff", "1x1", row.size))
 
 
 def text_value(row: Row) -> str:
     if row.absent:
         return f"absent ({row.absent})"
-    if row.measure == ROUNDTRIP:
+    if row.measure in TIMES:
         return f"{row.value:,.0f} ns"
     return f"{row.value / 1e6:,.3f} M/s {row.value * row.size / 1e6:>9,.0f} MB/s"
 
@@ -79,20 +82,24 @@ def title(measure: str, size: int) -> str:
     """What a measure is, in words."""
     if measure == ROUNDTRIP:
         return f"round trip, {size} bytes (median; ratio to pingpong)"
+    if measure == SCAN:
+        return f"scan, {size} bytes (each byte of each record read; ratio to memread)"
+    if measure == SEEK:
+        return f"seek, {size} bytes (median of going to a time and reading the record)"
     writers, readers = flow(measure)
     who = f"{writers} writer{'s' * (writers != 1)}, {readers or 'no'} reader{'s' * (readers != 1)}"
     return f"throughput {measure}, {size} bytes ({who}; ratio to ff)"
 
 
 def order(measure: str) -> tuple[bool, str]:
-    """Round trips come last."""
-    return measure == ROUNDTRIP, measure
+    """Times of single calls come last."""
+    return measure in TIMES, measure
 
 
 def notes(row: Row) -> str:
     """What else there is to say of a row."""
     found = []
-    if row.p99 and row.measure == ROUNDTRIP:
+    if row.p99 and row.measure in TIMES:
         found.append(f"min {min(row.least, default=0):,} p99 {median(row.p99):,.0f} ns")
     if sum(row.skipped):
         found.append(f"skipped {100 * sum(row.skipped) / (sum(row.skipped) + sum(row.messages)):.3g} %")
@@ -166,9 +173,9 @@ def write_jsonl(path: Path, rows: dict[Key, Row], about: dict[str, Any]) -> None
         found = ratio(row, base) if base else None
         lines.append(json.dumps({
             "kind": "row", "peer": row.peer, "measure": row.measure, "size": row.size,
-            "unit": "ns" if row.measure == ROUNDTRIP else "1/s", "median": row.value, "values": row.values,
+            "unit": "ns" if row.measure in TIMES else "1/s", "median": row.value, "values": row.values,
             "min_ns": row.least, "p99_ns": row.p99,
-            "bytes_per_s": None if row.measure == ROUNDTRIP else row.value * row.size, "skipped": row.skipped,
+            "bytes_per_s": None if row.measure in TIMES else row.value * row.size, "skipped": row.skipped,
             "messages": row.messages, "noisy": row.noisy, "absent": row.absent, "reference": reference_of(row.measure),
             "ratio": found[0] if found else None, "ratio_range": found[1:] if found else None}))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "common.h"
 
 #include <errno.h>
@@ -148,6 +147,22 @@ uint64_t bench_barrier(const struct bench_args *args)
     return bench_now_ns();
 }
 
+uint64_t bench_sum(const void *payload, size_t size)
+{
+    const unsigned char *bytes = payload;
+    uint64_t sums[4] = {0};
+    uint64_t word;
+    size_t at = 0;
+    for (; size - at >= sizeof sums; at += sizeof sums)
+        for (size_t i = 0; i < 4; i++) {
+            memcpy(&word, bytes + at + i * sizeof word, sizeof word);
+            sums[i] += word;
+        }
+    for (; at < size; at++)
+        sums[0] += bytes[at];
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
 static int compare_u64(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;
@@ -184,10 +199,10 @@ int bench_report(const struct bench_args *args, const struct bench_result *resul
     struct rusage usage_now;
     getrusage(RUSAGE_SELF, &usage_now);
     printf("{\"role\":\"%s\",\"messages\":%llu,\"ns\":%llu,\"bad\":%llu,\"skipped\":%llu,\"nivcsw\":%ld,\"min_ns\":%llu,"
-           "\"p50_ns\":%llu,\"p99_ns\":%llu,\"anon_kb\":%llu}\n",
+           "\"p50_ns\":%llu,\"p99_ns\":%llu,\"anon_kb\":%llu,\"sum\":%llu}\n",
            role_names[args->role], (unsigned long long)result->messages, (unsigned long long)result->ns,
            (unsigned long long)result->bad, (unsigned long long)result->skipped, usage_now.ru_nivcsw,
            (unsigned long long)result->least_ns, (unsigned long long)result->p50_ns, (unsigned long long)result->p99_ns,
-           (unsigned long long)anonymous_kb());
+           (unsigned long long)anonymous_kb(), (unsigned long long)result->sum);
     return 0;
 }

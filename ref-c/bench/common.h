@@ -37,6 +37,7 @@ struct bench_result {
     uint64_t least_ns; /* of round trips: the shortest */
     uint64_t p50_ns;
     uint64_t p99_ns;
+    uint64_t sum; /* of a scan: of all words read, printed so that no compiler leaves the reading out */
 };
 
 /* Parse the actor's command line; prints the usage to stderr and exits 2 when it is wrong. */
@@ -75,6 +76,16 @@ static inline bool bench_check(const void *payload, size_t size, uint64_t i)
         memcpy(&first, payload, sizeof first);
     return first == i && (size <= sizeof i || ((const unsigned char *)payload)[size - 1] == (unsigned char)i);
 }
+
+/* How many records a scan goes over, again and again: what they take, with 32 bytes each for an index, is far beyond the caches. */
+static inline uint64_t bench_scanned(const struct bench_args *args)
+{
+    const uint64_t records = (UINT64_C(1) << 28) / (args->size + 32);
+    return args->count < records ? args->count : records;
+}
+
+/* The sum of all 8-byte words of a payload, and of the bytes behind the last one: each byte is loaded. */
+uint64_t bench_sum(const void *payload, size_t size);
 
 /* Least, median and 99th percentile of samples; sorts them. */
 void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *result);

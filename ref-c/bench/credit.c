@@ -36,6 +36,11 @@ static uint64_t least(const struct bench_credit *credit, uint32_t readers, uint6
     return found;
 }
 
+void bench_credit_look(const struct bench_credit *credit, const struct bench_args *args, uint64_t most, uint64_t *taken)
+{
+    *taken = least(credit, args->readers, most);
+}
+
 void bench_credit_wait_within(const struct bench_credit *credit, const struct bench_args *args, uint64_t window, uint64_t i,
                               uint64_t *taken)
 {

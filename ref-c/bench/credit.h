@@ -20,7 +20,10 @@ void bench_credit_give(struct bench_credit *credit, const struct bench_args *arg
 /* Wait until writing message i leaves every reader at most BENCH_IN_FLIGHT behind. *taken is what was known last, from 0. */
 void bench_credit_wait(const struct bench_credit *credit, const struct bench_args *args, uint64_t i, uint64_t *taken);
 
-/* The same with another window than BENCH_IN_FLIGHT. */
+/* Look once: *taken is what the slowest reader has taken, at most `most`. */
+void bench_credit_look(const struct bench_credit *credit, const struct bench_args *args, uint64_t most, uint64_t *taken);
+
+/* bench_credit_wait with another window than BENCH_IN_FLIGHT. */
 void bench_credit_wait_within(const struct bench_credit *credit, const struct bench_args *args, uint64_t window, uint64_t i,
                               uint64_t *taken);
 

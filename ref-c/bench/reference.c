@@ -6,7 +6,6 @@
  * each slot carries a sequence word (p: free for position p, p + 1: published, p + slots: free again), and nothing else is
  * shared. In cur the slots carry payload only; head and tail are shared, and each side caches the other's until it runs dry.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>

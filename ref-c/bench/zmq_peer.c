@@ -4,7 +4,6 @@
  * "pub-tcp": PUB/SUB, where the publisher binds, waits for all subscribers and never drops. "req-ipc" and "req-tcp": REQ/REP. For
  * tcp a side binds to a free port of the loopback interface; it leaves its address in the file SEG.address.
  */
-#define _DEFAULT_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
