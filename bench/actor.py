@@ -61,6 +61,12 @@ def parse() -> Args:
     return Args(**vars(parser.parse_args()))
 
 
+def anonymous_kb() -> int:
+    """Memory of this process that is not of files."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
+
+
 def absent(reason: object) -> None:
     print(f"absent: {reason}")
     sys.exit(ABSENT)
@@ -149,11 +155,13 @@ def count_bad(blob: bytes, count: int, size: int, first: int) -> int:
     return sum(not good(blob[k * size:(k + 1) * size], size, first + k) for k in range(count))
 
 
-def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], skipped: int = 0) -> None:
+def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], skipped: int = 0, base_kb: int = 0) -> None:
+    anon_kb = anonymous_kb()
     samples.sort()
     print(json.dumps({
         "role": args.role, "messages": messages, "ns": ns, "bad": bad, "skipped": skipped,
         "nivcsw": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+        "base_kb": base_kb, "anon_kb": anon_kb,
         "min_ns": samples[0] if samples else 0,
         "p50_ns": samples[len(samples) // 2] if samples else 0,
         "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))
@@ -184,8 +192,9 @@ def main(make: Callable[[Args], None], prepare: Callable[[Args], Callable[[], Ta
         make(args)
         return
     pin(args)
+    base_kb = anonymous_kb()
     run = prepare(args)
     began = barrier(args)
     tally = run()
     ns = time.monotonic_ns() - began
-    report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped)
+    report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped, base_kb)

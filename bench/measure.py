@@ -148,7 +148,7 @@ def finish(processes: list[subprocess.Popen[str]], limit_s: float = LIMIT_S) -> 
             os.close(pidfd)
 
 
-def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> list[dict[str, Any]]:
+def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str, limit_s: float) -> list[dict[str, Any]]:
     """Make the segment, then run all roles at once: count messages for each writer. Kills what it started when one fails."""
     parties = roles(measure, hosted=peer.hosted)
     writers, readers = (1, 1) if measure in {ROUNDTRIP, SCAN, SEEK} else flow(measure)
@@ -162,7 +162,7 @@ def run_actors(peer: Peer, measure: str, size: int, count: int, prefix: str) -> 
         Path(f"{prefix}.barrier").write_bytes(bytes(4096))
         for party, role in enumerate(parties):
             running.append(actor(peer, role, prefix, counts[role], size, party, parties))
-        return finish(running)
+        return finish(running, limit_s)
     finally:
         for process in running:
             if process.poll() is None:
@@ -198,11 +198,11 @@ def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:
     return sum(int(r["messages"]) for r in takers) * 1e9 / max(1, *(int(r["ns"]) for r in takers))
 
 
-def measure_once(peer: Peer, measure: str, size: int, count: int) -> Sample:
+def measure_once(peer: Peer, measure: str, size: int, count: int, limit_s: float = LIMIT_S) -> Sample:
     """One measurement of count messages for each writer, in shared memory names of its own, removed afterwards."""
     count = max(count - count % peer.batch, peer.batch)
     with room_for(peer) as room:
-        results = run_actors(peer, measure, size, count, f"{room}/s")
+        results = run_actors(peer, measure, size, count, f"{room}/s", limit_s)
     longest = max(int(r["ns"]) for r in results)
     if measure in TIMES:
         timed = next(r for r in results if r["role"] in {"ping", "read"})

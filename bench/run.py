@@ -7,6 +7,7 @@
     ./dev bench --profile slick      the rows of that profile; element sizes 8, 64, 256, 1024; some forty minutes
     ./dev bench --profile shmcomm    the rows of that profile, beside ZeroMQ; sizes 10, 64, 1024, 65536, 1 MiB, 10 MB; some hours
     ./dev bench --profile deepwater  the rows of that profile, beside SQLite and a plain file; 16 to 4096 bytes; forty minutes
+    ./dev bench --memory             memory of endpoints instead (with --profile: of shmcomm or deepwater)
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """
 
@@ -26,6 +27,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import memory
 from measure import Absent, Failed, Peer, calibrate, quiet_measure
 from report import Key, Row, table, target_lines, write_jsonl, write_svg
 
@@ -43,6 +45,10 @@ def members(family: dict[str, Any]) -> Iterator[dict[str, Any]]:
             own = {key: value for key, value in (language | kind).items() if key not in {"suffix", "peer", "prefix", "only"}}
             command = [*language["command"], language.get("prefix", "") + kind["peer"]]
             yield common | own | {"name": f"{family['name']}-{language['name']}{kind['suffix']}", "command": command}
+
+
+def load_memory(path: Path) -> list[memory.Entry]:
+    return [memory.Entry(**row) for row in tomllib.loads(path.read_text(encoding="utf-8")).get("memory", [])]
 
 
 def load_peers(path: Path) -> tuple[list[Peer], list[dict[str, object]]]:
@@ -96,6 +102,7 @@ def repeat(jobs: list[tuple[Peer, str, int]], counts: dict[Key, int], rows: dict
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one size, one short repetition")
+    parser.add_argument("--memory", action="store_true", help="instead: memory of endpoints, after up to 100,000,000 messages")
     parser.add_argument("--profile", choices=sorted(SIZES), default="dmxp", help="whose rows, beside the references")
     parser.add_argument("--peer", action="append", default=[], help="only this row (repeatable)")
     parser.add_argument("--size", action="append", type=int, default=[], help="payload bytes (repeatable)")
@@ -119,6 +126,9 @@ def main() -> int:
     else:
         peers = [p for p in peers if p.profile in {args.profile, "reference"}]
     shown_rows = {p.name for p in peers}
+    if args.memory:
+        entries = [entry for entry in load_memory(ROOT / "bench/peers.toml") if entry.row in shown_rows]
+        return 0 if memory.run({p.name: p for p in peers}, entries, 1000 if args.quick else 1) else 1
     targets = [target for target in targets if target["row"] in shown_rows]
     sizes = args.size or ([64] if args.quick else SIZES[args.profile])
     times, seconds = (1, 0.02) if args.quick else (args.repetitions, args.seconds)

@@ -17,6 +17,7 @@ BENCH = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(BENCH))
 
 import measure  # noqa: E402
+import memory  # noqa: E402
 import report  # noqa: E402
 import run as bench_run  # noqa: E402
 
@@ -85,6 +86,26 @@ def test_shared_memory_of_a_killed_feed_is_removed(tmp_path: Path) -> None:
         raise measure.Failed("killed")
     assert not made[0].exists()
     assert measure.fnv1a(b"a") == 0xAF63DC4C8601EC8C
+
+
+MEMORY = bench_run.load_memory(BENCH / "peers.toml")
+
+
+@pytest.mark.parametrize("entry", MEMORY, ids=[entry.row for entry in MEMORY])
+def test_memory_of_endpoints_is_counted(entry: memory.Entry) -> None:
+    peer = PEERS[entry.row]
+    few = replace(entry, count=20_000)
+    found = memory.look(peer, few)
+    assert [one.role for one in found] == measure.roles(entry.measure, hosted=peer.hosted)
+    assert all(one.whole_kb >= 0 for one in found) and len(memory.lines(few, found)) == len(found)
+
+
+def test_memory_that_grows_is_missed() -> None:
+    entry = replace(MEMORY[0], most_kb=100, most_growth_kb=10)
+    for tenth, whole, good in ((90, 100, True), (89, 100, False), (101, 101, False)):
+        one = memory.Memory("read", tenth, whole)
+        assert one.within(entry) is good
+        assert memory.lines(entry, [one])[0].endswith("met" if good else "missed")
 
 
 def test_rings_of_a_given_room() -> None:

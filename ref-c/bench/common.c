@@ -31,6 +31,22 @@ static _Noreturn void usage(void)
     exit(2);
 }
 
+/* Memory of this process that is not of files: what an endpoint costs beyond its ring. 0 where the kernel does not tell. */
+static unsigned long anonymous_kb(void)
+{
+    char line[256];
+    unsigned long kb = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "RssAnon: %lu", &kb) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return kb;
+}
+
+static unsigned long base_kb; /* when the arguments were read: nothing is open yet */
+
 static enum bench_role parse_role(const char *word)
 {
     for (size_t i = 0; i < sizeof role_names / sizeof role_names[0]; i++) {
@@ -74,6 +90,7 @@ struct bench_args bench_parse(int argc, char **argv)
             usage();
     }
     args.crowded = (long)args.parties > sysconf(_SC_NPROCESSORS_ONLN);
+    base_kb = anonymous_kb();
     return args;
 }
 
@@ -163,6 +180,20 @@ uint64_t bench_sum(const void *payload, size_t size)
     return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
+uint64_t *bench_samples(uint64_t count)
+{
+    const int flags = MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE;
+    void *samples = mmap(NULL, (count + 1) * sizeof(uint64_t), PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (samples == MAP_FAILED)
+        bench_fail("samples");
+    return samples;
+}
+
+void bench_samples_free(uint64_t *samples, uint64_t count)
+{
+    munmap(samples, (count + 1) * sizeof(uint64_t));
+}
+
 static int compare_u64(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a;
@@ -180,29 +211,15 @@ void bench_percentiles(uint64_t *samples, size_t count, struct bench_result *res
     result->p99_ns = samples[count - 1 - count / 100];
 }
 
-/* Memory of this process that is not of files: what an endpoint costs beyond its ring. 0 where the kernel does not tell. */
-static unsigned long anonymous_kb(void)
-{
-    char line[256];
-    unsigned long kb = 0;
-    FILE *file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "RssAnon: %lu", &kb) == 1)
-            break;
-    if (file != NULL)
-        fclose(file);
-    return kb;
-}
-
 int bench_report(const struct bench_args *args, const struct bench_result *result)
 {
     struct rusage usage_now;
     getrusage(RUSAGE_SELF, &usage_now);
     printf("{\"role\":\"%s\",\"messages\":%llu,\"ns\":%llu,\"bad\":%llu,\"skipped\":%llu,\"nivcsw\":%ld,\"min_ns\":%llu,"
-           "\"p50_ns\":%llu,\"p99_ns\":%llu,\"anon_kb\":%llu,\"sum\":%llu}\n",
+           "\"p50_ns\":%llu,\"p99_ns\":%llu,\"base_kb\":%lu,\"anon_kb\":%lu,\"sum\":%llu}\n",
            role_names[args->role], (unsigned long long)result->messages, (unsigned long long)result->ns,
            (unsigned long long)result->bad, (unsigned long long)result->skipped, usage_now.ru_nivcsw,
            (unsigned long long)result->least_ns, (unsigned long long)result->p50_ns, (unsigned long long)result->p99_ns,
-           (unsigned long long)anonymous_kb(), (unsigned long long)result->sum);
+           base_kb, anonymous_kb(), (unsigned long long)result->sum);
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Benchmark actor of the C implementation, profile deepwater. Peers are words: "live" (a feed in shared memory alone, the writer with credit),
- * "persist" (chunks go to files, too), "scan" (all of a feed that the other party has written and holds in shared memory), "scan-disk"
- * (the same from files), "seek-N" (places in a persisted feed of N chunks). Feeds lie in the directory PATH.base. */
+ * Benchmark actor of the C implementation, profile deepwater. Peers: "live" (a feed in shared memory alone, the writer with credit),
+ * "persist" (chunks go to files, too), "scan" (all of a feed that the other party has written and holds in shared memory),
+ * "scan-disk" (the same from files), "scan-disk-all" (the same of count records, however many these are), "seek-N" (places in a
+ * persisted feed of N chunks). Feeds lie in the directory PATH.base. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,9 +214,9 @@ static void scan(const struct bench_args *args, shmw_deepwater_reader *reader, s
 static void seek(const struct bench_args *args, const struct place *place, shmw_deepwater_reader *reader, struct bench_result *result)
 {
     const uint64_t records = place->seek_chunks * SEEK_RECORDS;
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     uint64_t state = 1;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         struct shmw_deepwater_record record;
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth's generator: anywhere, not in order */
         const uint64_t wanted = (state >> 33) % records;
@@ -226,9 +227,8 @@ static void seek(const struct bench_args *args, const struct place *place, shmw_
         check(code, "read");
         result->bad += code != SHMW_OK || count_bad(args, &record, 1, wanted) != 0;
     }
-    if (samples != NULL)
-        bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_percentiles(samples, (size_t)args->count, result);
+    bench_samples_free(samples, args->count);
 }
 
 /* Round trips ------------------------------------------------------------------------------------------------------ */
@@ -236,9 +236,9 @@ static void seek(const struct bench_args *args, const struct place *place, shmw_
 static void exchange(const struct bench_args *args, shmw_deepwater_writer *out, shmw_deepwater_reader *in, struct bench_result *result)
 {
     unsigned char *payload = new_payload(args->size);
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     const bool pings = args->role == BENCH_PING;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         struct shmw_deepwater_record record;
         const uint64_t began = bench_now_ns();
         if (pings)
@@ -252,9 +252,9 @@ static void exchange(const struct bench_args *args, shmw_deepwater_writer *out, 
             append(out, args, payload, i);
         samples[i] = bench_now_ns() - began;
     }
-    if (pings && samples != NULL)
+    if (pings)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
     free(payload);
 }
 

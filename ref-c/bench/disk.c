@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a feed is held against. Peers: "memread" (all of a region of memory read, for scans), "file" (records appended to a plain file through a
- * buffer, fsync for each CHUNK bytes and at the end; scanned with read). A record in the file is its time, its length and its bytes. */
+ * What a feed is held against. Peers: "memread" (all of a region of memory read, for scans), "file" (records appended to a plain
+ * file through a buffer, fsync for each CHUNK bytes and at the end; scanned with read). A record in the file is its time, its length
+ * and its bytes. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

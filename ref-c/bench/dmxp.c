@@ -105,9 +105,9 @@ static void exchange(const struct bench_args *args, shmw_dmxp_channel *out, shmw
                      struct bench_result *result)
 {
     struct shmw_dmxp_meta meta = {.message_id = SHMW_DMXP_ID_POSITION, .timestamp_ns = 1};
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     bool pings = args->role == BENCH_PING;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         uint64_t began = bench_now_ns();
         if (pings) {
             bench_fill(payload, args->size, i);
@@ -122,9 +122,9 @@ static void exchange(const struct bench_args *args, shmw_dmxp_channel *out, shmw
             check(shmw_dmxp_try_send(out, payload, args->size, &meta, NULL), "pong");
         samples[i] = bench_now_ns() - began;
     }
-    if (pings && samples != NULL)
+    if (pings)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 int main(int argc, char **argv)

@@ -168,17 +168,9 @@ static _Atomic(uint64_t) *pingpong_line(unsigned char *map, uint64_t i)
     return (_Atomic(uint64_t) *)(void *)(map + i / PINGPONG_STAY % PINGPONG_LINES * ZONE);
 }
 
-static uint64_t *new_samples(uint64_t count)
-{
-    uint64_t *samples = malloc(sizeof *samples * (size_t)(count + 1));
-    if (samples == NULL)
-        bench_fail("malloc");
-    return samples;
-}
-
 static void pingpong_ping(const struct bench_args *args, unsigned char *map, struct bench_result *result)
 {
-    uint64_t *samples = new_samples(args->count);
+    uint64_t *samples = bench_samples(args->count);
     for (uint64_t i = 0; i < args->count; i++) {
         _Atomic(uint64_t) *word = pingpong_line(map, i);
         uint64_t began = bench_now_ns();
@@ -188,7 +180,7 @@ static void pingpong_ping(const struct bench_args *args, unsigned char *map, str
         samples[i] = bench_now_ns() - began;
     }
     bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 static void pingpong_pong(const struct bench_args *args, unsigned char *map)
@@ -236,7 +228,7 @@ static void pipe_run(const struct bench_args *args, unsigned char *payload, stru
 {
     const int forth = pipes[0];
     const int back = pipes[1];
-    uint64_t *samples = new_samples(args->count);
+    uint64_t *samples = bench_samples(args->count);
     bool first = args->role == BENCH_WRITE || args->role == BENCH_PING;
     bool both = args->role == BENCH_PING || args->role == BENCH_PONG;
     for (uint64_t i = 0; i < args->count; i++) {
@@ -251,7 +243,7 @@ static void pipe_run(const struct bench_args *args, unsigned char *payload, stru
     }
     if (args->role == BENCH_PING)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 /* ------------------------------------------------------------------------------------------------------------------ */

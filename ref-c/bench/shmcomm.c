@@ -295,11 +295,11 @@ static void answer(const struct bench *bench, const struct shmw_shmcomm_message 
 static void exchange(const struct bench *bench, struct bench_result *result)
 {
     const struct bench_args *args = bench->args;
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     const bool pings = args->role == BENCH_PING;
     shmw_shmcomm *in = bench->request && pings ? bench->out : bench->in;
     struct shmw_shmcomm_meta times = {0};
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         struct shmw_shmcomm_message message;
         const struct shmw_shmcomm_meta *meta = stamp(bench, &times, i);
         const uint64_t began = bench_now_ns();
@@ -313,9 +313,9 @@ static void exchange(const struct bench *bench, struct bench_result *result)
             answer(bench, &message, meta);
         samples[i] = bench_now_ns() - began;
     }
-    if (pings && samples != NULL)
+    if (pings)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 /* Make what this role keeps, then wait for what the other one keeps. */

@@ -229,9 +229,9 @@ static void read_all(const struct bench_args *args, shmw_slick_reader *reader, c
 static void exchange(const struct bench_args *args, shmw_slick_producer *out, shmw_slick_reader *in, unsigned char *payload,
                      struct bench_result *result)
 {
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     const bool pings = args->role == BENCH_PING;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         const uint64_t began = bench_now_ns();
         if (pings) {
             bench_fill(payload, args->size, i);
@@ -246,9 +246,9 @@ static void exchange(const struct bench_args *args, shmw_slick_producer *out, sh
             check(shmw_slick_write(out, payload, args->size, NULL), "pong");
         samples[i] = bench_now_ns() - began;
     }
-    if (pings && samples != NULL)
+    if (pings)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 int main(int argc, char **argv)

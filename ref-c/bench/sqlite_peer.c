@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * SQLite as a peer, as feeds are kept in it by those who have nothing else: one table by sequence, an index on time. Peers: "wal" (write-ahead log,
- * synchronous=NORMAL, transactions of 1,000 inserts, a checkpoint at the end, which is when all of it is on the disk) and "seek-N" (the first
- * record of a time or later, among 4 N records). */
+ * SQLite as a peer, as feeds are kept in it by those who have nothing else: one table by sequence, an index on time. Peers: "wal"
+ * (write-ahead log, synchronous=NORMAL, transactions of 1,000 inserts, a checkpoint at the end, which is when all of it is on the
+ * disk) and "seek-N" (the first record of a time or later, among 4 N records). */
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -101,9 +101,9 @@ static void scan(sqlite3 *db, const struct bench_args *args, struct bench_result
 static void seek(sqlite3 *db, const struct bench_args *args, uint64_t records, struct bench_result *result)
 {
     sqlite3_stmt *select = prepare(db, SEEK);
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     uint64_t state = 1;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth's generator: anywhere, not in order */
         const uint64_t wanted = (state >> 33) % records;
         const uint64_t began = bench_now_ns();
@@ -114,9 +114,8 @@ static void seek(sqlite3 *db, const struct bench_args *args, uint64_t records, s
         check(db, sqlite3_reset(select));
         samples[i] = bench_now_ns() - began;
     }
-    if (samples != NULL)
-        bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_percentiles(samples, (size_t)args->count, result);
+    bench_samples_free(samples, args->count);
     check(db, sqlite3_finalize(select));
 }
 

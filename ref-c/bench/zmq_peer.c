@@ -66,10 +66,10 @@ static void connect_side(const struct bench_args *args, void *socket)
 
 static void run(const struct bench_args *args, void *socket, unsigned char *payload, struct bench_result *result)
 {
-    uint64_t *samples = calloc((size_t)args->count + 1, sizeof *samples);
+    uint64_t *samples = bench_samples(args->count);
     bool first = args->role == BENCH_WRITE || args->role == BENCH_PING;
     bool both = args->role == BENCH_PING || args->role == BENCH_PONG;
-    for (uint64_t i = 0; samples != NULL && i < args->count; i++) {
+    for (uint64_t i = 0; i < args->count; i++) {
         uint64_t began = bench_now_ns();
         if (first) {
             bench_fill(payload, args->size, i);
@@ -82,9 +82,9 @@ static void run(const struct bench_args *args, void *socket, unsigned char *payl
         samples[i] = bench_now_ns() - began;
         result->bad += !bench_check(payload, args->size, i);
     }
-    if (args->role == BENCH_PING && samples != NULL)
+    if (args->role == BENCH_PING)
         bench_percentiles(samples, (size_t)args->count, result);
-    free(samples);
+    bench_samples_free(samples, args->count);
 }
 
 /* Until all others are done too, by a byte behind each party's word in the barrier file. A PULL socket that is at its high-water
