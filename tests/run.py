@@ -58,7 +58,7 @@ STAGES = [
     Stage("spec-sources", [PY, "spec/rules.py", "--lint-sources"], "atomics, unsafe and labels are where they belong"),
     Stage("spec-fixtures", [PY, "fixtures/generate.py", "--check"], "fixtures are what the generator writes"),
     Stage("spec-tests", [PY, "-m", "pytest", "-q", "spec/test"], "generator, lint, Kaitai layout over the fixtures"),
-    Stage("spec-models", [PY, "spec/models/run.py"], "Spin models, positive and negative"),
+    Stage("spec-models", [PY, "spec/models/run.py"], "Spin models, positive and negative", limit_s=2 * STAGE_LIMIT_S),
     Stage("c-tests", ["ctest", "--test-dir", "build/c", "--output-on-failure"], "C unit, CLI and install tests"),
     Stage("c-asan", sanitized("address,undefined", "-LE slow"), "the same under AddressSanitizer and UBSan"),
     Stage("c-tsan", sanitized("thread", "-L thread"), "threads over one mapping under ThreadSanitizer"),

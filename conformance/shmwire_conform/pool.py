@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Running drivers, kept between cases. A driver that failed a case is replaced; one that passed is reset and used again."""
+"""Running drivers, kept between cases. A driver that failed a case is replaced; one that passed is reset and used again.
+
+Hostile cases have drivers apart: what one of them spoils in silence must not show in a case of another kind."""
 
 from __future__ import annotations
 
@@ -39,15 +41,15 @@ class Pool:
     """Thread-safe: any thread may take a process; it is that thread's own until it gives it back."""
 
     def __init__(self) -> None:
-        self._idle: dict[str, list[DriverProcess]] = {}
+        self._idle: dict[tuple[str, bool], list[DriverProcess]] = {}
         self._all: list[DriverProcess] = []
         self._lock = threading.Lock()
 
-    def take(self, config: DriverConfig, *, fresh: bool = False) -> DriverProcess:
-        """A greeted driver: an idle one, unless a fresh one is asked for."""
+    def take(self, config: DriverConfig, *, apart: bool = False) -> DriverProcess:
+        """A greeted driver: an idle one if there is one. apart: of those that hostile cases have."""
         with self._lock:
-            idle = self._idle.setdefault(config.name, [])
-            while idle and not fresh:
+            idle = self._idle.setdefault((config.name, apart), [])
+            while idle:
                 process = idle.pop()
                 if process.alive:
                     return process
@@ -62,12 +64,12 @@ class Pool:
             raise
         return process
 
-    def give(self, process: DriverProcess, *, clean: bool) -> None:
-        """Hand a driver back. One that is not clean (it failed, or a request is still open) is ended."""
+    def give(self, process: DriverProcess, *, clean: bool, apart: bool = False) -> None:
+        """Hand a driver back to where it was taken from. One that is not clean (it failed, or a request is still open) is ended."""
         process.sink = None
         if clean and process.alive:
             with self._lock:
-                self._idle.setdefault(process.config.name, []).append(process)
+                self._idle.setdefault((process.config.name, apart), []).append(process)
         else:
             process.kill()
 

@@ -72,12 +72,12 @@ class Runner:
 
     def _attempt(self, unit: Unit, roles: dict[str, str], transcript: Transcript) -> Result:
         processes: dict[str, DriverProcess] = {}
-        clean = False
+        clean, apart = False, unit.case.kind == "hostile"
         try:
             for role, name in roles.items():
                 if unit.flow == "write" and role == "B" and name == unit.drivers[0]:
                     continue  # alone: it reads back what it made
-                processes[role] = self.pool.take(self.configs[name], fresh=unit.case.kind == "hostile")
+                processes[role] = self.pool.take(self.configs[name], apart=apart)
             self._drive(unit, processes, transcript)
             clean = True
             return Result(unit, "PASS", blame=sorted(set(unit.drivers)))
@@ -91,7 +91,7 @@ class Runner:
             return Result(unit, "HARNESS-ERROR", traceback.format_exc(limit=-6))
         finally:
             for process in processes.values():
-                self.pool.give(process, clean=clean and unit.case.kind != "hostile")
+                self.pool.give(process, clean=clean, apart=apart)
 
     def _drive(self, unit: Unit, processes: dict[str, DriverProcess], transcript: Transcript) -> None:
         session = Session(unit.case.profile, self.segments, processes, transcript)

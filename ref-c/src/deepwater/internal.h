@@ -88,6 +88,8 @@ struct shmw_deepwater_writer {
     uint64_t row;                         /* of it */
     uint64_t used;                        /* bytes of it */
     uint64_t entries;                     /* records in it */
+    uint64_t data_ready;                  /* bytes of its segments, from their beginnings, that cost no page fault any more */
+    uint64_t index_ready;
     uint64_t first_ns;                    /* timestamp of its first record */
     uint64_t last_ns;
     uint64_t next_sequence;

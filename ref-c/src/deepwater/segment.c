@@ -142,9 +142,7 @@ static int make_memory(const struct shmw_deepwater_place *place, uint64_t id, co
     int rc = shmw_map_create(name, size, size, mode, map);
     if (rc == SHMW_EXISTS && shmw_unlink(name) == SHMW_OK)
         rc = shmw_map_create(name, size, size, mode, map);
-    if (rc == SHMW_OK)
-        shmw_map_prefault(map, 0, size);
-    else
+    if (rc != SHMW_OK)
         *map = (struct shmw_map){.fd = -1};
     return rc;
 }

@@ -9,7 +9,8 @@
 
 #include "internal.h"
 
-#define BEAT_EVERY 4096 /* records without a look at the clock */
+#define BEAT_EVERY 4096            /* records without a look at the clock */
+#define READY_STEP UINT64_C(65536) /* bytes; a multiple of the page size */
 
 /* Opening ----------------------------------------------------------------------------------------------------------- */
 
@@ -168,6 +169,8 @@ static int rotate(struct shmw_deepwater_writer *writer)
     writer->row = id;
     writer->used = 0;
     writer->entries = 0;
+    writer->data_ready = 0;
+    writer->index_ready = 0;
     writer->first_ns = 0;
     const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, writer->mode, &writer->in_memory);
     return rc == SHMW_OK ? expired : rc;
@@ -214,6 +217,17 @@ static int prepare(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, 
     return fits(writer, timestamp_ns, length) ? SHMW_OK : rotate(writer);
 }
 
+/* Pages are fetched a step at a time, just before they are written: all at once would hold up the record that rotates, and fetch what
+ * a short-lived chunk or its index never fills. A step is what a reader's page fault maps at once. */
+static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t *ready)
+{
+    if (end <= *ready)
+        return;
+    const uint64_t upto = shmw_min_u64(shmw_align_up(end, READY_STEP), map->size);
+    shmw_map_prefault(map, *ready, upto - *ready);
+    *ready = upto;
+}
+
 /* Steps 3 to 5: everything of a record but what commits it. */
 static void put(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, uint32_t type, const void *data, uint32_t length)
 {
@@ -224,6 +238,8 @@ static void put(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, uin
         writer->first_ns = timestamp_ns;
         shmw_store_relaxed(&writer->place.rows[writer->row].start_ns, timestamp_ns); /* R4 publishes it */
     }
+    make_ready(&live->data, sizeof(*live->data_header) + offset + length, &writer->data_ready);
+    make_ready(&live->index, sizeof(*live->index_header) + (writer->entries + 1) * sizeof(*record), &writer->index_ready);
     if (length > 0)
         memcpy(live->bytes + offset, data, length);
     record->timestamp_ns = timestamp_ns;

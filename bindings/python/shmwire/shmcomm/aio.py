@@ -4,7 +4,6 @@ go on in between: at once at first, then after ever longer naps. No thread stand
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -19,6 +18,8 @@ T = TypeVar("T")
 
 async def poll(look: Callable[[], T | None], timeout: float | None) -> T | None:
     """Look until there is something; None after a look that began when `timeout` seconds had passed."""
+    import asyncio  # here, since a program that never awaits should not pay for it: it is a third of the package's import
+
     deadline, nap, turns = Deadline(timeout), _FIRST_NAP, 0
     while True:
         last = deadline.expired()
