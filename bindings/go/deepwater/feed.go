@@ -203,11 +203,13 @@ func rawRow(w shm.Window) row {
 	}
 }
 
-// loadRow is a row below count [deepwater.read.row].
+// loadRow is a row below count [deepwater.read.row]. ErrNotReady: a writer died while it changed the row; id, firstSequence, startNS
+// and dataCapacity, which are not under the stamp, are good all the same [deepwater.read.odd].
 func (p *place) loadRow(id uint64) (row, error) {
 	w := p.rowAt(id)
 	stamp := w.Atomic32(rowStampOffset)
 	var backoff shm.Backoff
+	alone := false // no writer lived before this look
 	for look := uint32(0); look < rowLooks; look++ {
 		r := rawRow(w)
 		shm.Fence() // F6: pairs with F6; if a field is of a change under way, the stamp below shows it
@@ -217,12 +219,37 @@ func (p *place) loadRow(id uint64) (row, error) {
 			}
 			return r, nil
 		}
-		if look >= attachTries && !p.writerLives() {
-			break // it died within the change: the next writer mends it
+		if r.id != id {
+			return r, shmwire.Errorf(shmwire.ErrCorrupt, "row %d is of chunk %d", id, r.id) // no change touches it
 		}
+		if alone && r.stamp&1 != 0 {
+			return r, shmwire.Errorf(shmwire.ErrNotReady, "a writer died while it changed row %d: the next one, or Collect, mends it", id)
+		}
+		alone = look >= attachTries && !p.writerLives()
 		backoff.Pause(context.Background())
 	}
 	return row{}, shmwire.Errorf(shmwire.ErrCorrupt, "row %d keeps changing", id)
+}
+
+// isOdd says that loadRow met a row that a dead writer left odd.
+func isOdd(err error) bool { return shmwire.CodeOf(err) == shmwire.ErrNotReady }
+
+// keyOf is loadRow where only what is not under the stamp counts.
+func (p *place) keyOf(id uint64) (row, error) {
+	r, err := p.loadRow(id)
+	if isOdd(err) {
+		err = nil
+	}
+	return r, err
+}
+
+// ownRow is loadRow by who holds the lock and has recovered: nobody else changes a row, so that an odd one is ErrCorrupt.
+func (p *place) ownRow(id uint64) (row, error) {
+	r, err := p.loadRow(id)
+	if isOdd(err) {
+		err = shmwire.Errorf(shmwire.ErrCorrupt, "row %d is odd, and nobody else may change it", id)
+	}
+	return r, err
 }
 
 // storeRow stores the fields that change, under the stamp; who holds the lock [deepwater.row.stamp].

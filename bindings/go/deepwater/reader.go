@@ -28,7 +28,7 @@ type Reader struct {
 }
 
 // OpenReader opens a reader of a feed, from the oldest record unless the options, which may be nil, say otherwise. ErrNotFound,
-// ErrNotReady (its maker is at work), ErrInvalidName, ErrTruncated, ErrBadMagic, ErrBadVersion, ErrBadGeometry, ErrCorrupt,
+// ErrNotReady (its maker is at work; or a writer died over the row that says where to begin [deepwater.read.odd]), ErrInvalidName, ErrTruncated, ErrBadMagic, ErrBadVersion, ErrBadGeometry, ErrCorrupt,
 // ErrPermission, ErrSystem.
 func OpenReader(base, feed string, options *ReaderOptions) (*Reader, error) {
 	if options == nil {
@@ -39,7 +39,7 @@ func OpenReader(base, feed string, options *ReaderOptions) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{place: p, endWithWriter: options.EndWithWriter, spin: options.Spin}
-	if err := r.Seek(options.Start); err != nil {
+	if err := r.seekWithin(options.Start, options.ReadyTimeout); err != nil {
 		p.close()
 		return nil, err
 	}
@@ -47,6 +47,19 @@ func OpenReader(base, feed string, options *ReaderOptions) (*Reader, error) {
 		r.counts = p.mapCounts()
 	}
 	return r, nil
+}
+
+// seekWithin is Seek, waiting for a writer that mends the row that says where to begin.
+func (r *Reader) seekWithin(start Start, wait time.Duration) error {
+	l := shm.Within(wait)
+	var backoff shm.Backoff
+	for {
+		last := l.Done() != nil // before the look
+		if err := r.Seek(start); !isOdd(err) || last {
+			return err
+		}
+		backoff.Pause(context.Background())
+	}
 }
 
 // mapCounts maps the first page once more, to count itself in; nothing if the file's mode does not allow it.
@@ -77,7 +90,8 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// attach maps the chunk of a row, wherever it is [deepwater.read.moved]. ErrExpired.
+// attach maps the chunk of a row, wherever it is [deepwater.read.moved]. ErrExpired; ErrNotReady: its row is odd, and no writer
+// lives.
 func (p *place) attach(id uint64) (row, *chunk, error) {
 	var backoff shm.Backoff
 	for look := uint32(0); look < attachTries; look++ {
@@ -160,7 +174,8 @@ func (r *Reader) goTo(id, next uint64) {
 	r.held, r.row, r.next, r.index, r.known = nil, id, next, 0, 0
 }
 
-// passExpired goes behind what is gone [deepwater.read.expired], and answers how many records that were.
+// passExpired goes behind what is gone [deepwater.read.expired], and answers how many records that were. A row that a dead writer
+// left odd is where it ends: it is asked for again, and whether it is gone is known when it is mended.
 func (r *Reader) passExpired() (lost uint64, err error) {
 	p := r.place
 	end, id := r.next, r.row
@@ -172,12 +187,12 @@ func (r *Reader) passExpired() (lost uint64, err error) {
 		}
 		for ; id < rows; id++ {
 			found, err := p.loadRow(id)
-			if err != nil {
-				return 0, err
+			if err == nil {
+				err = r.enter(id)
 			}
-			if err = r.enter(id); err == nil {
-				end = larger(end, found.firstSequence)
-				return r.skipTo(end), nil
+			if err == nil || isOdd(err) {
+				r.row = id
+				return r.skipTo(larger(end, found.firstSequence)), nil
 			}
 			if err != shmwire.ErrExpired {
 				return 0, err
@@ -228,7 +243,8 @@ func (r *Reader) look() (err error) {
 	return errNextRow
 }
 
-// advance comes to a record, over the ends of chunks. Beside ErrExpired the record says how many are lost.
+// advance comes to a record, over the ends of chunks. Beside ErrExpired the record says how many are lost. ErrNotReady: the next
+// row is odd, and no writer lives.
 func (r *Reader) advance(record *Record) error {
 	for {
 		err := r.look()
@@ -261,21 +277,27 @@ func (r *Reader) take(record *Record) error {
 	return nil
 }
 
-// ended says that nothing more will come [deepwater.read.end].
-func (r *Reader) ended() bool {
-	return r.place.isRetired() || r.endWithWriter && !r.place.writerLives()
+// ended says that nothing more will come [deepwater.read.end], when advance has answered err. Behind an odd row there may be records,
+// which Collect brings back in a retired feed too.
+func (r *Reader) ended(err error) bool {
+	return err == shmwire.ErrEmpty && r.place.isRetired() || r.endWithWriter && !r.place.writerLives()
 }
 
-// arrive is advance, and ErrClosed at the end.
+// arrive is advance, and ErrClosed at the end. An odd row is ErrEmpty [deepwater.read.odd].
 func (r *Reader) arrive(record *Record) error {
 	if r.place == nil {
 		return shmwire.ErrClosed
 	}
 	err := r.advance(record)
-	if err == shmwire.ErrEmpty && r.ended() {
-		if err = r.advance(record); err == shmwire.ErrEmpty { // what came before the end
+	if (err == shmwire.ErrEmpty || isOdd(err)) && r.ended(err) {
+		hidden := isOdd(err)
+		err = r.advance(record) // what came before the end
+		if err == shmwire.ErrEmpty || hidden && isOdd(err) {
 			return shmwire.ErrClosed
 		}
+	}
+	if isOdd(err) {
+		return shmwire.ErrEmpty
 	}
 	return err
 }
@@ -288,7 +310,8 @@ func (r *Reader) nextInto(record *Record) error {
 }
 
 // Next reads the next record, where it lies, or answers ErrEmpty at once. ErrExpired: Record.Lost records are gone; ask again.
-// ErrClosed: the feed is retired, or ends with its writer, and all was read. ErrCorrupt: the reader stays where it is.
+// ErrClosed: the feed is retired, or ends with its writer, and all was read. ErrCorrupt: the reader stays where it is. ErrEmpty also
+// at a row that a writer died over: it goes on when the next writer, or Collect, has mended it [deepwater.read.odd].
 func (r *Reader) Next() (Record, error) {
 	var record Record
 	err := r.nextInto(&record)

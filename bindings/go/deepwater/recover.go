@@ -45,7 +45,7 @@ func (p *place) expire(end, keep uint64, mode uint32, from *uint64) (err error) 
 
 // expireOne has one chunk leave; late says whether it may be persisted now, if it still has to be.
 func (p *place) expireOne(id uint64, mode uint32, late bool) error {
-	r, err := p.loadRow(id)
+	r, err := p.ownRow(id)
 	if err != nil {
 		return err
 	}

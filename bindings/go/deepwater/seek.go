@@ -11,7 +11,7 @@ import (
 // Section 6: choosing where to begin, and the questions that are answered without reading.
 
 // Seek goes elsewhere; nothing counts as lost. ErrInvalidArgument, ErrCorrupt, ErrClosed, and what keeps a chunk from being
-// opened.
+// opened. ErrNotReady: a writer died over the row that says where [deepwater.read.odd]; the reader stays.
 func (r *Reader) Seek(start Start) error {
 	if r.place == nil {
 		return shmwire.ErrClosed
@@ -58,12 +58,12 @@ func (r *Reader) seekRow(from uint64) error {
 }
 
 // countRows is the number of rows below rows that satisfy before, which those behind the first that does not never do: first
-// sequences and start times never fall.
+// sequences and start times never fall, and are not under the stamp.
 func (p *place) countRows(rows uint64, before func(*row) bool) (uint64, error) {
 	low, high := uint64(0), rows
 	for low < high {
 		middle := low + (high-low)/2
-		found, err := p.loadRow(middle)
+		found, err := p.keyOf(middle)
 		if err != nil {
 			return 0, err
 		}
@@ -156,6 +156,7 @@ func (r *Reader) seekTime(ns uint64) error {
 // Range calls visit with the records whose timestamps are from fromNS to toNS, both included [deepwater.read.range], until it
 // answers false, and leaves the reader at the record behind the last one that was visited. It ends at what is written so far. The
 // errors of Seek and Next but ErrEmpty and ErrClosed; after ErrExpired, which a writer at work can cause, records are missing.
+// ErrNotReady also behind the records before a row that a writer died over.
 func (r *Reader) Range(fromNS, toNS uint64, visit func(*Record) bool) error {
 	if err := r.Seek(AtTime(fromNS)); err != nil {
 		return err
@@ -246,7 +247,7 @@ func (r *Reader) LatestChunk() (ChunkInfo, error) {
 	return r.Chunk(latest)
 }
 
-// Chunk is row number id. ErrNotFound, ErrCorrupt, ErrClosed.
+// Chunk is row number id. ErrNotFound, ErrNotReady (a writer died while it changed the row), ErrCorrupt, ErrClosed.
 func (r *Reader) Chunk(id uint64) (ChunkInfo, error) {
 	if r.place == nil {
 		return ChunkInfo{}, shmwire.ErrClosed
@@ -265,7 +266,7 @@ func (r *Reader) Chunk(id uint64) (ChunkInfo, error) {
 	return r.place.tell(&found), nil
 }
 
-// Chunks are all rows, from the first. ErrCorrupt, ErrClosed.
+// Chunks are all rows, from the first. ErrCorrupt, ErrClosed; ErrNotReady as Chunk, with those before that row.
 func (r *Reader) Chunks() ([]ChunkInfo, error) {
 	if r.place == nil {
 		return nil, shmwire.ErrClosed

@@ -6,7 +6,7 @@ import "shmwire"
 
 // Validate checks a feed: registries, rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc]. A
 // writer may be at work: what is live is checked as far as its entry_count goes. The first finding is the error: ErrCorrupt,
-// or what opening would answer.
+// or what opening would answer. ErrNotReady: nothing is damaged, but a writer died while it changed a row.
 func Validate(base, feed string) error {
 	p, err := find(base, feed, false, 0)
 	if err != nil {

@@ -102,6 +102,8 @@ func (r *Reader) poll(l *shm.Limit, record *Record) error {
 		for i := 0; i < looksPerClock; i++ {
 			if err := r.advance(record); err == nil {
 				return r.take(record)
+			} else if isOdd(err) {
+				return shmwire.ErrEmpty // it takes another writer: no time to spin for
 			} else if err != shmwire.ErrEmpty {
 				return err
 			}

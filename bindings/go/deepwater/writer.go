@@ -279,7 +279,7 @@ func (w *Writer) finishLive() error {
 		return nil
 	}
 	defer w.live.close()
-	r, err := w.place.loadRow(w.row)
+	r, err := w.place.ownRow(w.row)
 	if err != nil {
 		return err
 	}

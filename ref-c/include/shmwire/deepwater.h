@@ -163,13 +163,15 @@ SHMW_API int shmw_deepwater_writer_feed(const shmw_deepwater_writer *writer, str
 
 /* Reading ----------------------------------------------------------------------------------------------------------- */
 
-/* options may be NULL: from the oldest record. SHMW_NOT_FOUND, SHMW_NOT_READY and the errors above. */
+/* options may be NULL: from the oldest record. SHMW_NOT_FOUND, SHMW_NOT_READY (its maker is at work; or the row that says where to begin
+ * is one that a writer died over, until the next one or shmw_deepwater_gc has mended it [deepwater.read.odd]) and the errors above. */
 SHMW_API int shmw_deepwater_reader_open(const char *base, const char *feed, const struct shmw_deepwater_reader_options *options,
                                         shmw_deepwater_reader **out);
 SHMW_API void shmw_deepwater_reader_close(shmw_deepwater_reader *reader);
 
 /* The next record, where it lies, or SHMW_EMPTY at once. SHMW_EXPIRED: record->lost records are gone; ask again. SHMW_CLOSED
- * [deepwater.read.end]. SHMW_CORRUPT: the reader stays. */
+ * [deepwater.read.end]. SHMW_CORRUPT: the reader stays. SHMW_EMPTY also at a row that a writer died over: it goes on when the next
+ * writer, or shmw_deepwater_gc, has mended it [deepwater.read.odd]. */
 SHMW_API int shmw_deepwater_next(shmw_deepwater_reader *reader, struct shmw_deepwater_record *record);
 
 /* The same, waiting up to timeout_ns (SHMW_TIMEOUT), the first spin_ns of it without sleeping. */
@@ -180,7 +182,7 @@ SHMW_API int shmw_deepwater_wait_next(shmw_deepwater_reader *reader, uint64_t ti
 SHMW_API int shmw_deepwater_next_batch(shmw_deepwater_reader *reader, struct shmw_deepwater_record *records, size_t max,
                                        size_t *count);
 
-/* Go elsewhere; nothing counts as lost. */
+/* Go elsewhere; nothing counts as lost. SHMW_NOT_READY as at opening: the reader stays. */
 SHMW_API int shmw_deepwater_seek(shmw_deepwater_reader *reader, enum shmw_deepwater_start start, uint64_t at);
 
 /* Save the place, and come back to it, in this or another reader of the feed. */
@@ -197,7 +199,8 @@ SHMW_API int shmw_deepwater_has_data_since(const shmw_deepwater_reader *reader, 
 
 SHMW_API int shmw_deepwater_reader_feed(const shmw_deepwater_reader *reader, struct shmw_deepwater_feed *feed);
 
-/* Row number chunk_id. SHMW_NOT_FOUND. */
+/* Row number chunk_id. SHMW_NOT_FOUND. SHMW_NOT_READY: a writer died while it changed the row; chunk then has what it did not change:
+ * chunk_id, first_sequence, start_ns and data_capacity, and a state of 0 [deepwater.read.odd]. */
 SHMW_API int shmw_deepwater_reader_chunk(const shmw_deepwater_reader *reader, uint64_t chunk_id, struct shmw_deepwater_chunk *chunk);
 
 /* Looking after ----------------------------------------------------------------------------------------------------- */
@@ -212,7 +215,7 @@ SHMW_API int shmw_deepwater_retire(const char *base, const char *feed);
 SHMW_API int shmw_deepwater_gc(const char *base, const char *feed, struct shmw_deepwater_recovered *report);
 
 /* Check registries, rows, and every chunk that can be reached, CRCs included. *finding (may be NULL) gets a line of text (static storage),
- * *chunk_id its chunk or SHMW_DEEPWATER_NONE. */
+ * *chunk_id its chunk or SHMW_DEEPWATER_NONE. SHMW_NOT_READY: nothing is damaged, but a writer died while it changed a row. */
 SHMW_API int shmw_deepwater_validate(const char *base, const char *feed, const char **finding, uint64_t *chunk_id);
 
 #ifdef __cplusplus

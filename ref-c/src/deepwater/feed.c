@@ -187,6 +187,7 @@ int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t i
         return SHMW_CORRUPT; /* a count that was good at opening may be bad now [deepwater.open.count] */
     struct shmw_deepwater_wire_row *wire = &place->rows[id];
     struct shmw_backoff backoff = {0};
+    bool alone = false; /* no writer lived before this look */
     for (unsigned look = 0; look < SHMW_DEEPWATER_ROW_LOOKS; look++) {
         row->stamp = shmw_load_acquire(&wire->stamp); /* A5: pairs with R5; the fields of the change before */
         load_fields(wire, row);
@@ -195,11 +196,20 @@ int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t i
             return row->id == id && row->state >= SHMW_DEEPWATER_STATE_LIVE && row->state <= SHMW_DEEPWATER_STATE_EXPIRED
                        ? SHMW_OK
                        : SHMW_CORRUPT;
-        if (look >= SHMW_DEEPWATER_ATTACH_TRIES && !shmw_deepwater_writer_lives(place))
-            return SHMW_CORRUPT; /* it died within the change: the next writer mends it */
+        if (row->id != id)
+            return SHMW_CORRUPT; /* no change touches it */
+        if (alone && (row->stamp & 1) != 0)
+            return SHMW_NOT_READY; /* its writer died within the change: the next one, or gc, mends it */
+        alone = look >= SHMW_DEEPWATER_ATTACH_TRIES && !shmw_deepwater_writer_lives(place);
         shmw_backoff_pause(&backoff, SHMW_FOREVER);
     }
     return SHMW_CORRUPT;
+}
+
+int shmw_deepwater_row_own(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row)
+{
+    const int rc = shmw_deepwater_row_load(place, id, row);
+    return rc == SHMW_NOT_READY ? SHMW_CORRUPT : rc;
 }
 
 void shmw_deepwater_row_store(const struct shmw_deepwater_place *place, const struct shmw_deepwater_row *row)

@@ -155,8 +155,13 @@ int shmw_deepwater_lock(struct shmw_deepwater_place *place);
 /* Does a writer other than this one live? When the system does not say: yes. */
 bool shmw_deepwater_writer_lives(const struct shmw_deepwater_place *place);
 
-/* A row below count, which is checked against capacity here, whoever stored it. SHMW_CORRUPT [deepwater.read.row]. */
+/* A row below count, which is checked against capacity here, whoever stored it. SHMW_CORRUPT. SHMW_NOT_READY: a writer died while it
+ * changed the row; id, first_sequence, start_ns and data_capacity, which are not under the stamp, are good all the same
+ * [deepwater.read.row], [deepwater.read.odd]. */
 int shmw_deepwater_row_load(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row);
+
+/* The same by who holds the lock and has recovered: nobody else changes a row, so that SHMW_CORRUPT is the answer to an odd stamp. */
+int shmw_deepwater_row_own(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row);
 
 /* Store the fields that change, under the stamp; who holds the lock [deepwater.row.stamp]. */
 void shmw_deepwater_row_store(const struct shmw_deepwater_place *place, const struct shmw_deepwater_row *row);

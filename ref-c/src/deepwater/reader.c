@@ -81,7 +81,8 @@ static int enter_next(shmw_deepwater_reader *reader)
     return rc;
 }
 
-/* Go behind what is gone: *lost records [deepwater.read.expired]. SHMW_EXPIRED, or SHMW_OK when nothing was lost. */
+/* Go behind what is gone: *lost records [deepwater.read.expired]. SHMW_EXPIRED, or SHMW_OK when nothing was lost. A row that a dead
+ * writer left odd is where it ends: it is asked for again, and whether it is gone is known when it is mended. */
 static int pass_expired(shmw_deepwater_reader *reader, uint64_t *lost)
 {
     const struct shmw_deepwater_place *place = &reader->place;
@@ -97,17 +98,18 @@ static int pass_expired(shmw_deepwater_reader *reader, uint64_t *lost)
             break;
         }
         int rc = shmw_deepwater_row_load(place, id, &row);
-        if (rc != SHMW_OK)
+        if (rc != SHMW_OK && rc != SHMW_NOT_READY)
             return rc;
         end = row.first_sequence > end ? row.first_sequence : end;
-        rc = shmw_deepwater_enter(reader, id);
         if (rc == SHMW_OK)
+            rc = shmw_deepwater_enter(reader, id);
+        if (rc == SHMW_OK || rc == SHMW_NOT_READY)
             break;
         if (rc != SHMW_EXPIRED)
             return rc;
-        reader->row = id + 1;
         end = row.first_sequence + row.record_count > end ? row.first_sequence + row.record_count : end;
     }
+    reader->row = id;
     *lost = end - reader->next;
     reader->next = end;
     return *lost > 0 ? SHMW_EXPIRED : SHMW_OK;
@@ -129,7 +131,7 @@ static int look(shmw_deepwater_reader *reader)
     return rc != SHMW_OK || reader->index < reader->known ? rc : SHMW_CLOSED;
 }
 
-/* Come to a record, over the ends of chunks. */
+/* Come to a record, over the ends of chunks. SHMW_NOT_READY: the next row is odd, and no writer lives. */
 static int advance(shmw_deepwater_reader *reader, struct shmw_deepwater_record *record)
 {
     for (;;) {
@@ -156,10 +158,16 @@ static int take(shmw_deepwater_reader *reader, struct shmw_deepwater_record *rec
     return SHMW_OK;
 }
 
-/* [deepwater.read.end]: nothing more will come. */
-static bool ended(const shmw_deepwater_reader *reader)
+static bool nothing(int rc)
 {
-    if ((shmw_load_acquire(&reader->place.entry->flags) & SHMW_DEEPWATER_FLAG_RETIRED) != 0)
+    return rc == SHMW_EMPTY || rc == SHMW_NOT_READY;
+}
+
+/* [deepwater.read.end]: nothing more will come, when advance() said rc. Behind an odd row there may be records, which gc brings back
+ * in a retired feed too. */
+static bool ended(const shmw_deepwater_reader *reader, int rc)
+{
+    if (rc == SHMW_EMPTY && (shmw_load_acquire(&reader->place.entry->flags) & SHMW_DEEPWATER_FLAG_RETIRED) != 0)
         return true;
     return reader->end_with_writer && !shmw_deepwater_writer_lives(&reader->place);
 }
@@ -169,11 +177,14 @@ int shmw_deepwater_next(shmw_deepwater_reader *reader, struct shmw_deepwater_rec
     if (reader == NULL || record == NULL)
         return SHMW_INVALID_ARGUMENT;
     int rc = advance(reader, record);
-    if (rc == SHMW_EMPTY && ended(reader)) {
+    if (nothing(rc) && ended(reader, rc)) {
+        const int first = rc;
         rc = advance(reader, record); /* what came before the end */
-        if (rc == SHMW_EMPTY)
+        if (rc == SHMW_EMPTY || rc == first)
             return SHMW_CLOSED;
     }
+    if (rc == SHMW_NOT_READY)
+        return SHMW_EMPTY; /* [deepwater.read.odd] */
     return rc == SHMW_OK ? take(reader, record) : rc;
 }
 
@@ -202,6 +213,8 @@ static int spin(shmw_deepwater_reader *reader, uint64_t spin_ns, struct shmw_dee
     while (rc == SHMW_EMPTY && !shmw_expired(end)) {
         for (unsigned i = 0; i < SPIN_LOOKS && rc == SHMW_EMPTY; i++) {
             rc = advance(reader, record);
+            if (rc == SHMW_NOT_READY)
+                return SHMW_EMPTY; /* it takes another writer: no time to spin for */
             if (rc == SHMW_EMPTY)
                 shmw_relax();
         }

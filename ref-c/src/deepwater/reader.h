@@ -6,7 +6,7 @@
 
 #include "internal.h"
 
-/* Map the chunk of a row, wherever it is. SHMW_EXPIRED. */
+/* Map the chunk of a row, wherever it is. SHMW_EXPIRED; SHMW_NOT_READY: its row is odd, and no writer lives. */
 int shmw_deepwater_attach(const struct shmw_deepwater_place *place, uint64_t id, struct shmw_deepwater_row *row,
                           struct shmw_deepwater_chunk_map *chunk);
 

@@ -50,7 +50,7 @@ int shmw_deepwater_expire(const struct shmw_deepwater_place *place, uint64_t end
         return SHMW_CORRUPT; /* a count that somebody else stored */
     for (uint64_t id = *from; id + keep < end; id++) {
         struct shmw_deepwater_row row;
-        int rc = shmw_deepwater_row_load(place, id, &row);
+        int rc = shmw_deepwater_row_own(place, id, &row);
         if (rc == SHMW_OK && row.state < SHMW_DEEPWATER_STATE_PERSISTED)
             rc = first == SHMW_OK ? leave_memory(place, mode, &row) : first; /* one failure says enough about the disk */
         if (rc == SHMW_OK)

@@ -47,7 +47,7 @@ static int seek_oldest(shmw_deepwater_reader *reader)
     return seek_left(reader, 0);
 }
 
-/* The number of rows with key(row) <= value (or < value), of those below `rows`: keys never fall. */
+/* The number of rows with key(row) <= value (or < value), of those below `rows`: keys never fall, and are not under the stamp. */
 static int count_rows(const struct shmw_deepwater_place *place, uint64_t rows, uint64_t value, bool by_time, uint64_t *count)
 {
     uint64_t low = 0;
@@ -56,7 +56,7 @@ static int count_rows(const struct shmw_deepwater_place *place, uint64_t rows, u
         const uint64_t middle = low + (high - low) / 2;
         struct shmw_deepwater_row row;
         const int rc = shmw_deepwater_row_load(place, middle, &row);
-        if (rc != SHMW_OK)
+        if (rc != SHMW_OK && rc != SHMW_NOT_READY) /* [deepwater.read.odd] */
             return rc;
         if (by_time ? row.start_ns < value : row.first_sequence <= value)
             low = middle + 1;
@@ -68,17 +68,21 @@ static int count_rows(const struct shmw_deepwater_place *place, uint64_t rows, u
 }
 
 /* Behind the last record of row `id`, the last one: what its chunk says, which is ahead of the header between two stores of a writer,
- * or for good if it died between them. 0 if the chunk cannot be reached: then the header counts. */
-static uint64_t end_of_row(const struct shmw_deepwater_place *place, uint64_t id)
+ * or for good if it died between them. *end stays if the chunk cannot be reached: then the header counts. SHMW_NOT_READY: the row
+ * will say. */
+static int end_of_row(const struct shmw_deepwater_place *place, uint64_t id, uint64_t *end)
 {
     struct shmw_deepwater_row row;
     struct shmw_deepwater_chunk_map chunk;
     uint64_t count = 0;
-    if (shmw_deepwater_attach(place, id, &row, &chunk) != SHMW_OK)
-        return 0;
-    const int rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
+    int rc = shmw_deepwater_attach(place, id, &row, &chunk);
+    if (rc != SHMW_OK)
+        return rc == SHMW_NOT_READY ? rc : SHMW_OK;
+    rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
     shmw_deepwater_chunk_close(&chunk);
-    return rc == SHMW_OK ? row.first_sequence + count : 0;
+    if (rc == SHMW_OK && row.first_sequence + count > *end)
+        *end = row.first_sequence + count;
+    return SHMW_OK;
 }
 
 /* [deepwater.read.seek-sequence] */
@@ -87,14 +91,12 @@ static int seek_sequence(shmw_deepwater_reader *reader, uint64_t sequence)
     uint64_t count;
     const uint64_t rows = shmw_deepwater_rows(&reader->place);
     const uint64_t last = shmw_load_acquire(&reader->place.header->last_sequence);
-    const int rc = count_rows(&reader->place, rows, sequence, false, &count);
+    int rc = count_rows(&reader->place, rows, sequence, false, &count);
+    uint64_t end = last == SHMW_DEEPWATER_NONE ? 0 : last + 1;
+    if (rc == SHMW_OK && sequence > end && count > 0)
+        rc = end_of_row(&reader->place, count - 1, &end);
     if (rc != SHMW_OK)
         return rc;
-    uint64_t end = last == SHMW_DEEPWATER_NONE ? 0 : last + 1;
-    if (sequence > end && count > 0) {
-        const uint64_t known = end_of_row(&reader->place, count - 1);
-        end = known > end ? known : end;
-    }
     /* Behind the last one that is there, if it is not there yet. */
     go_to(reader, count > 0 ? count - 1 : 0, sequence < end ? sequence : end);
     return SHMW_OK;
@@ -208,6 +210,20 @@ static void map_counts(shmw_deepwater_reader *reader)
     errno = cause;
 }
 
+/* Choose where to begin, waiting for a writer that mends the row that says it. */
+static int seek_within(shmw_deepwater_reader *reader, const struct shmw_deepwater_reader_options *options)
+{
+    const uint64_t deadline = shmw_deadline(options->ready_timeout_ns);
+    struct shmw_backoff backoff = {0};
+    for (;;) {
+        const bool last = shmw_expired(deadline);
+        const int rc = shmw_deepwater_seek(reader, options->start, options->at);
+        if (rc != SHMW_NOT_READY || last)
+            return rc;
+        shmw_backoff_pause(&backoff, deadline);
+    }
+}
+
 int shmw_deepwater_reader_open(const char *base, const char *feed, const struct shmw_deepwater_reader_options *options,
                                shmw_deepwater_reader **out)
 {
@@ -225,7 +241,7 @@ int shmw_deepwater_reader_open(const char *base, const char *feed, const struct 
     if (rc == SHMW_OK)
         rc = shmw_deepwater_feed_open(&reader->place, false, asked->ready_timeout_ns);
     if (rc == SHMW_OK)
-        rc = shmw_deepwater_seek(reader, asked->start, asked->at);
+        rc = seek_within(reader, asked);
     if (rc == SHMW_OK && !asked->read_only)
         map_counts(reader);
     if (rc == SHMW_OK) {
@@ -287,6 +303,11 @@ int shmw_deepwater_reader_chunk(const shmw_deepwater_reader *reader, uint64_t ch
     if (chunk_id >= shmw_deepwater_rows(&reader->place))
         return SHMW_NOT_FOUND;
     const int rc = shmw_deepwater_row_load(&reader->place, chunk_id, &row);
+    if (rc == SHMW_NOT_READY)
+        *chunk = (struct shmw_deepwater_chunk){.chunk_id = row.id,
+                                               .first_sequence = row.first_sequence,
+                                               .start_ns = row.start_ns,
+                                               .data_capacity = row.data_capacity};
     if (rc == SHMW_OK)
         tell_chunk(&reader->place, &row, chunk);
     return rc;

@@ -69,6 +69,8 @@ static int order_good(const struct shmw_deepwater_place *place, uint64_t id, str
     struct shmw_deepwater_row row;
     *finding = "the row is of another chunk, has no such state, or its stamp stays odd";
     const int rc = shmw_deepwater_row_load(place, id, &row);
+    if (rc == SHMW_NOT_READY)
+        *finding = "a writer died while it changed the row: the next one, or gc, mends it";
     if (rc != SHMW_OK)
         return rc;
     *finding = "first_sequence or start_ns is below that of the row before";

@@ -132,7 +132,7 @@ static int fill_row(struct shmw_deepwater_writer *writer, uint64_t id)
 static int finish_live(struct shmw_deepwater_writer *writer, struct shmw_deepwater_chunk_map *chunk, uint64_t id)
 {
     struct shmw_deepwater_row row;
-    int rc = shmw_deepwater_row_load(&writer->place, id, &row);
+    int rc = shmw_deepwater_row_own(&writer->place, id, &row);
     if (rc == SHMW_OK) {
         shmw_deepwater_seal(&writer->place, chunk, writer->entries, writer->used, &row);
         if (writer->place.persist)

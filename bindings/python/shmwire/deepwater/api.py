@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..bytes import contiguous
 from ..closing import Closing
 from ..engine import Engine
-from ..errors import Closed, InvalidArgumentError, Timeout
+from ..errors import Closed, InvalidArgumentError, NotReadyError, Timeout
 from ..wait import DEFAULT_SPIN
 from . import arrays, core, layout
 from .core import Part
@@ -201,7 +202,8 @@ class Reader(Closing):
         return self
 
     def seek_time(self, timestamp_ns: int) -> Self:
-        """Go to the first record with that timestamp or a later one [deepwater.read.seek-time]."""
+        """Go to the first record with that timestamp or a later one [deepwater.read.seek-time]. NotReadyError when a writer died over
+        the row that says where [deepwater.read.odd]; so oldest and latest."""
         with self.core.lock:
             self.core.seek("time", require_u64(timestamp_ns, "timestamp_ns"))
         return self
@@ -229,7 +231,8 @@ class Reader(Closing):
     # Reading --------------------------------------------------------------------------------------------------------
 
     def next(self) -> Record | None:
-        """The next record; None if there is none now. Expired, CorruptError; Closed at the end."""
+        """The next record; None if there is none now. Expired, CorruptError; Closed at the end. None also at a row that a writer died
+        over: it goes on when the next one, or collect, has mended it [deepwater.read.odd]."""
         with self.core.lock:
             return self.core.next()
 
@@ -258,18 +261,34 @@ class Reader(Closing):
 
     def range(self, first_ns: int, last_ns: int) -> Iterator[Record]:
         """The records with timestamps from `first_ns` to `last_ns`, both included, as far as they are there now
-        [deepwater.read.range]. It moves the reader: behind the last of them, once it has come to it."""
+        [deepwater.read.range]. It moves the reader: behind the last of them, once it has come to it. NotReadyError at a row that a
+        writer died over, behind the records before it [deepwater.read.odd]."""
         self.seek_time(first_ns)
 
         def step() -> Record | None:
             with self.core.lock:
-                record = self.core.next()
+                record = self._there() or self._last_look()
                 if record is None or record.timestamp_ns <= last_ns:
                     return record
                 self.core.restore(Cursor(record.chunk_id, record.sequence))  # it was not asked for: it comes next
                 return None
 
         return Records(step)
+
+    def _there(self) -> Record | None:
+        """The next record, if it is there now, at the end of the feed too."""
+        with contextlib.suppress(Closed):
+            return self.core.next()
+        return None
+
+    def _last_look(self) -> Record | None:
+        """The same, where there seemed to be none. NotReadyError if it is there and cannot be reached: only an odd row hides what
+        last_sequence numbers."""
+        last = self.core.info().last_sequence  # before the look: a writer may be at work
+        record = self._there()
+        if record is None and last is not None and self.core.save().sequence <= last:
+            raise NotReadyError(f"a writer of feed {self.feed!r} died over a row: the next one, or collect, mends it")
+        return record
 
     # Chunks ---------------------------------------------------------------------------------------------------------
 
@@ -290,7 +309,7 @@ class Reader(Closing):
             return self.core.info()
 
     def chunk(self, chunk_id: int) -> ChunkInfo:
-        """A chunk. NotFoundError."""
+        """A chunk. NotFoundError; NotReadyError when a writer died while it changed the row [deepwater.read.odd]."""
         with self.core.lock:
             return self.core.chunk(chunk_id)
 

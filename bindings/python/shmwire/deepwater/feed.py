@@ -205,8 +205,10 @@ class Feed:
             words.load_u32(at + layout.ROW_INDEX_CRC_OFFSET, RELAXED))
 
     def row(self, chunk_id: int) -> Row:
-        """A row below count, whole. CorruptError. [deepwater.read.row]"""
+        """A row below count, whole. CorruptError; NotReadyError for one that a dead writer left odd. [deepwater.read.row]
+        [deepwater.read.odd]"""
         backoff = Backoff(Deadline(None))
+        alone = False  # no writer lived before this look
         for look in range(layout.ROW_LOOKS):
             row = self.raw_row(chunk_id)
             fence(ACQUIRE)  # F6: pairs with F6; if a field is of a change under way, the stamp below shows it
@@ -215,10 +217,38 @@ class Feed:
                 if row.chunk_id != chunk_id or not layout.STATE_LIVE <= row.state <= layout.STATE_EXPIRED:
                     raise CorruptError(f"row {chunk_id} is of chunk {row.chunk_id}, state {row.state}")
                 return row
-            if look >= layout.ATTACH_TRIES and not self.writer_lives():
-                break  # it died within the change: the next writer mends it
+            if row.chunk_id != chunk_id:
+                raise CorruptError(f"row {chunk_id} is of chunk {row.chunk_id}")  # no change touches it
+            if alone and row.stamp & 1:
+                raise NotReadyError(f"a writer died while it changed row {chunk_id}: the next one, or collect, mends it")
+            alone = look >= layout.ATTACH_TRIES and not self.writer_lives()
             backoff.pause()
-        raise CorruptError(f"row {chunk_id} stays odd")
+        raise CorruptError(f"row {chunk_id} keeps changing")
+
+    def key_of(self, chunk_id: int) -> Row:
+        """The row where only chunk_id, first_sequence, start_ns and data_capacity count, which are not under the stamp: good in an
+        odd one too. CorruptError."""
+        try:
+            return self.row(chunk_id)
+        except NotReadyError:
+            return self.raw_row(chunk_id)
+
+    def own_row(self, chunk_id: int) -> Row:
+        """The row, by who holds the lock and has recovered: nobody else changes it, so that CorruptError is the answer to an odd
+        one."""
+        try:
+            return self.row(chunk_id)
+        except NotReadyError as error:
+            raise CorruptError(error.detail) from None
+
+    def expired(self, chunk_id: int) -> bool:
+        """Is a row settled, and gone? For good then; an odd one may be mended to something else."""
+        at = self.at(chunk_id)
+        stamp = self.words.load_u32(at + layout.ROW_STAMP_OFFSET, ACQUIRE)  # A5: pairs with R5; the state of the change before
+        state = self.words.load_u32(at + layout.ROW_STATE_OFFSET, RELAXED)
+        fence(ACQUIRE)  # F6: pairs with F6; if the state is of a change under way, the stamp below shows it
+        again = self.words.load_u32(at + layout.ROW_STAMP_OFFSET, RELAXED)
+        return state == layout.STATE_EXPIRED and stamp & 1 == 0 and again == stamp
 
     def store_row(self, row: Row) -> None:
         """Store the fields that change, under the stamp; the lock is held. [deepwater.row.stamp]"""

@@ -92,7 +92,7 @@ def persist(feed: Feed, chunk: Chunk, mode: int, row: Row) -> Row:
 
 def _let_go(feed: Feed, chunk_id: int, mode: int) -> None:
     """What a chunk that leaves shared memory becomes: first its row, then its name. [deepwater.expire.state]"""
-    row = feed.row(chunk_id)
+    row = feed.own_row(chunk_id)
     if row.state < layout.STATE_PERSISTED and not (feed.entry.persist and _persist_late(feed, row, mode)):
         feed.store_row(row._replace(state=layout.STATE_EXPIRED))
     unlink(feed, chunk_id)

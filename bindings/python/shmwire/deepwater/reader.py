@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import atomic
-from ..errors import Closed, CorruptError, NotFoundError
-from ..wait import DEFAULT_SPIN, Deadline
+from ..errors import Closed, CorruptError, NotFoundError, NotReadyError
+from ..wait import DEFAULT_SPIN, Backoff, Deadline
 from . import layout, seek
 from .core import ReaderCore
 from .feed import Feed, Row, open_feed
@@ -44,7 +44,7 @@ class PureReader(ReaderCore):
         self.directory = self._feed.place.base.path
         self.open = True
         try:
-            self.seek(options.start, options.at)
+            self._seek_within(options)
             if not options.read_only and atomic.AVAILABLE:
                 self._feed.map_signals()
         except BaseException:
@@ -56,6 +56,19 @@ class PureReader(ReaderCore):
         self.open = False
         self._drop()
         self._feed.close()
+
+    def _seek_within(self, options: ReaderOptions) -> None:
+        """Choose where to begin, waiting for a writer that mends the row that says it."""
+        deadline = Deadline(options.wait)
+        backoff = Backoff(deadline)
+        while True:
+            last = deadline.expired()
+            try:
+                return self.seek(options.start, options.at)
+            except NotReadyError:
+                if last:
+                    raise
+            backoff.pause()
 
     def _require(self) -> Feed:
         if not self.open:
@@ -98,7 +111,8 @@ class PureReader(ReaderCore):
         return True
 
     def _pass_expired(self) -> None:
-        """Go behind what is gone. Expired, if anything was lost. [deepwater.read.expired]"""
+        """Go behind what is gone. Expired, if anything was lost. [deepwater.read.expired] A row that a dead writer left odd is
+        where it ends: it is asked for again, and whether it is gone is known when it is mended."""
         feed, before, end = self._feed, self._next, self._next
         chunk_id = self._row
         while True:
@@ -106,9 +120,13 @@ class PureReader(ReaderCore):
             if chunk_id >= feed.rows():  # nothing is left: to the end of what was written
                 end, self._row = max(end, written), chunk_id
                 break
-            row = feed.row(chunk_id)
+            row = feed.key_of(chunk_id)
             end = max(end, row.first_sequence)
-            if self._enter(chunk_id):
+            try:
+                if self._enter(chunk_id):
+                    break
+            except NotReadyError:
+                self._row = chunk_id
                 break
             end = max(end, row.first_sequence + row.record_count)
             chunk_id += 1
@@ -132,7 +150,8 @@ class PureReader(ReaderCore):
         return True if self._index < self._known else None
 
     def _advance(self) -> bool:
-        """Come to a record, over the ends of chunks; False if there is none now. Expired, CorruptError."""
+        """Come to a record, over the ends of chunks; False if there is none now. Expired, CorruptError; NotReadyError: the next row
+        is odd, and no writer lives."""
         while True:
             if self._held is not None:
                 found = self._look(self._held)
@@ -148,18 +167,29 @@ class PureReader(ReaderCore):
         self._index, self._next, self._lost = self._index + 1, record.sequence + 1, 0
         return record
 
-    def _ended(self) -> bool:
-        """Will nothing more come? [deepwater.read.end]"""
-        return self._feed.retired() or (self._end_with_writer and not self._feed.writer_lives())
+    def _come(self) -> bool | None:
+        """Come to a record; None at an odd row, behind which there may be records. [deepwater.read.odd]"""
+        try:
+            return self._advance()
+        except NotReadyError:
+            return None
+
+    def _ended(self, come: bool | None) -> bool:
+        """Will nothing more come? [deepwater.read.end] What an odd row hides collect brings back, in a retired feed too."""
+        return (come is False and self._feed.retired()) or (self._end_with_writer and not self._feed.writer_lives())
 
     def next(self) -> Record | None:
         self._require()
-        if self._advance():
+        come = self._come()
+        if come:
             return self._take()
-        if not self._ended():
+        if not self._ended(come):
             return None
-        if self._advance():  # what came before the end
+        again = self._come()
+        if again:  # it came before the end
             return self._take()
+        if again is None and come is False:
+            return None
         raise Closed(f"feed {self._feed.entry.name!r} has ended")
 
     def next_batch(self, limit: int) -> list[Record]:

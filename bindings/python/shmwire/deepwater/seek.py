@@ -9,8 +9,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from ..atomic import RELAXED
-from ..errors import CorruptError, ShmwireException
+from ..errors import CorruptError, NotReadyError, ShmwireException
 from . import layout
 from .feed import Feed, Row
 from .record import U64, Cursor, Start
@@ -22,8 +21,7 @@ Place = tuple[int, int]
 def _first_left(feed: Feed, begin: int, rows: int) -> Row | None:
     """The first row from `begin` on that is not expired. Expired ones come first, but for what a power failure took."""
     for chunk_id in range(begin, rows):
-        # Expired is for good, so that a look without the stamp is enough to pass it.
-        if feed.words.load_u32(feed.at(chunk_id, layout.ROW_STATE_OFFSET), RELAXED) != layout.STATE_EXPIRED:
+        if not feed.expired(chunk_id):  # not the whole row: there may be very many
             row = feed.row(chunk_id)
             if row.state != layout.STATE_EXPIRED:
                 return row
@@ -50,9 +48,12 @@ def latest(feed: Feed) -> Place:
 
 def _end_of_row(feed: Feed, chunk_id: int) -> int:
     """The sequence behind the last record of the last row, as its chunk says: a writer that died, or that is, between entry_count
-    and last_sequence has committed more than the header says. 0 if the chunk cannot be reached: then the header counts."""
+    and last_sequence has committed more than the header says. 0 if the chunk cannot be reached: then the header counts.
+    NotReadyError."""
     try:
         found = attach(feed, chunk_id)
+    except NotReadyError:
+        raise  # the row will say
     except ShmwireException:
         return 0
     if found is None:
@@ -66,7 +67,7 @@ def _end_of_row(feed: Feed, chunk_id: int) -> int:
 def sequence(feed: Feed, wanted: int) -> Place:
     """That record, or behind the last one if it is not there yet. [deepwater.read.seek-sequence]"""
     end = feed.end()
-    count = bisect.bisect_right(range(feed.rows()), wanted, key=lambda chunk_id: feed.row(chunk_id).first_sequence)
+    count = bisect.bisect_right(range(feed.rows()), wanted, key=lambda chunk_id: feed.key_of(chunk_id).first_sequence)
     if wanted > end and count > 0:
         end = max(end, _end_of_row(feed, count - 1))
     return max(0, count - 1), min(wanted, end)
@@ -75,7 +76,7 @@ def sequence(feed: Feed, wanted: int) -> Place:
 def time(feed: Feed, wanted: int) -> Place:
     """The first record with that timestamp or a later one: in the last row that begins before it, or behind that.
     [deepwater.read.seek-time]"""
-    before = bisect.bisect_left(range(feed.rows()), wanted, key=lambda chunk_id: feed.row(chunk_id).start_ns)
+    before = bisect.bisect_left(range(feed.rows()), wanted, key=lambda chunk_id: feed.key_of(chunk_id).start_ns)
     found = attach(feed, before - 1) if before > 0 else None
     if found is None:
         return oldest(feed, before)
@@ -97,8 +98,9 @@ def choose(feed: Feed, start: Start, at: int) -> Place:
 def return_to(feed: Feed, cursor: Cursor) -> Place:
     """A cursor's place: its chunk is a hint, its sequence counts. [deepwater.read.cursor]"""
     if 0 <= cursor.chunk_id < feed.rows():
-        row = feed.row(cursor.chunk_id)
-        complete = row.state != layout.STATE_LIVE
-        if complete and row.first_sequence <= cursor.sequence < row.first_sequence + row.record_count:
-            return cursor.chunk_id, cursor.sequence
+        with contextlib.suppress(NotReadyError):  # an odd row may hold it: the search comes to it by its first sequence
+            row = feed.row(cursor.chunk_id)
+            complete = row.state != layout.STATE_LIVE
+            if complete and row.first_sequence <= cursor.sequence < row.first_sequence + row.record_count:
+                return cursor.chunk_id, cursor.sequence
     return sequence(feed, cursor.sequence)

@@ -201,8 +201,8 @@ def attach_files(feed: Feed, chunk_id: int) -> Chunk:
 
 
 def attach(feed: Feed, chunk_id: int) -> tuple[Row, Chunk] | None:
-    """A row and its chunk, wherever that is; None once it has expired. CorruptError, and what Chunk refuses.
-    [deepwater.read.moved]"""
+    """A row and its chunk, wherever that is; None once it has expired. CorruptError, and what Chunk refuses;
+    NotReadyError: its row is odd, and no writer lives. [deepwater.read.moved]"""
     backoff = Backoff(Deadline(None))
     for _ in range(layout.ATTACH_TRIES):
         row = feed.row(chunk_id)

@@ -157,7 +157,7 @@ class PureWriter(WriterCore):
         if chunk is None:
             return
         with contextlib.closing(chunk):
-            row = segment.seal(self._feed, chunk, self._entries, self._used, self._feed.row(self._row))
+            row = segment.seal(self._feed, chunk, self._entries, self._used, self._feed.own_row(self._row))
             if self._feed.entry.persist:
                 persist(self._feed, chunk, self._mode, row)
 

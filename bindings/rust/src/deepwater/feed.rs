@@ -206,8 +206,12 @@ impl FeedRegistry {
     }
 
     /// A row below count, as it was at one moment [deepwater.read.row].
+    ///
+    /// # Errors
+    /// [`Error::NotReady`] for one that a dead writer left odd [deepwater.read.odd]; [`Error::Corrupt`].
     pub(super) fn row(&self, id: u64) -> Result<Row> {
         let mut backoff = Backoff::new();
+        let mut alone = false; // no writer lived before this look
         for look in 0..ROW_LOOKS {
             let stamp = self.stamp(id); // A5: pairs with R5
             let row = self.raw_row(id);
@@ -220,12 +224,33 @@ impl FeedRegistry {
                     Err(corrupt("a row has another chunk's id, or no such state"))
                 };
             }
-            if look >= ATTACH_TRIES && !self.writer_lives() {
-                return Err(corrupt("a writer died while it changed a row; the next one mends it"));
+            if row.id != id {
+                return Err(corrupt("a row has another chunk's id")); // no change touches it
             }
+            if alone && stamp % 2 != 0 {
+                return Err(Error::NotReady); // its writer died within the change: the next one, or collect, mends it
+            }
+            alone = look >= ATTACH_TRIES && !self.writer_lives();
             backoff.pause(Wait::forever().deadline());
         }
         Err(corrupt("a row keeps changing"))
+    }
+
+    /// The same where only `id`, `first_sequence`, `start_ns` and `data_capacity` count, which are not under the stamp: good in an
+    /// odd row too.
+    pub(super) fn key_of(&self, id: u64) -> Result<Row> {
+        match self.row(id) {
+            Err(Error::NotReady) => Ok(self.raw_row(id)),
+            found => found,
+        }
+    }
+
+    /// The same by who holds the lock and has recovered: nobody else changes a row, so that an odd one is [`Error::Corrupt`].
+    pub(super) fn own_row(&self, id: u64) -> Result<Row> {
+        match self.row(id) {
+            Err(Error::NotReady) => Err(corrupt("a row is odd, and nobody else may change it")),
+            found => found,
+        }
     }
 
     /// Store the fields that change, under the stamp; by who holds the lock [deepwater.row.stamp].

@@ -101,7 +101,7 @@ pub(super) fn expire(place: &Place, from: u64, end: u64, keep: u64) -> Result<u6
     let behind = end.saturating_sub(keep).max(from);
     let mut first_left = behind;
     for id in from..behind {
-        let mut row = place.feed.row(id)?;
+        let mut row = place.feed.own_row(id)?;
         if row.state < STATE_PERSISTED {
             if place.persist {
                 first_left = first_left.min(id);

@@ -9,7 +9,7 @@ use super::layout::*;
 use super::place::Place;
 use super::record::{Record, Records};
 use super::segment::{Chunk, Entry};
-use super::{corrupt, ReaderOptions};
+use super::{corrupt, ReaderOptions, Start};
 use crate::atomic::{fence_seq_cst, Word32};
 use crate::bytes::Whole;
 use crate::error::{Answer, Error, Result};
@@ -74,6 +74,15 @@ enum Look {
     Over,
 }
 
+/// What reading on, over the ends of chunks, has come to.
+#[derive(Clone, Copy, PartialEq)]
+enum Come {
+    Record,
+    Nothing,
+    /// The next row is odd, and no writer lives: there may be records [deepwater.read.odd].
+    Odd,
+}
+
 /// An answer that has no value, as one of another kind of value.
 fn nothing<T>(answer: Answer<()>) -> Answer<T> {
     match answer {
@@ -83,7 +92,8 @@ fn nothing<T>(answer: Answer<()>) -> Answer<T> {
     }
 }
 
-/// Map the chunk of a row below count, wherever it is [deepwater.read.moved]. `None`: it has expired.
+/// Map the chunk of a row below count, wherever it is [deepwater.read.moved]. `None`: it has expired. [`Error::NotReady`]: its row is
+/// odd, and no writer lives.
 pub(super) fn attach(place: &Place, id: u64) -> Result<Option<(Row, Chunk)>> {
     let mut backoff = Backoff::new();
     for _ in 0..ATTACH_TRIES {
@@ -118,12 +128,13 @@ impl Reader {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the base, its registry, the feed or its registry is not there [deepwater.base.registry];
-    /// [`Error::NotReady`] while it is being made, both after the waiting time of the options [deepwater.open.not-ready];
-    /// [`Error::InvalidName`]; [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Truncated`],
+    /// [`Error::NotReady`] while it is being made, and when a writer died over the row that says where to begin
+    /// [deepwater.read.odd], all after the waiting time of the options [deepwater.open.not-ready]; [`Error::InvalidName`]; [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Truncated`],
     /// [`Error::Corrupt`] for what cannot be used; [`Error::Permission`], also for a symbolic link below the base
     /// [deepwater.open.symlink]; [`Error::System`].
     pub fn open(base: impl AsRef<Path>, feed: &str, options: &ReaderOptions) -> Result<Reader> {
-        let place = Place::await_feed(base.as_ref(), feed, options.deadline())?;
+        let deadline = options.deadline();
+        let place = Place::await_feed(base.as_ref(), feed, deadline)?;
         let mut reader = Reader {
             counts: if options.read_only { None } else { place.feed.counts() },
             place,
@@ -136,8 +147,20 @@ impl Reader {
             end_with_writer: options.end_with_writer,
             entries: Vec::new(),
         };
-        reader.seek(options.start)?;
+        reader.seek_within(options.start, deadline)?;
         Ok(reader)
+    }
+
+    /// Choose where to begin, waiting for a writer that mends the row that says it.
+    fn seek_within(&mut self, start: Start, deadline: Deadline) -> Result<()> {
+        let mut backoff = Backoff::new();
+        loop {
+            let last = deadline.expired();
+            match self.seek(start) {
+                Err(Error::NotReady) if !last => backoff.pause(deadline),
+                done => return done,
+            }
+        }
     }
 
     /// Be between chunks: `row` comes next, and the record `next` in it.
@@ -190,19 +213,24 @@ impl Reader {
         }
     }
 
-    /// Enter the first row from this one on that is left, or be behind all of them. Answers the sequence there.
+    /// Enter the first row from this one on that is left, or be behind all of them. Answers the sequence there. A row that a dead
+    /// writer left odd is where it ends: it is asked for again, and whether it is gone is known when it is mended.
     fn find_left(&mut self) -> Result<u64> {
         let mut end = self.next;
         loop {
             let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
             let rows = self.place.feed.rows()?;
             for id in self.row..rows {
-                let row = self.place.feed.row(id)?;
+                let row = self.place.feed.key_of(id)?;
                 end = end.max(row.first_sequence);
-                if self.enter(id)? {
-                    return Ok(end);
+                match self.enter(id) {
+                    Ok(false) => end = end.max(row.end_sequence()),
+                    Err(Error::NotReady) => {
+                        self.row = id;
+                        return Ok(end);
+                    }
+                    entered => return entered.map(|_| end),
                 }
-                end = end.max(row.end_sequence());
             }
             self.row = self.row.max(rows);
             if self.place.feed.rows()? <= rows {
@@ -231,45 +259,62 @@ impl Reader {
         Ok(if self.index < self.known { Look::Record } else { Look::Over })
     }
 
-    /// Come to a record, over the ends of chunks. Answers whether there is one. Ends, since rows are only added by writers that
-    /// make progress.
+    /// Come to a record, over the ends of chunks. Ends, since rows are only added by writers that make progress.
     #[inline]
-    fn advance(&mut self) -> Result<bool> {
+    fn advance(&mut self) -> Result<Come> {
         loop {
             match self.look()? {
-                Look::Record => return Ok(true),
-                Look::Nothing => return Ok(false),
-                Look::Over if self.enter_next()? => {}
-                Look::Over => return Ok(false),
+                Look::Record => return Ok(Come::Record),
+                Look::Nothing => return Ok(Come::Nothing),
+                Look::Over => {}
+            }
+            match self.enter_next() {
+                Ok(true) => {}
+                Ok(false) => return Ok(Come::Nothing),
+                Err(Error::NotReady) => return Ok(Come::Odd),
+                Err(error) => return Err(error),
             }
         }
     }
 
-    /// Whether nothing more will come [deepwater.read.end].
-    fn has_ended(&self) -> bool {
-        self.place.is_retired() || (self.end_with_writer && !self.place.feed.writer_lives())
+    /// Whether nothing more will come [deepwater.read.end]. Behind an odd row there may be records, which collecting brings back in
+    /// a retired feed too.
+    fn has_ended(&self, come: Come) -> bool {
+        (come == Come::Nothing && self.place.is_retired()) || (self.end_with_writer && !self.place.feed.writer_lives())
     }
 
     /// Come to a record, or to the end of the feed.
     #[inline]
-    pub(super) fn poll(&mut self) -> Result<Answer<()>> {
-        if self.advance()? {
+    fn poll(&mut self) -> Result<Answer<()>> {
+        let come = self.advance()?;
+        if come == Come::Record {
             return Ok(Answer::Done(()));
         }
-        if !self.has_ended() {
+        if !self.has_ended(come) {
             return Ok(Answer::Empty);
         }
-        // What came before the end.
-        Ok(if self.advance()? { Answer::Done(()) } else { Answer::Closed })
+        Ok(match self.advance()? {
+            Come::Record => Answer::Done(()), // it came before the end
+            Come::Odd if come == Come::Nothing => Answer::Empty,
+            Come::Nothing | Come::Odd => Answer::Closed,
+        })
     }
 
-    /// The record that poll has come to, without taking it: its timestamp.
+    /// Come to a record that is there now. An odd row is [`Error::NotReady`].
+    pub(super) fn come_to_record(&mut self) -> Result<bool> {
+        match self.advance()? {
+            Come::Odd => Err(Error::NotReady),
+            come => Ok(come == Come::Record),
+        }
+    }
+
+    /// The record that it has come to, without taking it: its timestamp.
     pub(super) fn peek(&self) -> Result<u64> {
         let chunk = self.held.as_ref().ok_or(Error::OutOfOrder)?;
         chunk.entry(self.first, self.index).map(|entry| entry.timestamp_ns)
     }
 
-    /// The record that poll has come to.
+    /// The record that it has come to.
     #[inline]
     pub(super) fn take(&mut self) -> Result<Record<'_>> {
         let chunk = self.held.as_ref().ok_or(Error::OutOfOrder)?;
@@ -287,7 +332,9 @@ impl Reader {
         }
     }
 
-    /// The next record, where it lies, or [`Answer::Empty`] at once; [`Answer::Closed`] at the end [deepwater.read.end].
+    /// The next record, where it lies, or [`Answer::Empty`] at once; [`Answer::Closed`] at the end [deepwater.read.end]. It is
+    /// empty also at a row that a writer died over, and goes on when the next one, or [`collect`](super::collect), has mended it
+    /// [deepwater.read.odd].
     ///
     /// # Errors
     /// [`Error::Expired`], once, for records that are gone: the reader goes on behind them [deepwater.read.expired].
@@ -345,12 +392,17 @@ impl Reader {
     fn wait_on(&mut self, deadline: Deadline, spin: Deadline) -> Result<Answer<()>> {
         while !spin.expired() && !deadline.expired() {
             for _ in 0..LOOKS_PER_CLOCK {
-                if self.advance()? {
-                    return Ok(Answer::Done(()));
+                match self.advance()? {
+                    Come::Record => return Ok(Answer::Done(())),
+                    Come::Nothing => std::hint::spin_loop(),
+                    Come::Odd => return self.sleep_on(deadline), // it takes another writer: no time to spin for
                 }
-                std::hint::spin_loop();
             }
         }
+        self.sleep_on(deadline)
+    }
+
+    fn sleep_on(&mut self, deadline: Deadline) -> Result<Answer<()>> {
         loop {
             let last = deadline.expired(); // first, so that one look comes after it [deepwater.wait.timeout]
             let seen = self.count_in();

@@ -3,7 +3,7 @@
 
 use super::reader::Reader;
 use super::segment::{Chunk, Entry};
-use crate::error::{Answer, Error, Result};
+use crate::error::{Error, Result};
 
 /// A record to append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,10 +129,11 @@ impl<'a> Range<'a> {
     /// range, if there is one, is what the reader comes to next.
     ///
     /// # Errors
-    /// As [`Reader::next`](super::Reader::next).
+    /// As [`Reader::next`](super::Reader::next); [`Error::NotReady`](crate::Error::NotReady) at a row that a writer died over
+    /// [deepwater.read.odd].
     #[allow(clippy::should_implement_trait)] // what an iterator gives may be kept, and this may not
     pub fn next(&mut self) -> Result<Option<Record<'_>>> {
-        while let Answer::Done(()) = self.reader.poll()? {
+        while self.reader.come_to_record()? {
             let timestamp_ns = self.reader.peek()?;
             if timestamp_ns > self.to {
                 return Ok(None);

@@ -44,7 +44,7 @@ pub(super) fn recover(place: &Place, mode: u32, keep: u64) -> Result<(Recovered,
 /// it. With one look at what is there, since a feed may have had very many.
 fn expire_before(place: &Place, end: u64, rows: u64) -> Result<()> {
     for id in 0..end {
-        let row = place.feed.row(id)?;
+        let row = place.feed.own_row(id)?;
         if row.state < STATE_PERSISTED {
             place.feed.store_row(&Row { state: STATE_EXPIRED, ..row }); // first its row, then its name [deepwater.expire.state]
         }

@@ -11,12 +11,12 @@ use super::segment::Chunk;
 use super::{corrupt, Start};
 use crate::error::{Error, Result};
 
-/// How many of the first `rows` rows are on this side of something, of an order that never falls.
+/// How many of the first `rows` rows are on this side of something, of an order that never falls and is not under the stamp.
 fn count_rows(place: &Place, rows: u64, is_before: impl Fn(&Row) -> bool) -> Result<u64> {
     let (mut low, mut high) = (0, rows);
     while low < high {
         let middle = low + (high - low) / 2;
-        if is_before(&place.feed.row(middle)?) {
+        if is_before(&place.feed.key_of(middle)?) {
             low = middle + 1;
         } else {
             high = middle;
@@ -44,7 +44,9 @@ impl Reader {
     /// [`Error::Expired`](crate::Error::Expired) at the next call.
     ///
     /// # Errors
-    /// [`Error::Corrupt`](crate::Error::Corrupt) and its like for rows or chunks that no writer leaves; the reader stays.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) and its like for rows or chunks that no writer leaves;
+    /// [`Error::NotReady`](crate::Error::NotReady) when a writer died over the row that says where [deepwater.read.odd]; the reader
+    /// stays.
     pub fn seek(&mut self, start: Start) -> Result<()> {
         match start {
             Start::Oldest => self.seek_oldest(),
@@ -81,7 +83,10 @@ impl Reader {
 
     /// [deepwater.read.seek-sequence]
     fn seek_sequence(&mut self, sequence: u64) -> Result<()> {
-        let behind = self.end_of_feed()?;
+        let mut behind = self.place.feed.next_sequence();
+        if sequence > behind {
+            behind = self.end_of_feed()?;
+        }
         let rows = self.place.feed.rows()?;
         let sequence = sequence.min(behind);
         let count = count_rows(&self.place, rows, |row| row.first_sequence <= sequence)?;
@@ -100,6 +105,7 @@ impl Reader {
         let row = self.place.feed.row(last)?;
         let end = match attach(&self.place, last) {
             Ok(Some((row, chunk))) => row.first_sequence.saturating_add(chunk.count()?), // A4
+            Err(Error::NotReady) => return Err(Error::NotReady),
             _ => row.end_sequence(), // what is wrong with the chunk is told by whoever reads it
         };
         Ok(written.max(end))
@@ -147,10 +153,13 @@ impl Reader {
     pub fn restore(&mut self, cursor: Cursor) -> Result<()> {
         let Cursor { chunk_id, sequence } = cursor;
         if chunk_id < self.place.feed.rows()? {
-            let row = self.place.feed.row(chunk_id)?;
-            if row.state >= STATE_SEALED && (row.first_sequence..row.end_sequence()).contains(&sequence) {
-                self.go_to(chunk_id, sequence);
-                return Ok(());
+            match self.place.feed.row(chunk_id) {
+                Ok(row) if row.state >= STATE_SEALED && (row.first_sequence..row.end_sequence()).contains(&sequence) => {
+                    self.go_to(chunk_id, sequence);
+                    return Ok(());
+                }
+                Ok(_) | Err(Error::NotReady) => {} // an odd row may hold it: the search comes to it by its first sequence
+                Err(error) => return Err(error),
             }
         }
         self.seek_sequence(sequence)
@@ -159,7 +168,7 @@ impl Reader {
     /// The chunk that is being written [deepwater.read.latest-chunk].
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none; [`Error::Corrupt`].
+    /// [`Error::NotFound`] when there is none; [`Error::NotReady`] as for [`Reader::chunk`]; [`Error::Corrupt`].
     pub fn latest_chunk(&self) -> Result<LatestChunk> {
         let id = self.place.feed.latest(); // A3
         if id == NONE {
@@ -189,7 +198,8 @@ impl Reader {
     /// A chunk by its number.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none of that number yet; [`Error::Corrupt`].
+    /// [`Error::NotFound`] when there is none of that number yet; [`Error::NotReady`] when a writer died while it changed the row
+    /// [deepwater.read.odd]; [`Error::Corrupt`].
     pub fn chunk(&self, chunk_id: u64) -> Result<ChunkInfo> {
         if chunk_id >= self.place.feed.rows()? {
             return Err(Error::NotFound);

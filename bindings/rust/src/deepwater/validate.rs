@@ -37,7 +37,7 @@ impl From<Finding> for Error {
 /// Check the registries, the rows, and every chunk that can be reached, CRCs included [deepwater.validate.crc].
 ///
 /// # Errors
-/// The first finding.
+/// The first finding. [`Error::NotReady`]: nothing is damaged, but a writer died while it changed a row.
 pub fn validate(base: impl AsRef<Path>, feed: &str) -> std::result::Result<(), Finding> {
     let of_feed = |error| Finding { chunk: None, error };
     let place = Place::find(base.as_ref(), feed, false).map_err(of_feed)?;

@@ -305,7 +305,7 @@ impl Writer {
 
     /// Seal a chunk that was live, and persist it if the feed does; later, where that has just failed for another one.
     fn finish(&mut self, live: &Live, try_files: bool) -> Result<()> {
-        let mut row = self.place.feed.row(live.chunk.id)?;
+        let mut row = self.place.feed.own_row(live.chunk.id)?;
         seal(&self.place, &live.chunk, live.entries, live.used, &mut row);
         if !self.place.persist {
             return Ok(());
@@ -327,7 +327,7 @@ impl Writer {
     }
 
     fn persist_again(&self, id: u64) -> Result<()> {
-        let mut row = self.place.feed.row(id)?;
+        let mut row = self.place.feed.own_row(id)?;
         if row.state >= STATE_PERSISTED {
             return Ok(()); // only the last step failed, and what comes after it has been done since
         }

@@ -21,8 +21,19 @@ struct dump {
     uint64_t lost;
 };
 
-static int dump_open(const struct args *args, struct dump *dump)
+/* An answer of the library, with what helps where records are there and cannot be reached. */
+static int dump_error(const struct dump *dump, int rc)
 {
+    const int exit = tree_error(&dump->tree, rc);
+    if (rc == SHMW_NOT_READY)
+        diagnostic("a writer died while it changed a row (see shmwire inspect): shmwire gc %s/%s mends it, and so does the next writer",
+                   dump->tree.base, dump->tree.feed);
+    return exit;
+}
+
+static int dump_open(const struct args *args, struct dump *dump, enum shmw_deepwater_start start, uint64_t at)
+{
+    const struct shmw_deepwater_reader_options options = {.start = start, .at = at};
     int rc = tree_find(args->operand[0], &dump->tree);
     if (rc == EXIT_OK && dump->tree.feed[0] == '\0')
         rc = usage_error("%s: name a feed: %s/FEED", args->verb->name, args->operand[0]);
@@ -30,8 +41,8 @@ static int dump_open(const struct args *args, struct dump *dump)
         rc = format_option(args, &dump->format);
     if (rc != EXIT_OK)
         return rc;
-    rc = shmw_deepwater_reader_open(dump->tree.base, dump->tree.feed, NULL, &dump->reader);
-    return rc == SHMW_OK ? EXIT_OK : tree_error(&dump->tree, rc);
+    rc = shmw_deepwater_reader_open(dump->tree.base, dump->tree.feed, &options, &dump->reader);
+    return rc == SHMW_OK ? EXIT_OK : dump_error(dump, rc);
 }
 
 static void print_record(const struct dump *dump, const struct shmw_deepwater_record *record)
@@ -58,6 +69,14 @@ static void print_record(const struct dump *dump, const struct shmw_deepwater_re
     json_end(&json);
 }
 
+/* Nothing came although what is below `end` was written: an odd row hides it [deepwater.read.odd]. */
+static int stopped_before(const struct dump *dump, uint64_t end)
+{
+    struct shmw_deepwater_cursor cursor;
+    const int rc = shmw_deepwater_save(dump->reader, &cursor);
+    return rc == SHMW_OK && cursor.sequence < end ? SHMW_NOT_READY : SHMW_EMPTY;
+}
+
 /* Print records below the sequence `end` and not later than dump->to. The library's answer that ended it; SHMW_CLOSED at a limit. */
 static int print_until(struct dump *dump, uint64_t end)
 {
@@ -82,7 +101,7 @@ static int finish(struct dump *dump, int rc)
         diagnostic("%s/%s: %" PRIu64 " records had expired before they were read", dump->tree.base, dump->tree.feed, dump->lost);
     shmw_deepwater_reader_close(dump->reader);
     dump->reader = NULL;
-    return rc < 0 ? tree_error(&dump->tree, rc) : EXIT_OK;
+    return rc < 0 ? dump_error(dump, rc) : EXIT_OK;
 }
 
 static uint64_t end_of(const struct dump *dump)
@@ -102,13 +121,12 @@ int tree_dump(const struct args *args)
     if (rc == EXIT_OK)
         rc = number_option(args, OPT_TO, 0, UINT64_MAX, UINT64_MAX, &dump.to);
     if (rc == EXIT_OK)
-        rc = dump_open(args, &dump);
+        rc = dump_open(args, &dump, given(args, OPT_FROM) ? SHMW_DEEPWATER_TIME : SHMW_DEEPWATER_OLDEST, from);
     if (rc != EXIT_OK)
         return rc;
-    rc = given(args, OPT_FROM) ? shmw_deepwater_seek(dump.reader, SHMW_DEEPWATER_TIME, from) : SHMW_OK;
-    if (rc == SHMW_OK)
-        rc = print_until(&dump, end_of(&dump));
-    return finish(&dump, rc);
+    const uint64_t end = end_of(&dump);
+    rc = print_until(&dump, end);
+    return finish(&dump, rc == SHMW_EMPTY ? stopped_before(&dump, end) : rc);
 }
 
 /* Wait for what comes, until a signal or the end of the feed. */
@@ -141,7 +159,7 @@ int tree_tail(const struct args *args)
     dump = (struct dump){.to = UINT64_MAX};
     int rc = number_option(args, OPT_LAST, 0, UINT64_MAX, 10, &last);
     if (rc == EXIT_OK)
-        rc = dump_open(args, &dump);
+        rc = dump_open(args, &dump, SHMW_DEEPWATER_SEQUENCE, 0); /* which needs no row */
     if (rc != EXIT_OK)
         return rc;
     const uint64_t end = end_of(&dump);
@@ -150,5 +168,7 @@ int tree_tail(const struct args *args)
         interrupt_watch();
     if (rc == SHMW_OK)
         rc = given(args, OPT_FOLLOW) ? follow(&dump) : print_until(&dump, end);
+    if (rc == SHMW_EMPTY && !given(args, OPT_FOLLOW))
+        rc = stopped_before(&dump, end);
     return finish(&dump, rc);
 }

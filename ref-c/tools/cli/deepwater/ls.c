@@ -12,11 +12,12 @@
 
 static const char *state_word(uint32_t state)
 {
-    static const char *const words[] = {[SHMW_DEEPWATER_STATE_LIVE] = "live",
+    static const char *const words[] = {[0] = "changing", /* its writer died over the row */
+                                        [SHMW_DEEPWATER_STATE_LIVE] = "live",
                                         [SHMW_DEEPWATER_STATE_SEALED] = "sealed",
                                         [SHMW_DEEPWATER_STATE_PERSISTED] = "persisted",
                                         [SHMW_DEEPWATER_STATE_EXPIRED] = "expired"};
-    return state >= SHMW_DEEPWATER_STATE_LIVE && state <= SHMW_DEEPWATER_STATE_EXPIRED ? words[state] : "?";
+    return state <= SHMW_DEEPWATER_STATE_EXPIRED ? words[state] : "?";
 }
 
 static uint64_t records_of(const struct shmw_deepwater_feed *feed)
@@ -136,12 +137,15 @@ static void print_chunk(const struct shmw_deepwater_chunk *chunk)
            state_word(chunk->state), chunk->first_sequence, chunk->record_count, chunk->data_bytes, start, end);
 }
 
+/* One that a writer died over is shown as such, and those behind it too: recovery is what mends it, and gc does that. */
 static int each_chunk(const shmw_deepwater_reader *reader, uint64_t from, struct json *json)
 {
     struct shmw_deepwater_chunk chunk;
     int rc = SHMW_OK;
     for (uint64_t id = from; rc == SHMW_OK; id++) {
         rc = shmw_deepwater_reader_chunk(reader, id, &chunk);
+        if (rc == SHMW_NOT_READY)
+            rc = SHMW_OK;
         if (rc == SHMW_OK && json != NULL)
             chunk_json(json, &chunk);
         else if (rc == SHMW_OK)
@@ -190,7 +194,8 @@ int tree_inspect(const struct args *args)
     int rc = tree_find(args->operand[0], &tree);
     if (rc != EXIT_OK || tree.feed[0] == '\0')
         return rc != EXIT_OK ? rc : list(args, &tree);
-    rc = shmw_deepwater_reader_open(tree.base, tree.feed, &(struct shmw_deepwater_reader_options){.read_only = true}, &reader);
+    const struct shmw_deepwater_reader_options options = {.start = SHMW_DEEPWATER_SEQUENCE, .read_only = true}; /* needs no row */
+    rc = shmw_deepwater_reader_open(tree.base, tree.feed, &options, &reader);
     if (rc == SHMW_OK)
         rc = given(args, OPT_JSON) ? inspect_json(&tree, reader) : inspect_text(&tree, reader);
     shmw_deepwater_reader_close(reader);

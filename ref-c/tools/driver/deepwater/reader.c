@@ -98,6 +98,23 @@ int deepwater_seek(struct request *rq, void *segment)
     return SHMW_OK;
 }
 
+/* The next record that is there now. SHMW_NOT_READY if it cannot be reached: only an odd row hides what last_sequence numbers, which
+ * is loaded before the last look, since a writer may be at work [deepwater.read.odd]. */
+static int next_there(shmw_deepwater_reader *reader, struct shmw_deepwater_record *record)
+{
+    struct shmw_deepwater_feed feed;
+    struct shmw_deepwater_cursor cursor;
+    int rc = shmw_deepwater_next(reader, record);
+    if (rc != SHMW_EMPTY && rc != SHMW_CLOSED)
+        return rc;
+    shmw_deepwater_reader_feed(reader, &feed);
+    rc = shmw_deepwater_next(reader, record);
+    if ((rc != SHMW_EMPTY && rc != SHMW_CLOSED) || feed.last_sequence == SHMW_DEEPWATER_NONE)
+        return rc;
+    shmw_deepwater_save(reader, &cursor);
+    return cursor.sequence <= feed.last_sequence ? SHMW_NOT_READY : rc;
+}
+
 /* [deepwater.read.range]: both ends included. */
 int deepwater_range(struct request *rq, struct deepwater *handle, const cJSON *args)
 {
@@ -113,7 +130,7 @@ int deepwater_range(struct request *rq, struct deepwater *handle, const cJSON *a
         return rc;
     cJSON *items = put_array(rq->ok, "items");
     for (unsigned n = 0; n < MOST_ITEMS; n++) {
-        rc = shmw_deepwater_next(handle->reader, &record);
+        rc = next_there(handle->reader, &record);
         if (rc != SHMW_OK || record.timestamp_ns > to)
             break;
         deepwater_put_record(rq, items, &record);
