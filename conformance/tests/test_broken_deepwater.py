@@ -10,7 +10,8 @@ from conftest import planted, require_caught, require_healthy
 BROKEN = [
     ("links_followed", "deepwater/hostile/link-*", "deepwater.open.symlink", "accepted"),
     ("any_version", "deepwater/hostile/feed-version-2", "deepwater.open.version", "accepted"),
-    ("stamps_ignored", "deepwater/torn/row-odd", "deepwater.read.row", "accepted"),
+    ("stamps_ignored", "deepwater/torn/row-odd", "deepwater.read.row", "items"),
+    ("odd_corrupt", "deepwater/torn/row-odd", "deepwater.read.odd", "CORRUPT"),
     ("last_left_out", "deepwater/golden/persisted-oldest", "deepwater.read.commit", "elements"),
     ("sums_wrap", "deepwater/hostile/record-offset-max*", "deepwater.read.bounds", "accepted"),
     ("sequence_believed", "deepwater/hostile/record-sequence-skips", "deepwater.read.sequence", "accepted"),

@@ -39,13 +39,13 @@ def whole() -> list[Record]:
 
 
 def judge_all(
-    path: Path, records: list[Record], shape: deepwater.Shape = SHAPE, *, ended: bool = True, open_row: bool = False, **said: int
+    path: Path, records: list[Record], shape: deepwater.Shape = SHAPE, *, ended: bool = True, **said: int
 ) -> tuple[int, int]:
     path.write_bytes(b"".join(RECORD.pack(*dataclasses.astuple(one)) for one in records))
     summary = {"received": len(records), "lost": sum(one.skipped for one in records), "ended": ended, **said}
     reader = Actor("r0:x", "x", None, {"role": "read", "limit_ms": 100}, path, summary)  # type: ignore[arg-type]
     cast: Any = SimpleNamespace(readers=[reader])
-    return deepwater.grade_readers(cast, shape, COUNT, lambda sequence: (WRITER, sequence), stood_open=open_row)
+    return deepwater.grade_readers(cast, shape, COUNT, lambda sequence: (WRITER, sequence))
 
 
 def image(case: str) -> bytes:
@@ -99,10 +99,10 @@ def test_a_reader_that_is_not_done_is_found(tmp_path: Path) -> None:
         judge_all(tmp_path / "h", part(), ended=False)
 
 
-def test_corrupt_is_excused_only_while_a_row_stands_open(tmp_path: Path) -> None:
-    assert judge_all(tmp_path / "h", part(), open_row=True, corrupt=2) == (10, 2)
-    with pytest.raises(Finding, match="1 torn"):
-        judge_all(tmp_path / "h", part(), open_row=True, torn=1)
+def test_nothing_excuses_corrupt(tmp_path: Path) -> None:
+    """Not a row that stands open either: it is told of, and that is all."""
+    with pytest.raises(Finding, match="2 corrupt"):
+        judge_all(tmp_path / "h", part(), corrupt=2)
     assert deepwater_kill._stands_open(image("torn/expire-27-row-expire"))
     assert not deepwater_kill._stands_open(image("torn/expire-26-row-seal"))
 

@@ -273,7 +273,8 @@ done:
 #define IN_FILE 2
 #define GONE 3
 
-/* s, st, rc and fs: the row, whole. Odd without a living writer: CORRUPT until the next one has recovered; here, waited for. */
+/* s, st, rc and fs: the row, whole. Odd without a living writer: the reader has nothing for now and keeps its place until the next one
+ * has recovered (section 6.1); here, waited for. */
 inline load(q)
 {
     do

@@ -153,14 +153,13 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
 # -- judging -------------------------------------------------------------------------------------------------------------
 
 
-def grade_readers(cast: Cast, shape: Shape, count: int, origin: Origin, *, stood_open: bool = False) -> tuple[int, int]:
-    """What all readers say and wrote down; `count` - 1 is the sequence that they must come to. `stood_open`: a writer was
-    killed within a change of a row, and readers may answer CORRUPT until the next one mends it (section 6 of the chapter)."""
+def grade_readers(cast: Cast, shape: Shape, count: int, origin: Origin) -> tuple[int, int]:
+    """What all readers say and wrote down; `count` - 1 is the sequence that they must come to."""
     checksums: dict[int, int] = {}
     received = lost = 0
     for reader in cast.readers:
         records = history.parse(reader.history) if reader.history else []
-        tallies.require_clean(reader, "records", ("torn",) if stood_open else ("torn", "corrupt"))
+        tallies.require_clean(reader, "records")
         tallies.require_said(reader, received=len(records), lost=sum(record.skipped for record in records))
         grade_order(reader, shape, records)
         grade_content(reader, shape, records, origin, checksums)

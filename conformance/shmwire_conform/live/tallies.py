@@ -16,9 +16,9 @@ def require_sent(writer: Actor) -> None:
         raise Finding(f"{writer.label} {what}", on=writer.label)
 
 
-def require_clean(reader: Actor, noun: str, words: tuple[str, ...] = ("torn", "corrupt")) -> None:
+def require_clean(reader: Actor, noun: str) -> None:
     """A reader met nothing torn or corrupt. `noun`: what the profile's messages are called."""
-    for word in words:
+    for word in ("torn", "corrupt"):
         if reader.count(word):
             raise Finding(f"{reader.label} counts {reader.count(word)} {word} {noun}", on=reader.label)
 

@@ -107,10 +107,17 @@ class Reader:
 
     def row(self, rows: list[dict[str, int]], number: int) -> dict[str, int]:
         row = rows[number]
-        odd = row["stamp"] % 2 and BROKEN != "stamps_ignored"
-        if odd or row["id"] != number or not 1 <= row["state"] <= 4:
+        if row["id"] != number or (self.odd(row) and BROKEN == "odd_corrupt"):
+            raise Refused("CORRUPT")
+        if self.odd(row):
+            raise Refused("NOT_READY")  # nobody lives here: it stays so
+        if not 1 <= row["state"] <= 4:
             raise Refused("CORRUPT")
         return row
+
+    @staticmethod
+    def odd(row: dict[str, int]) -> bool:
+        return row["stamp"] % 2 == 1 and BROKEN != "stamps_ignored"
 
     # -- chunks --------------------------------------------------------------------------------------------------------
 
@@ -168,41 +175,54 @@ class Handle:
     def seek(self, ask: dict[str, Any], key: str) -> None:
         rows = self.reader.rows()
         end = 0 if self.reader.last == NONE else self.reader.last + 1
-        checked = [self.reader.row(rows, i) for i in range(len(rows))]
-        left = [row for row in checked if row["state"] != 4]
         if "sequence" in ask:
-            self.next = min(int(ask["sequence"]), self.end(checked, end))
+            wanted = int(ask["sequence"])
+            self.next = wanted if wanted <= end else min(wanted, self.end(rows, end))
         elif "time" in ask:
-            self.next = self.at_time(left, int(ask["time"]), end)
+            self.next = self.at_time(rows, int(ask["time"]), end)
         elif ask.get(key, "oldest") == "latest":
-            self.next = self.end(checked, end)
+            self.next = self.end(rows, end)
         else:
-            self.next = left[0]["first"] if left else end
+            self.next = self.oldest(rows, 0, end)
+
+    def oldest(self, rows: list[dict[str, int]], begin: int, end: int) -> int:
+        for number in range(begin, len(rows)):
+            row = self.reader.row(rows, number)
+            if row["state"] != 4:
+                return row["first"]
+        return end
 
     def end(self, rows: list[dict[str, int]], end: int) -> int:
         """Behind the last record, which the header may not say yet."""
-        if not rows or rows[-1]["state"] == 4:
+        if not rows:
             return end
-        return max(end, rows[-1]["first"] + len(self.reader.records(rows[-1]) or []))
+        last = self.reader.row(rows, len(rows) - 1)
+        return end if last["state"] == 4 else max(end, last["first"] + len(self.reader.records(last) or []))
 
     def at_time(self, rows: list[dict[str, int]], time_ns: int, end: int) -> int:
-        for row in rows:
-            for record in self.reader.records(row) or []:
-                if isinstance(record, Refused):
-                    raise record
-                late = int(record["ts"]) > time_ns if BROKEN == "time_above" else int(record["ts"]) >= time_ns
-                if late:
-                    return int(record["seq"])
-        return end
+        before = sum(row["start"] < time_ns for row in rows)
+        found = self.reader.records(self.reader.row(rows, before - 1)) if before else None
+        for record in found or []:
+            if isinstance(record, Refused):
+                raise record
+            late = int(record["ts"]) > time_ns if BROKEN == "time_above" else int(record["ts"]) >= time_ns
+            if late:
+                return int(record["seq"])
+        if found is None:
+            return self.oldest(rows, before, end)
+        return rows[before]["first"] if before < len(rows) else self.end(rows, end)
 
     def read(self, most: int) -> dict[str, Any]:
         rows, items = self.reader.rows(), []
         reach, gone = self.next, True  # behind what the rows say there was; whether the last of them is gone
         for number in range(len(rows)):
-            row = self.reader.row(rows, number)
+            row = rows[number]
             later = rows[number + 1]["first"] if number + 1 < len(rows) else NONE
             if later <= self.next:
                 continue
+            if self.reader.odd(row):
+                return self.before_odd(row, rows, items)
+            row = self.reader.row(rows, number)
             found = self.reader.records(row)
             gone = found is None
             if found is None:
@@ -222,6 +242,14 @@ class Handle:
                 items.append(record)
                 self.next += 1
         return {"st": "ok", "items": items} if items else self.nothing(reach, gone)
+
+    def before_odd(self, row: dict[str, int], rows: list[dict[str, int]], items: list[Any]) -> dict[str, Any]:
+        """What a reader says that comes to a row whose writer died over it: nothing for now, and no end."""
+        if BROKEN == "odd_corrupt" or row["id"] != rows.index(row):
+            raise Refused("CORRUPT")
+        if row["first"] > self.next and not items:
+            return self.lose(row["first"])
+        return {"st": "ok" if items else "empty", "items": items}
 
     def nothing(self, reach: int, gone: bool) -> dict[str, Any]:
         """There is no record: all that are gone were lost, if the last chunk is."""
@@ -293,7 +321,8 @@ class Driver:
                 "start_ns": str(row["start"]),
             }
         if verb == "range":
-            found = [record for row in rows for record in reader.records(row) or []]
+            checked = [reader.row(rows, number) for number in range(len(rows))]
+            found = [record for row in checked for record in reader.records(row) or []]
             end = int(args["to"]) - (BROKEN == "range_open")
             return {"items": [one for one in found if int(args["from"]) <= int(one["ts"]) <= end]}
         raise Refused("UNSUPPORTED")
