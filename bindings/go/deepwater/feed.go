@@ -232,7 +232,9 @@ func (p *place) loadRow(id uint64) (row, error) {
 }
 
 // isOdd says that loadRow met a row that a dead writer left odd.
-func isOdd(err error) bool { return shmwire.CodeOf(err) == shmwire.ErrNotReady }
+func isOdd(err error) bool {
+	return err != nil && err != shmwire.ErrEmpty && shmwire.CodeOf(err) == shmwire.ErrNotReady // the first two are often, and cheap
+}
 
 // keyOf is loadRow where only what is not under the stamp counts.
 func (p *place) keyOf(id uint64) (row, error) {

@@ -8,6 +8,7 @@ import (
 	"math/rand"
 	"sort"
 	"testing"
+	"time"
 
 	"shmwire"
 	"shmwire/internal/shm"
@@ -258,7 +259,7 @@ func TestEnd(t *testing.T) {
 	testkit.ExpectCode(t, second(stays.WaitNext(Forever)), shmwire.ErrClosed)
 }
 
-// A row whose stamp stays odd without a writer is CORRUPT, and one that a writer changes is waited for [deepwater.read.row].
+// A row that a writer changes is waited for, and one that stays odd while it lives is CORRUPT [deepwater.read.row].
 func TestOddStamp(t *testing.T) {
 	base := newBase(t)
 	w := mustWriter(t, base, small(false))
@@ -277,8 +278,75 @@ func TestOddStamp(t *testing.T) {
 	close(begun)
 	expectRecords(t, r, 0, 3, shmwire.ErrEmpty)
 	stamp.Add(1)
-	w.place.file.UnlockByte(lockByte) // as if it had died within the change
 	testkit.ExpectCode(t, second(OpenReader(base, testFeed, nil)), shmwire.ErrCorrupt)
-	succeed(t, second(w.place.file.LockByte(lockByte)))
 	stamp.Add(1)
+}
+
+// oddRow is a feed of three chunks of ten records and one of five, whose writer has died over the row of the second.
+func oddRow(t *testing.T, persist bool, window uint32) string {
+	t.Helper()
+	base := newBase(t)
+	options := small(persist)
+	options.LiveWindow = window
+	w := mustWriter(t, base, options)
+	fill(t, w, 0, 35, 10)
+	w.place.rowAt(1).Atomic32(rowStampOffset).Add(1)
+	w.place.unlock() // as if it had died within the change
+	return base
+}
+
+// A row that a dead writer left odd is no damage: who needs it is told to come again, who does not goes on [deepwater.read.odd].
+func TestOddRow(t *testing.T) {
+	base := oddRow(t, true, 64)
+	r := mustReader(t, base, nil)
+	expectRecords(t, r, 0, 10, shmwire.ErrEmpty)
+	r.spin = time.Millisecond
+	testkit.ExpectCode(t, second(r.WaitNext(3*time.Millisecond)), shmwire.ErrTimeout)
+	testkit.ExpectCode(t, second(r.Chunk(1)), shmwire.ErrNotReady)
+	testkit.ExpectCode(t, r.Seek(AtTime(timeOf(10)+1)), shmwire.ErrNotReady)
+	testkit.ExpectCode(t, second(r.Next()), shmwire.ErrEmpty) // it stayed
+	visited := uint64(0)
+	testkit.ExpectCode(t, r.Range(0, timeOf(34), func(*Record) bool { visited++; return true }), shmwire.ErrNotReady)
+	if visited != 10 {
+		t.Errorf("%d records before the row", visited)
+	}
+	succeed(t, r.Seek(AtSequence(20)))
+	expectRecords(t, r, 20, 35, shmwire.ErrEmpty)
+	succeed(t, r.Restore(Cursor{ChunkID: 1, Sequence: 13}))
+	testkit.ExpectCode(t, second(r.Next()), shmwire.ErrEmpty)
+	testkit.ExpectCode(t, Validate(base, testFeed), shmwire.ErrNotReady)
+	succeed(t, second(Collect(base, testFeed)))
+	expectRecords(t, r, 13, 35, shmwire.ErrEmpty)
+	succeed(t, Validate(base, testFeed))
+}
+
+// Rows before an odd one are gone, and it may be too: the reader is told of each loss when it is known.
+func TestOddRowBehindExpired(t *testing.T) {
+	base := oddRow(t, false, 2) // chunks 0 and 1 are gone
+	testkit.ExpectCode(t, second(OpenReader(base, testFeed, nil)), shmwire.ErrNotReady)
+	testkit.ExpectCode(t, second(OpenReader(base, testFeed, &ReaderOptions{ReadyTimeout: time.Millisecond})), shmwire.ErrNotReady)
+	r := mustReader(t, base, &ReaderOptions{Start: AtSequence(0)})
+	expectLost(t, r, 10)
+	testkit.ExpectCode(t, second(r.Next()), shmwire.ErrEmpty)
+	late := make(chan error)
+	go func() {
+		_, err := Collect(base, testFeed)
+		late <- err
+	}()
+	waiting := mustReader(t, base, &ReaderOptions{ReadyTimeout: plenty})
+	expectRecords(t, waiting, 20, 35, shmwire.ErrEmpty)
+	succeed(t, <-late)
+	expectLost(t, r, 10)
+	expectRecords(t, r, 20, 35, shmwire.ErrEmpty)
+}
+
+// An odd row is the end with the writer, and not because the feed is retired [deepwater.read.end].
+func TestOddRowAndEnd(t *testing.T) {
+	base := oddRow(t, false, 64)
+	r, ends := mustReader(t, base, nil), mustReader(t, base, &ReaderOptions{EndWithWriter: true})
+	expectRecords(t, ends, 0, 10, shmwire.ErrClosed)
+	succeed(t, Retire(base, testFeed))
+	expectRecords(t, r, 0, 10, shmwire.ErrEmpty)
+	succeed(t, second(Collect(base, testFeed)))
+	expectRecords(t, r, 10, 35, shmwire.ErrClosed)
 }

@@ -15,7 +15,7 @@ import pytest
 import shmwire
 from conftest import finish, run_python
 from deepwater_support import FEED, IMPORTS, base, fill, forget_memory, in_memory, reading, require, states, writing
-from shmwire.deepwater import Expired, collect, layout, validate
+from shmwire.deepwater import Cursor, Expired, collect, layout, retire, validate
 from shmwire.engine import Engine
 
 __all__ = ["base"]
@@ -201,21 +201,91 @@ def test_half_a_file_is_never_taken(base: str, engine: Engine) -> None:
     assert collect(base, FEED, engine).expired == 1 and states(base, engine) == ["expired"]
 
 
-def test_a_row_that_stayed_odd(base: str, engine: Engine) -> None:
-    """A writer died while it changed a row: readers say so, the next writer mends it."""
-    die(base, engine, 20)
-    registry = Path(base, FEED, "feed_registry.bin")
-    raw = bytearray(registry.read_bytes())
-    at = layout.FEED_REGISTRY_SIZE + layout.ROW_STAMP_OFFSET
-    raw[at] |= 1
-    registry.write_bytes(raw)
-    with pytest.raises(shmwire.CorruptError):
-        list(reading(base, engine))
-    with writing(base, engine) as writer:
-        fill(writer, 1)
-        with reading(base, engine) as reader:
-            require(list(reader), 0, 21)
+def make_odd(base: str, chunk_id: int) -> None:
+    """As a writer leaves a row that dies within a change."""
+    at = layout.FEED_REGISTRY_SIZE + chunk_id * layout.ROW_SIZE + layout.ROW_STAMP_OFFSET
+    with Path(base, FEED, "feed_registry.bin").open("r+b") as registry:
+        registry.seek(at)
+        stamp = registry.read(1)[0]
+        registry.seek(at)
+        registry.write(bytes([stamp + 1]))
+
+
+def odd_middle(base: str, engine: Engine, **options: int) -> tuple[int, int]:
+    """A dead writer's feed of 300 records, with an odd row that is neither the first nor the last: the first sequences of its
+    chunk and of the next one."""
+    die(base, engine, 300, **options)
+    with reading(base, engine) as reader:
+        begins = [chunk.first_sequence for chunk in reader.chunks()]
+    assert len(begins) > 2
+    make_odd(base, 1)
+    return begins[1], begins[2]
+
+
+def test_an_odd_row_is_no_damage(base: str, engine: Engine) -> None:
+    """Who needs it is told to come again, who does not goes on, and nobody loses anything. [deepwater.read.odd]"""
+    begin, end = odd_middle(base, engine)
+    with reading(base, engine) as reader:
+        require(list(reader), 0, begin)
+        assert reader.next() is None
+        with pytest.raises(shmwire.Timeout):
+            reader.read(0.003, spin=0.001)
+        for call in (lambda: reader.chunk(1), reader.chunks, lambda: reader.seek_time(10 * begin + 5)):
+            with pytest.raises(shmwire.NotReadyError):
+                call()
+        assert reader.next() is None  # it stayed
+        found = []
+        with pytest.raises(shmwire.NotReadyError):
+            for record in reader.range(0, 5000):
+                found.append(record)
+        require(found, 0, begin)
+        require(list(reader.seek_sequence(end)), end, 300)
+        reader.cursor = Cursor(1, begin + 1)
+        assert reader.next() is None
+        with pytest.raises(shmwire.NotReadyError):
+            validate(base, FEED, engine)
+        with writing(base, engine, persist=True) as writer:
+            fill(writer, 1)
+            require(list(reader), begin + 1, 301)
     validate(base, FEED, engine)
+
+
+def test_an_odd_row_behind_expired_ones(base: str, engine: Engine) -> None:
+    """It may be gone too: the reader is told of each loss when it is known."""
+    die(base, engine, 300, persist=False, live_window=1)
+    with reading(base, engine) as reader:
+        begins = [chunk.first_sequence for chunk in reader.chunks()]
+    make_odd(base, 1)
+    for wait in (0.0, 0.002):
+        with pytest.raises(shmwire.NotReadyError):
+            reading(base, engine, wait=wait)
+    with reading(base, engine, start="sequence", at=0) as reader:
+        with pytest.raises(Expired) as gone:
+            reader.next()
+        assert gone.value.lost == begins[1] and reader.next() is None
+        collect(base, FEED, engine)
+        with pytest.raises(Expired) as gone:
+            reader.next()
+        assert gone.value.lost == begins[-1] - begins[1]
+        require(list(reader), begins[-1], 300)
+
+
+def test_an_odd_row_and_the_end(base: str, engine: Engine) -> None:
+    """It is the end with the writer, and not because the feed is retired. [deepwater.read.end]"""
+    begin, _ = odd_middle(base, engine)
+    with reading(base, engine) as reader, reading(base, engine, end_with_writer=True) as ending:
+        require(list(ending), 0, begin)
+        with pytest.raises(shmwire.Closed):
+            ending.next()
+        with pytest.raises(shmwire.NotReadyError):
+            list(ending.range(0, 5000))
+        retire(base, FEED, engine)
+        require(list(reader), 0, begin)
+        assert reader.next() is None
+        collect(base, FEED, engine)
+        require(list(reader), begin, 300)
+        with pytest.raises(shmwire.Closed):
+            reader.next()
 
 
 def test_recovery_refuses_what_is_corrupt(base: str, engine: Engine) -> None:

@@ -55,7 +55,7 @@ fn every_header_is_checked() {
         (Base::feed_registry, 16, &[17], "TRUNCATED"),
         (Base::feed_registry, 24, &[17], "CORRUPT"),
         (Base::feed_registry, 128, &[1], "CORRUPT"),
-        (Base::feed_registry, 128 + 8, &[5], "CORRUPT"),
+        (Base::feed_registry, 128 + 8, &[5], "NOT_READY"),
         (Base::feed_registry, 128 + 12, &[5], "CORRUPT"),
         (data, 0, b"x", "BAD_MAGIC"),
         (data, 40, &[0xFF; 8], "BAD_GEOMETRY"),

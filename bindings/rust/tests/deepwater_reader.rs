@@ -242,6 +242,67 @@ fn feeds_end_when_they_are_retired() {
     assert_eq!(Writer::open(&base.0, "feed", &small()).expect_err("retired").code(), Code::Closed);
 }
 
+/// Where the stamp of the second row lies.
+const STAMP: u64 = 128 + 128 + 8;
+
+/// Four chunks whose writer has left; the row of the second one stands within a change, as a writer leaves it that dies there.
+fn odd_row(word: &str) -> Base {
+    let base = Base::new(word);
+    four_chunks(&base, &small().persist(true)).close().expect("flushed");
+    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP as usize) as u8 + 1]);
+    base
+}
+
+#[test]
+fn an_odd_row_is_no_damage() {
+    let base = odd_row("odd-row");
+    let mut reader = base.reader(Start::Oldest);
+    assert_eq!((sequences(&mut reader), is_empty(&mut reader)), (vec![0, 1, 2], true));
+    assert_eq!(reader.wait_next(Duration::from_millis(3)).expect("sound").code(), Code::Timeout);
+    assert_eq!(reader.chunk(1).expect_err("odd").code(), Code::NotReady);
+    assert_eq!(reader.seek(Start::Time(45)).expect_err("odd").code(), Code::NotReady);
+    assert!(is_empty(&mut reader)); // it stayed
+    let mut range = reader.range(20, 100).expect("sound");
+    assert_eq!(range.next().expect("sound").expect("there is one").sequence, 1);
+    assert_eq!(range.next().expect("sound").expect("there is one").sequence, 2);
+    assert_eq!(range.next().expect_err("odd").code(), Code::NotReady);
+    reader.seek(Start::Sequence(6)).expect("it needs no row");
+    assert_eq!(sequences(&mut reader), (6..12).collect::<Vec<u64>>());
+    reader.restore(Cursor { chunk_id: 1, sequence: 4 }).expect("it needs no row");
+    assert!(is_empty(&mut reader));
+    assert_eq!(deepwater::validate(&base.0, "feed").expect_err("odd").error.code(), Code::NotReady);
+    deepwater::collect(&base.0, "feed").expect("nobody writes");
+    assert_eq!(sequences(&mut reader), (4..12).collect::<Vec<u64>>());
+    assert!(deepwater::validate(&base.0, "feed").is_ok());
+}
+
+#[test]
+fn an_odd_row_behind_expired_ones() {
+    let base = Base::new("odd-expired");
+    four_chunks(&base, &small()).close().expect("left"); // all of them are gone
+    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP as usize) as u8 + 1]);
+    let open = |options: ReaderOptions| Reader::open(&base.0, "feed", &options);
+    assert_eq!(open(ReaderOptions::new()).expect_err("odd").code(), Code::NotReady);
+    let patient = ReaderOptions::new().ready_timeout(Duration::from_millis(1));
+    assert_eq!(open(patient).expect_err("odd").code(), Code::NotReady);
+    let mut reader = base.reader(Start::Sequence(0));
+    assert_eq!((lost(&mut reader), is_empty(&mut reader)), (3, true));
+    deepwater::collect(&base.0, "feed").expect("nobody writes");
+    assert_eq!((lost(&mut reader), is_empty(&mut reader)), (9, true));
+}
+
+#[test]
+fn an_odd_row_and_the_end() {
+    let base = odd_row("odd-end");
+    let mut ending = Reader::open(&base.0, "feed", &ReaderOptions::new().end_with_writer(true)).expect("it is there");
+    assert_eq!((sequences(&mut ending), ending.next().expect("sound").code()), (vec![0, 1, 2], Code::Closed));
+    deepwater::retire(&base.0, "feed").expect("nobody writes");
+    let mut reader = base.reader(Start::Oldest);
+    assert_eq!((sequences(&mut reader), is_empty(&mut reader)), (vec![0, 1, 2], true));
+    deepwater::collect(&base.0, "feed").expect("nobody writes");
+    assert_eq!((sequences(&mut reader).len(), reader.next().expect("sound").code()), (9, Code::Closed));
+}
+
 #[test]
 fn waiting_ends_with_a_record_or_the_time() {
     let base = Base::new("waiting");

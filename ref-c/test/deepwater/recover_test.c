@@ -59,6 +59,88 @@ static void half_made_things_go(void)
     drop_base(base);
 }
 
+/* A feed of three chunks whose writer dies over the row of the one in the middle; nothing else happens to it. */
+static const char *base_with_odd_row(uint32_t live_window, bool persist)
+{
+    const char *base = fresh_base();
+    shmw_deepwater_writer *writer = open_writer(base, persist, live_window);
+    put(writer, 0, 2 * PER_CHUNK + 10);
+    const uint32_t stamp = shmw_load_relaxed(&writer->place.rows[1].stamp);
+    shmw_store_relaxed(&writer->place.rows[1].stamp, stamp + 1);
+    die(writer);
+    return base;
+}
+
+/* [deepwater.read.odd]: who needs the row is told to come again, who does not goes on, and nobody loses anything. */
+static void an_odd_row_is_no_damage(void)
+{
+    const char *base = base_with_odd_row(4, true);
+    struct shmw_deepwater_record record;
+    struct shmw_deepwater_chunk chunk;
+    const char *finding = NULL;
+    uint64_t where = 0;
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    expect_all(reader, 0, PER_CHUNK);
+    CHECK_CODE(shmw_deepwater_wait_next(reader, 3000000, 1000000, &record), SHMW_TIMEOUT);
+    CHECK_CODE(shmw_deepwater_reader_chunk(reader, 1, &chunk), SHMW_NOT_READY);
+    CHECK(chunk.chunk_id == 1 && chunk.first_sequence == PER_CHUNK && chunk.start_ns == 1000 + 10 * PER_CHUNK && chunk.state == 0);
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_TIME, 1005 + 10 * PER_CHUNK), SHMW_NOT_READY);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EMPTY); /* it stayed */
+    CHECK_CODE(shmw_deepwater_seek(reader, SHMW_DEEPWATER_SEQUENCE, 2 * PER_CHUNK), SHMW_OK);
+    expect_all(reader, 2 * PER_CHUNK, 2 * PER_CHUNK + 10);
+    CHECK_CODE(shmw_deepwater_restore(reader, &(struct shmw_deepwater_cursor){1, PER_CHUNK + 3}), SHMW_OK);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EMPTY);
+    CHECK_CODE(shmw_deepwater_validate(base, "feed", &finding, &where), SHMW_NOT_READY);
+    CHECK(where == 1 && finding != NULL);
+    collect(base);
+    expect_all(reader, PER_CHUNK + 3, 2 * PER_CHUNK + 10);
+    CHECK_CODE(shmw_deepwater_validate(base, "feed", NULL, NULL), SHMW_OK);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* Rows before it are gone, and it may be too: the reader is told of each loss when it is known. */
+static void an_odd_row_behind_expired_ones(void)
+{
+    const char *base = base_with_odd_row(1, false);
+    struct shmw_deepwater_record record;
+    shmw_deepwater_reader *reader = NULL;
+    CHECK_CODE(shmw_deepwater_reader_open(base, "feed", NULL, &reader), SHMW_NOT_READY);
+    reader = open_reader(base, SHMW_DEEPWATER_SEQUENCE, 0);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EXPIRED);
+    CHECK_U64(record.lost, PER_CHUNK);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EMPTY);
+    collect(base);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_EXPIRED);
+    CHECK_U64(record.lost, PER_CHUNK);
+    expect_all(reader, 2 * PER_CHUNK, 2 * PER_CHUNK + 10);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
+/* [deepwater.read.end]: with the writer, but not because the feed is retired. */
+static void an_odd_row_and_the_end(void)
+{
+    const char *base = base_with_odd_row(4, false);
+    const struct shmw_deepwater_reader_options ending = {.end_with_writer = true};
+    struct shmw_deepwater_record record;
+    shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_OLDEST, 0);
+    shmw_deepwater_reader *ends;
+    CHECK_CODE(shmw_deepwater_reader_open(base, "feed", &ending, &ends), SHMW_OK);
+    for (uint64_t i = 0; i < PER_CHUNK; i++)
+        expect(ends, i);
+    CHECK_CODE(shmw_deepwater_next(ends, &record), SHMW_CLOSED);
+    CHECK_CODE(shmw_deepwater_retire(base, "feed"), SHMW_OK);
+    expect_all(reader, 0, PER_CHUNK);
+    collect(base);
+    for (uint64_t i = PER_CHUNK; i < 2 * PER_CHUNK + 10; i++)
+        expect(reader, i);
+    CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_CLOSED);
+    shmw_deepwater_reader_close(ends);
+    shmw_deepwater_reader_close(reader);
+    drop_base(base);
+}
+
 /* The chunk of a rotation that ended before count: nobody else would take its names away. */
 static void a_chunk_without_a_row_goes(void)
 {
@@ -298,6 +380,7 @@ static void a_count_above_capacity_reads_nothing(void)
 }
 
 RUN_TESTS(TEST(a_killed_writer_lets_go_although_its_child_lives), TEST(nothing_visible_is_lost), TEST(half_made_things_go),
+          TEST(an_odd_row_is_no_damage), TEST(an_odd_row_behind_expired_ones), TEST(an_odd_row_and_the_end),
           TEST(a_chunk_without_a_row_goes), TEST(a_living_writer_is_left_alone), TEST(after_a_power_failure),
           TEST(half_of_a_persisted_chunk_is_none), TEST(files_that_cannot_be_opened_are_not_lost), TEST(killed_anywhere),
           TEST(a_forked_child_holds_no_lock), TEST(what_cannot_be_persisted_stays),

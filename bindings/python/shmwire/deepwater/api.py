@@ -15,7 +15,7 @@ from ..errors import Closed, InvalidArgumentError, NotReadyError, Timeout
 from ..wait import DEFAULT_SPIN
 from . import arrays, core, layout
 from .core import Part
-from .record import U64, ChunkInfo, Cursor, FeedInfo, FeedOptions, ReaderOptions, Record, Recovered, require_u64
+from .record import U64, ChunkInfo, Cursor, FeedInfo, FeedOptions, ReaderOptions, Record, Recovered, Start, require_u64
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, StrPath
@@ -157,18 +157,20 @@ class Reader(Closing):
         ...         print(record.sequence, record.timestamp_ns, bytes(record.payload))
     """
 
-    def __init__(self, base: StrPath, feed: str, *, end_with_writer: bool = False, read_only: bool = False, wait: float = 0.0,
-                 engine: Engine | None = None) -> None:
+    def __init__(self, base: StrPath, feed: str, *, start: Start = "oldest", at: int = 0, end_with_writer: bool = False,
+                 read_only: bool = False, wait: float = 0.0, engine: Engine | None = None) -> None:
         """Find the feed; reading begins at the oldest record that is left.
 
+        start, at: instead "latest", "time" or "sequence", and which. A sequence can be begun with whatever a writer died over.
         end_with_writer: the feed also ends where no writer lives; it always ends where it is retired [deepwater.read.end].
         read_only: map nothing writable, not even to be woken: waiting then looks every millisecond.
         wait: seconds to wait for a feed that is not there yet.
         engine: "native" or "python"; by default native where it is installed. Without the extension module there is "python".
 
-        NotFoundError with the names of the feeds that there are, and what is wrong with the registries.
+        NotFoundError with the names of the feeds that there are, and what is wrong with the registries. NotReadyError while the
+        feed is being made, and when a writer died over the row that says where to begin [deepwater.read.odd].
         """
-        options = ReaderOptions(end_with_writer=end_with_writer, read_only=read_only, wait=wait)
+        options = ReaderOptions(start=start, at=at, end_with_writer=end_with_writer, read_only=read_only, wait=wait)
         self.core = core.open_reader(os.fspath(base), feed, options, engine)
         self.feed = feed
 
@@ -202,8 +204,8 @@ class Reader(Closing):
         return self
 
     def seek_time(self, timestamp_ns: int) -> Self:
-        """Go to the first record with that timestamp or a later one [deepwater.read.seek-time]. NotReadyError when a writer died over
-        the row that says where [deepwater.read.odd]; so oldest and latest."""
+        """Go to the first record with that timestamp or a later one [deepwater.read.seek-time]. NotReadyError when a writer died
+        over the row that says where [deepwater.read.odd]; so oldest and latest."""
         with self.core.lock:
             self.core.seek("time", require_u64(timestamp_ns, "timestamp_ns"))
         return self
@@ -231,8 +233,8 @@ class Reader(Closing):
     # Reading --------------------------------------------------------------------------------------------------------
 
     def next(self) -> Record | None:
-        """The next record; None if there is none now. Expired, CorruptError; Closed at the end. None also at a row that a writer died
-        over: it goes on when the next one, or collect, has mended it [deepwater.read.odd]."""
+        """The next record; None if there is none now. Expired, CorruptError; Closed at the end. None also at a row that a writer
+        died over: it goes on when the next one, or collect, has mended it [deepwater.read.odd]."""
         with self.core.lock:
             return self.core.next()
 
@@ -261,8 +263,8 @@ class Reader(Closing):
 
     def range(self, first_ns: int, last_ns: int) -> Iterator[Record]:
         """The records with timestamps from `first_ns` to `last_ns`, both included, as far as they are there now
-        [deepwater.read.range]. It moves the reader: behind the last of them, once it has come to it. NotReadyError at a row that a
-        writer died over, behind the records before it [deepwater.read.odd]."""
+        [deepwater.read.range]. It moves the reader: behind the last of them, once it has come to it. NotReadyError at a row that
+        a writer died over, behind the records before it [deepwater.read.odd]."""
         self.seek_time(first_ns)
 
         def step() -> Record | None:

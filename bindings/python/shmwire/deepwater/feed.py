@@ -226,8 +226,8 @@ class Feed:
         raise CorruptError(f"row {chunk_id} keeps changing")
 
     def key_of(self, chunk_id: int) -> Row:
-        """The row where only chunk_id, first_sequence, start_ns and data_capacity count, which are not under the stamp: good in an
-        odd one too. CorruptError."""
+        """The row where only chunk_id, first_sequence, start_ns and data_capacity count, which are not under the stamp: good in
+        an odd one too. CorruptError."""
         try:
             return self.row(chunk_id)
         except NotReadyError:

@@ -150,8 +150,8 @@ class PureReader(ReaderCore):
         return True if self._index < self._known else None
 
     def _advance(self) -> bool:
-        """Come to a record, over the ends of chunks; False if there is none now. Expired, CorruptError; NotReadyError: the next row
-        is odd, and no writer lives."""
+        """Come to a record, over the ends of chunks; False if there is none now. Expired, CorruptError; NotReadyError: the next
+        row is odd, and no writer lives."""
         while True:
             if self._held is not None:
                 found = self._look(self._held)
