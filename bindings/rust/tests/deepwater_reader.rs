@@ -249,7 +249,7 @@ const STAMP: u64 = 128 + 128 + 8;
 fn odd_row(word: &str) -> Base {
     let base = Base::new(word);
     four_chunks(&base, &small().persist(true)).close().expect("flushed");
-    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP as usize) as u8 + 1]);
+    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP) as u8 + 1]);
     base
 }
 
@@ -280,7 +280,7 @@ fn an_odd_row_is_no_damage() {
 fn an_odd_row_behind_expired_ones() {
     let base = Base::new("odd-expired");
     four_chunks(&base, &small()).close().expect("left"); // all of them are gone
-    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP as usize) as u8 + 1]);
+    poke(&base.feed_registry(), STAMP, &[u32_at(&base.feed_registry(), STAMP) as u8 + 1]);
     let open = |options: ReaderOptions| Reader::open(&base.0, "feed", &options);
     assert_eq!(open(ReaderOptions::new()).expect_err("odd").code(), Code::NotReady);
     let patient = ReaderOptions::new().ready_timeout(Duration::from_millis(1));

@@ -139,8 +139,9 @@ static int seek_time(shmw_deepwater_reader *reader, uint64_t time)
     rc = shmw_deepwater_attach(place, before - 1, &row, &chunk);
     if (rc == SHMW_EXPIRED) /* rows behind it begin at that time or later; those before it are too early */
         return seek_left(reader, before);
-    if (rc == SHMW_OK)
-        rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
+    if (rc != SHMW_OK)
+        return rc;
+    rc = shmw_deepwater_chunk_count(&chunk, &count); /* A4 */
     if (rc == SHMW_OK)
         go_to(reader, before - 1, row.first_sequence + first_at(&chunk, count, time));
     shmw_deepwater_chunk_close(&chunk);
