@@ -244,7 +244,7 @@ class DeepwaterHandle:
         items: list[Json] = []
         try:
             while len(items) < MOST_ITEMS:
-                record = reader.next()
+                record = reader.next_there()
                 if record is None or record.timestamp_ns > last:
                     break
                 items.append(record_reply(record))

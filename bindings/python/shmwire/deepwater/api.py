@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..bytes import contiguous
 from ..closing import Closing
 from ..engine import Engine
-from ..errors import Closed, InvalidArgumentError, NotReadyError, Timeout
+from ..errors import Closed, InvalidArgumentError, Timeout
 from ..wait import DEFAULT_SPIN
 from . import arrays, core, layout
 from .core import Part
@@ -269,28 +268,13 @@ class Reader(Closing):
 
         def step() -> Record | None:
             with self.core.lock:
-                record = self._there() or self._last_look()
+                record = self.core.next_there()
                 if record is None or record.timestamp_ns <= last_ns:
                     return record
                 self.core.restore(Cursor(record.chunk_id, record.sequence))  # it was not asked for: it comes next
                 return None
 
         return Records(step)
-
-    def _there(self) -> Record | None:
-        """The next record, if it is there now, at the end of the feed too."""
-        with contextlib.suppress(Closed):
-            return self.core.next()
-        return None
-
-    def _last_look(self) -> Record | None:
-        """The same, where there seemed to be none. NotReadyError if it is there and cannot be reached: only an odd row hides what
-        last_sequence numbers."""
-        last = self.core.info().last_sequence  # before the look: a writer may be at work
-        record = self._there()
-        if record is None and last is not None and self.core.save().sequence <= last:
-            raise NotReadyError(f"a writer of feed {self.feed!r} died over a row: the next one, or collect, mends it")
-        return record
 
     # Chunks ---------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ stand above them, in api.py; drivers and tools use these."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from weakref import WeakSet
 
 from ..closing import Closing
 from ..engine import Engine, is_native
-from ..errors import ShmwireException
+from ..errors import Closed, NotReadyError, ShmwireException
 from ..wait import DEFAULT_SPIN
 from .record import (
     ChunkInfo,
@@ -90,6 +91,20 @@ class ReaderCore(_Handle):
     def next(self) -> Record | None:
         """The next record; None if there is none now. Expired, once, where records are gone. Closed at the end
         [deepwater.read.end]. CorruptError: the reader stays."""
+
+    def next_there(self) -> Record | None:
+        """The next record that is there now, at the end of the feed too. Expired, CorruptError; NotReadyError if it is there and
+        cannot be reached: only an odd row hides what last_sequence numbers. [deepwater.read.odd]"""
+        with contextlib.suppress(Closed):
+            if (record := self.next()) is not None:
+                return record
+        last = self.info().last_sequence  # before the last look: a writer may be at work
+        with contextlib.suppress(Closed):
+            if (record := self.next()) is not None:
+                return record
+        if last is not None and self.save().sequence <= last:
+            raise NotReadyError("a writer died over a row: the next one, or collect, mends it")
+        return None
 
     @abstractmethod
     def next_batch(self, limit: int) -> list[Record]:
