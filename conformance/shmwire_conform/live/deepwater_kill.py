@@ -2,8 +2,8 @@
 """Kill runs of profile deepwater: two writers in turn get SIGKILL at seeded moments, and another one takes the feed over each
 time.
 
-The readers are not told. To them it is one feed: nothing torn or CORRUPT, no sequence twice, none left out but what is reported as
-lost, and its last record in the end. A row that a writer died over is nothing new for now, and no damage.
+The readers are not told. To them it is one feed: nothing torn or CORRUPT, no sequence twice, none left out but what is reported
+as lost, and its last record in the end. A row that a writer died over is nothing new for now, and no damage.
 Between a death and the next write the runner reads the base: what a reader can have seen is still there.
 """
 
