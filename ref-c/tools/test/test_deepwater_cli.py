@@ -125,6 +125,26 @@ def test_dump_says_what_expired(base: Path) -> None:
         assert first > 0 and sequences(ok("dump", base / "feed")) == list(range(first, 200))
 
 
+def test_a_row_that_its_writer_died_over(base: Path) -> None:
+    with driver() as d:
+        write(d, base, 100, persist=True)
+    poke(base / "feed/feed_registry.bin", "row.stamp", 5, STRUCTS["feed_registry"]["size"] + STRUCTS["row"]["size"])
+    assert [c["state"] for c in checked("feed", "inspect", base / "feed")["list"]] == ["persisted", "changing", "persisted"]
+    assert "chunk[1]  changing" in ok("inspect", base / "feed")
+    for words, found in (
+        (["dump"], range(39)), (["dump", "--to", "1100"], range(11)), (["dump", "--from", "1395"], []),
+        (["tail", "-n", "70"], range(30, 39)), (["tail", "-n", "9"], range(91, 100)),
+    ):  # fmt: skip
+        done = run(words[0], base / "feed", *words[1:])
+        whole = "9" in words or "1100" in words
+        assert sequences(done.stdout) == list(found) and done.returncode == (0 if whole else 1), (words, done.stderr)
+        assert whole or ("NOT_READY" in done.stderr and "shmwire gc" in done.stderr)
+    done = run("validate", base / "feed")
+    assert done.returncode == 1 and "chunk 1: NOT_READY: a writer died" in done.stdout
+    ok("gc", base / "feed")
+    assert sequences(ok("dump", base / "feed")) == list(range(100))
+
+
 def test_files_are_recognised(base: Path) -> None:
     with driver() as d:
         write(d, base, 50, persist=True)

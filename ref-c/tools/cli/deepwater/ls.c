@@ -131,6 +131,11 @@ static void print_chunk(const struct shmw_deepwater_chunk *chunk)
 {
     char start[64];
     char end[64];
+    if (chunk->state == 0) {
+        printf("  chunk[%" PRIu64 "]  changing  from %-10" PRIu64 " its writer died over the row: the next one, or gc, mends it\n",
+               chunk->chunk_id, chunk->first_sequence);
+        return;
+    }
     format_time(start, sizeof(start), chunk->start_ns);
     format_time(end, sizeof(end), chunk->end_ns);
     printf("  chunk[%" PRIu64 "]  %-9s from %-10" PRIu64 " %8" PRIu64 " records %10" PRIu64 " bytes  %s .. %s\n", chunk->chunk_id,
