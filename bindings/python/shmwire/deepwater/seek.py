@@ -21,7 +21,7 @@ Place = tuple[int, int]
 
 def _first_left(feed: Feed, begin: int, rows: int) -> Row | None:
     """The first row from `begin` on that is not expired. Expired ones come first, but for what a power failure took."""
-    for chunk_id in range(begin, rows):
+    for chunk_id in range(max(begin, feed.expired_below(rows)), rows):
         # Expired is for good, so that a look without the stamp is enough to pass it.
         if feed.words.load_u32(feed.at(chunk_id, layout.ROW_STATE_OFFSET), RELAXED) != layout.STATE_EXPIRED:
             row = feed.row(chunk_id)
