@@ -185,7 +185,7 @@ func (r *Reader) passExpired() (lost uint64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		for ; id < rows; id++ {
+		for id = larger(id, p.expiredBelow(rows)); id < rows; id++ { // what is passed over is below its first sequence
 			found, err := p.loadRow(id)
 			if err == nil {
 				err = r.enter(id)

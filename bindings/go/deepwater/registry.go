@@ -243,13 +243,10 @@ func (p *place) lookUpOrAdd(feed string, options *Options) error {
 	case shmwire.CodeOf(err) != shmwire.ErrNotFound:
 		return err
 	}
-	if err := p.addEntry(feed, options); err != nil {
-		return err
-	}
-	return p.lookUp(feed)
+	return p.addEntry(feed, options)
 }
 
-// addEntry is [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count.
+// addEntry is [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count. p is at it.
 func (p *place) addEntry(feed string, options *Options) error {
 	r := &p.registry
 	count := r.count()
@@ -282,7 +279,10 @@ func (p *place) addEntry(feed string, options *Options) error {
 	}
 	r.mapping.Atomic64(registryCountOffset).StoreRelease(count + 1) // R1: pairs with A1; the entry
 	r.changed()
-	return p.keep(options)
+	if err := p.keep(options); err != nil {
+		return err
+	}
+	return p.takeEntry(id)
 }
 
 // keep writes the registry to the disk, for a feed that persists: a chunk in files that no registry names would be lost.

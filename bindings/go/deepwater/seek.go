@@ -40,7 +40,7 @@ func (r *Reader) seekRow(from uint64) error {
 		if err != nil {
 			return err
 		}
-		for ; id < rows; id++ {
+		for id = larger(id, p.expiredBelow(rows)); id < rows; id++ {
 			found, err := p.loadRow(id)
 			if err != nil {
 				return err
@@ -55,6 +55,16 @@ func (r *Reader) seekRow(from uint64) error {
 			return nil
 		}
 	}
+}
+
+// expiredBelow is a row that those below, of so many, need no look for: they have expired. In a feed that does not persist the
+// writer keeps liveWindow chunks, and in a rotation, or if it died there, one more [deepwater.expire.window]. In one that persists
+// only a power failure takes any, here and there.
+func (p *place) expiredBelow(rows uint64) uint64 {
+	if kept := uint64(p.liveWindow) + 1; !p.persist && rows > kept {
+		return rows - kept
+	}
+	return 0
 }
 
 // countRows is the number of rows below rows that satisfy before, which those behind the first that does not never do: first

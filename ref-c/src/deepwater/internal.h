@@ -19,6 +19,8 @@
 #define SHMW_DEEPWATER_LOCK_BYTE UINT64_C(0) /* of a registry's file, on which its lock is held */
 #define SHMW_DEEPWATER_NAME_ROOM 128         /* bytes of the name of a chunk, its end included */
 
+struct shmw_deepwater_watch; /* watch.h */
+
 /* A base directory, open. */
 struct shmw_deepwater_base {
     int directory;   /* -1: not open */
@@ -52,6 +54,7 @@ struct shmw_deepwater_place {
     struct shmw_deepwater_wire_feed_registry *header;
     struct shmw_deepwater_wire_row *rows;
     uint32_t capacity; /* rows */
+    const struct shmw_deepwater_watch *watch; /* told how far recovery is; NULL: nobody */
 };
 
 /* The fields of a row at one moment. */

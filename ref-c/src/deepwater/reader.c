@@ -93,10 +93,12 @@ static int pass_expired(shmw_deepwater_reader *reader, uint64_t *lost)
         /* Before the rows are counted: what it numbers is below that count, and gone if all of them are. Behind it, a rotation
          * between the two would let us pass over records that are there. */
         const uint64_t last = shmw_load_acquire(&place->header->last_sequence);
-        if (id >= shmw_deepwater_rows(place)) { /* A2; nothing is left: to the end of what was written */
+        const uint64_t rows = shmw_deepwater_rows(place); /* A2 */
+        if (id >= rows) { /* nothing is left: to the end of what was written */
             end = last != SHMW_DEEPWATER_NONE && last + 1 > end ? last + 1 : end;
             break;
         }
+        id = shmw_max_u64(id, shmw_deepwater_expired_below(place, rows)); /* what is passed over is below its first_sequence */
         int rc = shmw_deepwater_row_load(place, id, &row);
         if (rc != SHMW_OK && rc != SHMW_NOT_READY)
             return rc;

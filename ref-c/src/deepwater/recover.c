@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "watch.h"
 
 void shmw_deepwater_seal(const struct shmw_deepwater_place *place, struct shmw_deepwater_chunk_map *chunk, uint64_t records,
                          uint64_t bytes, struct shmw_deepwater_row *row)
@@ -270,8 +271,10 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
     uint64_t last = 0;
     const uint64_t rows = shmw_deepwater_rows(place);
     int rc = rows <= place->capacity ? remove_temporary(place, &found.removed) : SHMW_CORRUPT;
-    for (uint64_t id = 0; rc == SHMW_OK && id < rows; id++)
+    for (uint64_t id = 0; rc == SHMW_OK && id < rows; id++) {
+        shmw_deepwater_tell(place->watch, id, rows);
         rc = mend_row(place, id, mode, &found);
+    }
     if (rc != SHMW_OK)
         return rc;
     shmw_deepwater_chunk_unlink(place, rows); /* of a writer that died before it stored count */
@@ -291,6 +294,12 @@ int shmw_deepwater_recover(const struct shmw_deepwater_place *place, uint32_t mo
 
 int shmw_deepwater_gc(const char *base, const char *feed, struct shmw_deepwater_recovered *report)
 {
+    return shmw_deepwater_gc_watched(base, feed, NULL, report);
+}
+
+int shmw_deepwater_gc_watched(const char *base, const char *feed, const struct shmw_deepwater_watch *watch,
+                              struct shmw_deepwater_recovered *report)
+{
     struct shmw_deepwater_place place;
     if (base == NULL || feed == NULL)
         return SHMW_INVALID_ARGUMENT;
@@ -299,6 +308,7 @@ int shmw_deepwater_gc(const char *base, const char *feed, struct shmw_deepwater_
         rc = shmw_deepwater_feed_open(&place, true, 0);
     if (rc == SHMW_OK)
         rc = shmw_deepwater_lock(&place); /* [deepwater.recover.busy] */
+    place.watch = watch;
     if (rc == SHMW_OK)
         rc = shmw_deepwater_recover(&place, SHMW_DEEPWATER_DEFAULT_MODE, place.persist ? 0 : place.live_window, report, NULL, NULL);
     if (rc == SHMW_OK)

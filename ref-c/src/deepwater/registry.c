@@ -215,7 +215,7 @@ static int flush_entry(const struct shmw_deepwater_place *place, const struct sh
     return fsync(place->base.directory) == 0 && fdatasync(place->registry.map.fd) == 0 ? SHMW_OK : SHMW_SYSTEM;
 }
 
-/* [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count. */
+/* [deepwater.feed.entry]: the directory and the feed's registry first, the entry, and then the count. The place is at it. */
 static int add_entry(struct shmw_deepwater_place *place, const char *feed, const struct shmw_deepwater_feed_options *options)
 {
     struct shmw_deepwater_wire_registry *header = place->registry.header;
@@ -239,7 +239,8 @@ static int add_entry(struct shmw_deepwater_place *place, const char *feed, const
         return rc;
     shmw_store_release(&header->count, count + 1); /* R1: pairs with A1; the entry */
     shmw_add_release(&header->generation, 1);
-    return flush_entry(place, options);
+    rc = flush_entry(place, options);
+    return rc == SHMW_OK ? take_entry(entry, (uint32_t)count, place) : rc;
 }
 
 int shmw_deepwater_find_or_make(const char *base, const char *feed, const struct shmw_deepwater_feed_options *options,
@@ -257,11 +258,8 @@ int shmw_deepwater_find_or_make(const char *base, const char *feed, const struct
         rc = look_up(place, feed);
     if (rc == SHMW_OK && options->create_only)
         rc = SHMW_EXISTS; /* [deepwater.feed.existing] */
-    if (rc == SHMW_NOT_FOUND) {
+    if (rc == SHMW_NOT_FOUND)
         rc = add_entry(place, feed, options);
-        if (rc == SHMW_OK)
-            rc = look_up(place, feed);
-    }
     if (place->registry.map.fd >= 0)
         shmw_ofd_give(place->registry.map.fd, SHMW_DEEPWATER_LOCK_BYTE);
     if (rc == SHMW_OK)

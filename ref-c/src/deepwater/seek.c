@@ -28,10 +28,12 @@ static int seek_left(shmw_deepwater_reader *reader, uint64_t id)
         struct shmw_deepwater_row row;
         /* Before the rows are counted, as in pass_expired: it is of rows below that count. */
         const uint64_t last = shmw_load_acquire(&place->header->last_sequence);
-        if (id >= shmw_deepwater_rows(place)) { /* A2; nothing is left */
+        const uint64_t rows = shmw_deepwater_rows(place); /* A2 */
+        if (id >= rows) { /* nothing is left */
             go_to(reader, id, last == SHMW_DEEPWATER_NONE ? 0 : last + 1);
             return SHMW_OK;
         }
+        id = shmw_max_u64(id, shmw_deepwater_expired_below(place, rows));
         const int rc = shmw_deepwater_row_load(place, id, &row);
         if (rc != SHMW_OK)
             return rc;

@@ -6,6 +6,7 @@
 
 #include "internal.h"
 #include "reader.h"
+#include "watch.h"
 
 static int records_good(const struct shmw_deepwater_chunk_map *chunk, const struct shmw_deepwater_row *row, uint64_t count,
                         const char **finding)
@@ -82,6 +83,12 @@ static int order_good(const struct shmw_deepwater_place *place, uint64_t id, str
 
 int shmw_deepwater_validate(const char *base, const char *feed, const char **finding, uint64_t *chunk_id)
 {
+    return shmw_deepwater_validate_watched(base, feed, NULL, finding, chunk_id);
+}
+
+int shmw_deepwater_validate_watched(const char *base, const char *feed, const struct shmw_deepwater_watch *watch,
+                                    const char **finding, uint64_t *chunk_id)
+{
     struct shmw_deepwater_place place;
     struct shmw_deepwater_row before = {0};
     const char *line = "the registry, the entry or the feed's registry cannot be used";
@@ -92,6 +99,7 @@ int shmw_deepwater_validate(const char *base, const char *feed, const char **fin
     const uint64_t rows = rc == SHMW_OK ? shmw_deepwater_rows(&place) : 0;
     for (uint64_t i = 0; rc == SHMW_OK && i < rows; i++) {
         id = i;
+        shmw_deepwater_tell(watch, i, rows);
         rc = order_good(&place, i, &before, &line);
         if (rc == SHMW_OK)
             rc = chunk_good(&place, i, &line);

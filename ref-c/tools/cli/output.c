@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "progress.h"
 #include "shmwire.h"
 
 /* Diagnostics ------------------------------------------------------------------------------------------------------ */
@@ -16,6 +17,7 @@
 static void say(const char *format, va_list args)
 {
     char line[1024];
+    progress_hide();
     fflush(stdout); /* so that both streams on one terminal stay in order */
     vsnprintf(line, sizeof(line), format, args);
     fputs("shmwire: ", stderr);

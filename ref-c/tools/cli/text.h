@@ -16,7 +16,8 @@ static const char text_segments[] = "SEG is a path if it holds a slash other tha
 
 static const char text_output[] =
     "Data goes to standard output, diagnostics to standard error. With --json, 64-bit integers are decimal strings. Colour is "
-    "used on terminals only and not at all if NO_COLOR is set. Exit status: 0 all well, 1 findings or differences, 2 wrong "
+    "used on terminals only and not at all if NO_COLOR is set. Scans of feeds that take longer than a second (validate, dump, gc, ls of a BASE or "
+    "BASE/FEED) show how far they are on standard error, where that is a terminal, and nothing where standard output is a pipe. Exit status: 0 all well, 1 findings or differences, 2 wrong "
     "usage or a failure of input or output, 3 not a segment of a known profile.";
 
 #endif

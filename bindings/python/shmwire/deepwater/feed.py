@@ -147,6 +147,12 @@ class Feed:
             raise CorruptError(f"{count} rows in a registry of {self.capacity}")
         return count
 
+    def expired_below(self, rows: int) -> int:
+        """Rows below it, of so many, have expired: nobody has to look at them. In a feed that does not persist the writer keeps
+        live_window chunks, and in a rotation, or if it died there, one more [deepwater.expire.window]. In one that persists only
+        a power failure takes any, here and there."""
+        return 0 if self.entry.persist else max(0, rows - self.entry.live_window - 1)
+
     def latest(self) -> int:
         """The row of the chunk that is being written, or NONE."""
         return self.words.load_u64(layout.FEED_REGISTRY_LATEST_OFFSET, ACQUIRE)  # A3: pairs with R3; count

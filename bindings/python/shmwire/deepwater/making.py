@@ -97,15 +97,14 @@ def _take_or_add(base: Base, registry: Registry, name: bytes, options: FeedOptio
     try:
         entry = registry.find(name)
     except NotFoundError:
-        _add(base, registry, name, options)
-        return registry.find(name)
+        return registry.entry(_add(base, registry, name, options))
     if options.making == "create":
         raise ExistsError(f"feed {entry.name!r} of {base.path}")
     return entry
 
 
-def _add(base: Base, registry: Registry, name: bytes, options: FeedOptions) -> None:
-    """The directory and the feed's registry first, the entry next, and then the count. [deepwater.feed.entry]"""
+def _add(base: Base, registry: Registry, name: bytes, options: FeedOptions) -> int:
+    """The directory and the feed's registry first, the entry next, and then the count: its index. [deepwater.feed.entry]"""
     feed_id = registry.count()
     if feed_id >= registry.capacity:
         raise Full(f"the registry has room for {registry.capacity} feeds")
@@ -136,6 +135,7 @@ def _add(base: Base, registry: Registry, name: bytes, options: FeedOptions) -> N
     registry.changed()
     if options.persist:  # a chunk that no registry names is lost
         _sync(registry.mapped.fd)
+    return feed_id
 
 
 def _sync(fd: int) -> None:

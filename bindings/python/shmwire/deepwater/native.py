@@ -56,6 +56,7 @@ _EMPTY: Final = 1
 _TIMEOUT: Final = Timeout.code
 _EXPIRED: Final = ExpiredError.code
 _NAME_ROOM: Final = 128
+_SHOWN: Final = 8  # names of other feeds in an error
 _LONGEST_WAIT: Final = 2**62
 
 
@@ -83,8 +84,8 @@ def _known(base: str, feed: str) -> str:
     """What to say of a feed that is not there."""
     names = []
     with contextlib.suppress(ShmwireException):
-        names = [info.name for info in list_feeds(base)]
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        names = [info.name for info in list_feeds(base, _SHOWN + 1)]  # each is opened for it: not all of very many
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     return f"feed {feed!r} of {base}; there are: {shown or 'none'}"
 
 
@@ -349,16 +350,17 @@ def _chunk_info(raw: CData, data_name: str, index_name: str) -> ChunkInfo:
 # Looking after --------------------------------------------------------------------------------------------------------
 
 
-def list_feeds(base: str) -> list[FeedInfo]:
-    """All feeds of a base directory, in the order in which they were made."""
+def list_feeds(base: str, most: int = layout.MAX_FEEDS) -> list[FeedInfo]:
+    """The feeds of a base directory, in the order in which they were made."""
     found: list[FeedInfo] = []
     raw = ffi.new("struct shmw_deepwater_feed *")
-    while True:
+    while len(found) < most:
         code = lib.shmw_deepwater_feed_at(locator(base), len(found), raw)
         if code == NotFoundError.code and (found or os.path.isfile(os.path.join(base, "registry.bin"))):
             return found
         _check(code, base)
         found.append(_feed_info(raw))
+    return found
 
 
 def retire(base: str, feed: str) -> None:

@@ -117,9 +117,11 @@ class PureReader(ReaderCore):
         chunk_id = self._row
         while True:
             written = feed.end()  # before count: what it covers is in rows that the count has
-            if chunk_id >= feed.rows():  # nothing is left: to the end of what was written
+            rows = feed.rows()
+            if chunk_id >= rows:  # nothing is left: to the end of what was written
                 end, self._row = max(end, written), chunk_id
                 break
+            chunk_id = max(chunk_id, feed.expired_below(rows))  # what is passed over is below its first_sequence
             row = feed.key_of(chunk_id)
             end = max(end, row.first_sequence)
             try:

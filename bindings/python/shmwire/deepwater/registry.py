@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .. import map as mapping
 from .. import ofd
@@ -28,6 +28,9 @@ from ..wait import Backoff, Deadline
 from . import layout
 from .record import U64
 from .tree import LOCK_BYTE, REGISTRY_FILE, Base, Descriptor, name_good, open_directory, open_file
+
+_BLOCK: Final = 1024  # entries that are searched together
+_SHOWN: Final = 8  # names in an error
 
 
 class Entry(NamedTuple):
@@ -109,7 +112,7 @@ class Registry:
         """An entry below count. CorruptError. [deepwater.open.entry]"""
         window, at = self.window, self.at
         entry = Entry(
-            os.fsdecode(_text(window.read(at(feed_id, layout.FEED_NAME_OFFSET), layout.NAME_MAX + 1), "name")),
+            os.fsdecode(_text(self._name(feed_id), "name")),
             _text(window.read(at(feed_id, layout.FEED_DIRECTORY_OFFSET), layout.DIRECTORY_MAX + 1), "directory"),
             window.u32(at(feed_id, layout.FEED_FEED_ID_OFFSET)), window.u64(at(feed_id, layout.FEED_CHUNK_SIZE_OFFSET)),
             window.u32(at(feed_id, layout.FEED_LIVE_WINDOW_OFFSET)), window.u32(at(feed_id, layout.FEED_RECORD_SIZE_OFFSET)),
@@ -125,15 +128,23 @@ class Registry:
         return entry
 
     def find(self, name: bytes) -> Entry:
-        """The entry of that name. NotFoundError with the names that there are, CorruptError. [deepwater.base.registry]"""
-        wanted, window, names = name + b"\0", self.window, []
-        for feed_id in range(self.count()):
-            found = window.read(self.at(feed_id, layout.FEED_NAME_OFFSET), layout.NAME_MAX + 1)
-            if found.startswith(wanted):
-                return self.entry(feed_id)
-            names.append(os.fsdecode(found.partition(b"\0")[0]))
-        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        """The entry of that name. NotFoundError with names that there are, CorruptError. [deepwater.base.registry]
+
+        There can be very many: blocks of entries are searched with one call each."""
+        wanted, count = name + b"\0", self.count()
+        for begin in range(0, count, _BLOCK):
+            entries = self.window.read(self.at(begin), layout.FEED_SIZE * (min(begin + _BLOCK, count) - begin))
+            at = entries.find(wanted)
+            while at >= 0:
+                if at % layout.FEED_SIZE == layout.FEED_NAME_OFFSET:
+                    return self.entry(begin + at // layout.FEED_SIZE)
+                at = entries.find(wanted, at + 1)
+        names = [os.fsdecode(self._name(feed_id).partition(b"\0")[0]) for feed_id in range(min(count, _SHOWN))]
+        shown = ", ".join(names) + (", …" if count > _SHOWN else "")
         raise NotFoundError(f"feed {os.fsdecode(name)!r}; there are: {shown or 'none'}")
+
+    def _name(self, feed_id: int) -> bytes:
+        return self.window.read(self.at(feed_id, layout.FEED_NAME_OFFSET), layout.NAME_MAX + 1)
 
     def changed(self) -> None:
         """generation += 1; the lock is held."""

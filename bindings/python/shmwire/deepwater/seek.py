@@ -20,7 +20,7 @@ Place = tuple[int, int]
 
 def _first_left(feed: Feed, begin: int, rows: int) -> Row | None:
     """The first row from `begin` on that is not expired. Expired ones come first, but for what a power failure took."""
-    for chunk_id in range(begin, rows):
+    for chunk_id in range(max(begin, feed.expired_below(rows)), rows):
         if not feed.expired(chunk_id):  # not the whole row: there may be very many
             row = feed.row(chunk_id)
             if row.state != layout.STATE_EXPIRED:

@@ -120,6 +120,17 @@ impl Place {
         self.flags() & FLAG_RETIRED != 0
     }
 
+    /// Rows below it, of so many, have expired: nobody has to look at them. In a feed that does not persist the writer keeps
+    /// live_window chunks, and in a rotation, or if it died there, one more [deepwater.expire.window]. In one that persists only a
+    /// power failure takes any, here and there.
+    pub(super) fn expired_below(&self, rows: u64) -> u64 {
+        if self.settings.persist {
+            0
+        } else {
+            rows.saturating_sub(u64::from(self.settings.live_window) + 1)
+        }
+    }
+
     /// For people and programs.
     pub(super) fn describe(&self) -> Feed {
         let (settings, header) = (&self.settings, &self.feed);

@@ -220,7 +220,8 @@ impl Reader {
         loop {
             let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
             let rows = self.place.feed.rows()?;
-            for id in self.row..rows {
+            let left = self.row.max(self.place.expired_below(rows)); // what is passed over is below its first sequence
+            for id in left..rows {
                 let row = self.place.feed.key_of(id)?;
                 end = end.max(row.first_sequence);
                 match self.enter(id) {

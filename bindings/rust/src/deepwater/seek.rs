@@ -66,6 +66,7 @@ impl Reader {
         loop {
             let written = self.place.feed.next_sequence(); // before the rows: what it covers is in those that are loaded after it
             let rows = self.place.feed.rows()?;
+            id = id.max(self.place.expired_below(rows));
             while id < rows {
                 let row = self.place.feed.row(id)?;
                 if row.state != STATE_EXPIRED {

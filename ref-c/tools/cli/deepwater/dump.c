@@ -9,6 +9,8 @@
 #include "../interrupt.h"
 #include "../output.h"
 #include "../printing.h"
+#include "../progress.h"
+#include "bytes.h"
 #include "tree.h"
 
 #define WAIT_NS UINT64_C(200000000) /* so that an interrupt is noticed */
@@ -81,6 +83,7 @@ static int stopped_before(const struct dump *dump, uint64_t end)
 static int print_until(struct dump *dump, uint64_t end)
 {
     struct shmw_deepwater_record record;
+    uint64_t first = SHMW_DEEPWATER_NONE;
     for (;;) {
         const int rc = shmw_deepwater_next(dump->reader, &record);
         if (rc == SHMW_EXPIRED) {
@@ -91,12 +94,15 @@ static int print_until(struct dump *dump, uint64_t end)
             return rc;
         if (record.sequence >= end || record.timestamp_ns > dump->to || ferror(stdout))
             return SHMW_CLOSED;
+        first = shmw_min_u64(first, record.sequence);
+        progress_at(record.sequence - first, end - first, "records");
         print_record(dump, &record);
     }
 }
 
 static int finish(struct dump *dump, int rc)
 {
+    progress_end();
     if (dump->lost > 0)
         diagnostic("%s/%s: %" PRIu64 " records had expired before they were read", dump->tree.base, dump->tree.feed, dump->lost);
     shmw_deepwater_reader_close(dump->reader);
@@ -117,6 +123,7 @@ int tree_dump(const struct args *args)
     static struct dump dump; /* static: it outlives a jump out of the verb */
     uint64_t from = 0;
     dump = (struct dump){0};
+    progress_begin(true);
     int rc = number_option(args, OPT_FROM, 0, UINT64_MAX, 0, &from);
     if (rc == EXIT_OK)
         rc = number_option(args, OPT_TO, 0, UINT64_MAX, UINT64_MAX, &dump.to);

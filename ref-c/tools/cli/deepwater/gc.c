@@ -4,10 +4,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../output.h"
+#include "../progress.h"
+#include "deepwater/watch.h"
 #include "tree.h"
+
+static void at_chunk(void *context, uint64_t chunk, uint64_t chunks)
+{
+    (void)context;
+    progress_at(chunk, chunks, "chunks");
+}
+
+static const struct shmw_deepwater_watch watch = {.at = at_chunk};
 
 /* Call work for the feed of the tree, or for all of its base. The first exit code that is not EXIT_OK, after all were tried. */
 static int each_feed(const struct tree *tree, int (*work)(const struct tree *, void *), void *context)
@@ -16,7 +25,9 @@ static int each_feed(const struct tree *tree, int (*work)(const struct tree *, v
     int exit = EXIT_OK;
     if (tree->feed[0] != '\0')
         return work(tree, context);
+    const uint64_t feeds = tree_feeds(tree);
     for (uint32_t i = 0;; i++) {
+        progress_part(i, feeds);
         const int rc = shmw_deepwater_feed_at(tree->base, i, &one.entry);
         if (rc == SHMW_NOT_FOUND)
             return exit;
@@ -73,7 +84,8 @@ static int collect_feed(const struct tree *tree, void *context)
         put_report(collecting, tree, tree->entry.writer_lives ? "in use" : due ? "left by a dead writer" : "at rest", NULL);
         return EXIT_OK;
     }
-    const int rc = shmw_deepwater_gc(tree->base, tree->feed, &found);
+    const int rc = shmw_deepwater_gc_watched(tree->base, tree->feed, &watch, &found);
+    progress_hide();
     if (rc == SHMW_BUSY) {
         put_report(collecting, tree, "in use", NULL);
         return EXIT_OK;
@@ -99,7 +111,9 @@ int tree_gc(const struct args *args, const char *operand)
         json_bool(&collecting.json, "dry_run", given(args, OPT_DRY_RUN));
         json_array(&collecting.json, "feeds");
     }
+    progress_begin(tree.feed[0] == '\0'); /* a line for each feed */
     rc = each_feed(&tree, collect_feed, &collecting);
+    progress_end();
     if (json)
         json_end(&collecting.json);
     return rc == EXIT_OK && collecting.due > 0 ? EXIT_FINDINGS : rc;
@@ -114,29 +128,16 @@ struct validating {
     uint64_t findings;
 };
 
-/* On a terminal, which feed it is at: a scan of all bytes takes its time. */
-static void progress(const struct tree *tree, uint64_t feeds)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[Kfeed %" PRIu64 ": %s, %" PRIu64 " chunks", feeds, tree->feed, tree->entry.chunks);
-}
-
-static void progress_done(void)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
-}
-
 static int validate_feed(const struct tree *tree, void *context)
 {
     struct validating *validating = context;
     const char *finding = NULL;
     uint64_t chunk = 0;
-    progress(tree, ++validating->feeds);
-    const int rc = shmw_deepwater_validate(tree->base, tree->feed, &finding, &chunk);
-    progress_done();
+    validating->feeds++;
+    const int rc = shmw_deepwater_validate_watched(tree->base, tree->feed, &watch, &finding, &chunk);
     if (rc == SHMW_OK)
         return EXIT_OK;
+    progress_hide();
     validating->findings++;
     if (given(validating->args, OPT_JSON)) {
         json_object(&validating->json, NULL);
@@ -171,7 +172,9 @@ int tree_validate(const struct args *args)
         json_text(&validating.json, "base", tree.base);
         json_array(&validating.json, "findings");
     }
+    progress_begin(false);
     rc = each_feed(&tree, validate_feed, &validating);
+    progress_end();
     if (json) {
         json_close(&validating.json);
         json_u64(&validating.json, "feeds", validating.feeds);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../output.h"
+#include "../progress.h"
 #include "tree.h"
 
 #define CHUNKS_SHOWN 64 /* in text; --json has all */
@@ -84,7 +85,10 @@ static int list(const struct args *args, const struct tree *tree)
                "ASLEEP", "LAST", style_plain());
     }
     int exit = EXIT_OK;
+    const uint64_t feeds = tree_feeds(tree);
+    progress_begin(true);
     for (uint32_t i = 0; (rc = shmw_deepwater_feed_at(tree->base, i, &feed)) != SHMW_NOT_FOUND; i++) {
+        progress_at(i, feeds, "feeds");
         if (rc != SHMW_OK) { /* the others are worth seeing all the same */
             diagnostic("%s: entry %" PRIu32 ": %s", tree->base, i, shmw_error_name(rc));
             exit = EXIT_FINDINGS;
@@ -98,6 +102,7 @@ static int list(const struct args *args, const struct tree *tree)
             print_feed(&feed);
         }
     }
+    progress_end();
     if (json)
         json_end(&out);
     return exit;
@@ -143,11 +148,13 @@ static void print_chunk(const struct shmw_deepwater_chunk *chunk)
 }
 
 /* One that a writer died over is shown as such, and those behind it too: recovery is what mends it, and gc does that. */
-static int each_chunk(const shmw_deepwater_reader *reader, uint64_t from, struct json *json)
+static int each_chunk(const struct tree *tree, const shmw_deepwater_reader *reader, uint64_t from, struct json *json)
 {
     struct shmw_deepwater_chunk chunk;
     int rc = SHMW_OK;
+    progress_begin(true);
     for (uint64_t id = from; rc == SHMW_OK; id++) {
+        progress_at(id, tree->entry.chunks, "chunks");
         rc = shmw_deepwater_reader_chunk(reader, id, &chunk);
         if (rc == SHMW_NOT_READY)
             rc = SHMW_OK;
@@ -156,6 +163,7 @@ static int each_chunk(const shmw_deepwater_reader *reader, uint64_t from, struct
         else if (rc == SHMW_OK)
             print_chunk(&chunk);
     }
+    progress_end();
     return rc == SHMW_NOT_FOUND ? SHMW_OK : rc;
 }
 
@@ -167,7 +175,7 @@ static int inspect_json(const struct tree *tree, const shmw_deepwater_reader *re
     json_text(&json, "base", tree->base);
     feed_json(&json, &tree->entry);
     json_array(&json, "list");
-    const int rc = each_chunk(reader, 0, &json);
+    const int rc = each_chunk(tree, reader, 0, &json);
     json_close(&json);
     json_text(&json, "answer", shmw_error_name(rc));
     json_end(&json);
@@ -189,7 +197,7 @@ static int inspect_text(const struct tree *tree, const shmw_deepwater_reader *re
            feed->writer_lives ? "lives" : "none");
     if (hidden > 0)
         printf("  %" PRIu64 " older chunks (--json)\n", hidden);
-    return each_chunk(reader, hidden, NULL);
+    return each_chunk(tree, reader, hidden, NULL);
 }
 
 int tree_inspect(const struct args *args)

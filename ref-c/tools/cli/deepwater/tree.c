@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "../output.h"
+#include "deepwater/layout.h"
 
 bool tree_is(const char *operand)
 {
@@ -45,9 +47,38 @@ static void name_feeds(const struct tree *tree)
     }
 }
 
+uint64_t tree_feeds(const struct tree *tree)
+{
+    char path[PATH_ROOM + 16];
+    struct shmw_deepwater_wire_registry header;
+    snprintf(path, sizeof(path), "%s/registry.bin", tree->base);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return 0;
+    const bool whole = pread(fd, &header, sizeof(header), 0) == (ssize_t)sizeof(header);
+    close(fd);
+    return whole ? header.count : 0;
+}
+
+/* The usual case, without a look at every feed of the base: the feed is called as its directory. */
+static bool find_by_name(struct tree *tree, const char *directory)
+{
+    const struct shmw_deepwater_reader_options options = {.start = SHMW_DEEPWATER_SEQUENCE, .read_only = true};
+    shmw_deepwater_reader *reader = NULL;
+    if (shmw_deepwater_reader_open(tree->base, directory, &options, &reader) != SHMW_OK)
+        return false;
+    const bool found = shmw_deepwater_reader_feed(reader, &tree->entry) == SHMW_OK && strcmp(tree->entry.directory, directory) == 0;
+    shmw_deepwater_reader_close(reader);
+    if (found)
+        memcpy(tree->feed, tree->entry.name, sizeof(tree->feed));
+    return found;
+}
+
 /* The feed that lives in that directory of the base. */
 static int find_feed(struct tree *tree, const char *directory)
 {
+    if (find_by_name(tree, directory))
+        return EXIT_OK;
     for (uint32_t i = 0;; i++) {
         const int rc = shmw_deepwater_feed_at(tree->base, i, &tree->entry);
         if (rc == SHMW_NOT_FOUND) {

@@ -22,6 +22,9 @@ bool tree_is(const char *operand);
 /* Find base and feed. EXIT_USAGE after a diagnostic: no base, or no such feed, and then with the feeds that there are. */
 int tree_find(const char *operand, struct tree *tree);
 
+/* How many feeds the base has, for what is shown of a scan; 0 if that cannot be told. */
+uint64_t tree_feeds(const struct tree *tree);
+
 /* The exit code for an error of the library about the tree, after a diagnostic. */
 int tree_error(const struct tree *tree, int code);
 
