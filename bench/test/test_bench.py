@@ -77,7 +77,8 @@ def test_scans_look_at_the_same_bytes() -> None:
         sums = {name: measure.measure_once(PEERS[name], measure.SCAN, size, 320).actors[0]["sum"]
                 for name in PEERS if name.startswith("deepwater-") and measure.SCAN in PEERS[name].measures}
         for languages in (("c", "go", "rust"), ("native", "python")):
-            found = {sums[f"deepwater-{language}{kind}"] for language in languages for kind in ("-scan", "-scan-batch32", "-disk")}
+            kinds = ("-scan", "-scan-batch32", "-disk")
+            found = {sums[f"deepwater-{language}{kind}"] for language in languages for kind in kinds}
             assert len(found) == 1, sums
             assert found != {0}
 
