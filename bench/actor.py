@@ -47,6 +47,8 @@ class Tally:
     bad: int = 0
     skipped: int = 0
     samples: list[int] = field(default_factory=list)
+    sum: int = 0  #: of a scan: what was made of each byte
+    leave: Callable[[], None] = lambda: None  #: once the result is told
 
 
 def parse() -> Args:
@@ -155,7 +157,8 @@ def count_bad(blob: bytes, count: int, size: int, first: int) -> int:
     return sum(not good(blob[k * size:(k + 1) * size], size, first + k) for k in range(count))
 
 
-def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], skipped: int = 0, base_kb: int = 0) -> None:
+def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], skipped: int = 0, base_kb: int = 0,
+           total: int = 0) -> None:
     anon_kb = anonymous_kb()
     samples.sort()
     print(json.dumps({
@@ -164,7 +167,7 @@ def report(args: Args, messages: int, ns: int, bad: int, samples: list[int], ski
         "base_kb": base_kb, "anon_kb": anon_kb,
         "min_ns": samples[0] if samples else 0,
         "p50_ns": samples[len(samples) // 2] if samples else 0,
-        "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0}))
+        "p99_ns": samples[len(samples) - 1 - len(samples) // 100] if samples else 0, "sum": total}))
 
 
 def exchange(args: Args, write: Callable[[bytes], object], read: Callable[[], bytes | None]) -> Tally:
@@ -197,4 +200,5 @@ def main(make: Callable[[Args], None], prepare: Callable[[Args], Callable[[], Ta
     began = barrier(args)
     tally = run()
     ns = time.monotonic_ns() - began
-    report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped, base_kb)
+    report(args, tally.messages, ns, tally.bad, tally.samples, tally.skipped, base_kb, tally.sum)
+    tally.leave()

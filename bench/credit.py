@@ -5,11 +5,13 @@ nothing is lost (README.md, credit). The format knows nothing of it."""
 from __future__ import annotations
 
 import mmap
+import time
 from pathlib import Path
 
 import actor
 
 IN_FLIGHT = 256
+OUTLAST_STEP_S = 0.001
 ZONE = 128  # bytes for each reader, of which the first word is the count
 
 
@@ -30,12 +32,17 @@ class Credit:
         self._seen = 0
         self._args = args
 
-    def give(self, taken: int) -> None:
-        """This reader has taken so many messages."""
-        self._counts[self._own] = taken
+    def give(self, taken: int, reader: int | None = None) -> None:
+        """This reader, or the one of that number, has taken so many messages."""
+        self._counts[self._own if reader is None else reader] = taken
 
     def wait(self, end: int) -> None:
         """Until writing up to, and not including, message `end` leaves every reader at most IN_FLIGHT behind."""
         while end - self._seen > IN_FLIGHT:
             self._seen = min([end, *self._counts[:self._readers]])
             actor.relax(self._args)
+
+    def outlast(self, count: int) -> None:
+        """Until every reader has taken so many messages."""
+        while min([count, *self._counts[:self._readers]]) < count:
+            time.sleep(OUTLAST_STEP_S)

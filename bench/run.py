@@ -6,7 +6,7 @@
     ./dev bench --profile ouroboros  the rows of that profile; sizes 16, 64, 256, 1024, 4096, 65536; some forty minutes
     ./dev bench --profile slick      the rows of that profile; element sizes 8, 64, 256, 1024; some forty minutes
     ./dev bench --profile shmcomm    the rows of that profile, beside ZeroMQ; sizes 10, 64, 1024, 65536, 1 MiB, 10 MB; some hours
-    ./dev bench --profile deepwater  the rows of that profile, beside SQLite and a plain file; 16 to 4096 bytes; forty minutes
+    ./dev bench --profile deepwater  the rows of that profile, beside SQLite and a plain file; 16 to 4096 bytes; some two hours
     ./dev bench --memory             memory of endpoints instead (with --profile: of shmcomm or deepwater)
     ./dev bench --peer c --peer ff   only these rows (references that ratios need are added)
 """

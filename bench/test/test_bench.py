@@ -60,6 +60,25 @@ def test_elements_of_any_size() -> None:
                 assert measure.measure_once(peer, "1x1", size, 320).value > 0, peer.name
 
 
+@pytest.mark.parametrize("language", ["c", "go", "rust", "native", "python"])
+def test_records_of_any_size(language: str) -> None:
+    for size in (0, 1, 7, 8, 9, 4096):
+        for kind, what in (("", "1x1"), ("", measure.ROUNDTRIP), ("-batch32", "1x1"), ("-scan-batch32", measure.SCAN)):
+            sample = measure.measure_once(PEERS[f"deepwater-{language}{kind}"], what, size, 320)
+            assert sample.value > 0, (kind, what, size)
+            assert all(actor["bad"] == 0 for actor in sample.actors)
+
+
+def test_scans_look_at_the_same_bytes() -> None:
+    """C, Go and Rust add up the same words, whatever the calls; Python's checksum of them is the same in both engines."""
+    for languages in (("c", "go", "rust"), ("native", "python")):
+        for kind in ("-scan", "-scan-batch32", "-disk"):
+            peers = [PEERS[f"deepwater-{language}{kind}"] for language in languages]
+            sums = {measure.measure_once(peer, measure.SCAN, 103, 320).actors[0]["sum"] for peer in peers}
+            assert len(sums) == 1, sums
+            assert sums != {0}
+
+
 def test_several_writers_lose_nothing_with_credit() -> None:
     for language in ("c", "go", "rust", "native", "python"):
         for kind in ("", "-batch32"):

@@ -21,12 +21,13 @@ const (
 // WaitNext reads the next record, sleeping until there is one, up to a time limit: 0 does not wait, Forever always does.
 // ErrTimeout; otherwise the answers of Next, of which ErrEmpty is left only to a limit of 0.
 func (r *Reader) WaitNext(timeout time.Duration) (Record, error) {
-	if timeout == 0 {
-		return r.Next()
-	}
 	var record Record
+	err := r.nextInto(&record)
+	if err != shmwire.ErrEmpty || timeout == 0 { // no clock is read where there is a record
+		return record, err
+	}
 	l := shm.Within(timeout)
-	err := r.await(&l, &record)
+	err = r.await(&l, &record)
 	return record, err
 }
 

@@ -239,10 +239,11 @@ static uint32_t go_to_sleep(struct shmw_deepwater_wire_feed_registry *counts)
 int shmw_deepwater_wait_next(shmw_deepwater_reader *reader, uint64_t timeout_ns, uint64_t spin_ns,
                              struct shmw_deepwater_record *record)
 {
-    const uint64_t deadline = shmw_deadline(timeout_ns);
     int rc = shmw_deepwater_next(reader, record);
-    if (rc == SHMW_EMPTY && timeout_ns != 0)
-        rc = spin(reader, shmw_min_u64(spin_ns, timeout_ns), record);
+    if (rc != SHMW_EMPTY || timeout_ns == 0)
+        return rc;
+    const uint64_t deadline = shmw_deadline(timeout_ns); /* behind the first look: where there is a record no clock is read */
+    rc = spin(reader, shmw_min_u64(spin_ns, timeout_ns), record);
     while (rc == SHMW_EMPTY) {
         const bool last = shmw_expired(deadline);
         struct shmw_deepwater_wire_feed_registry *counts = reader->counts;
@@ -255,5 +256,5 @@ int shmw_deepwater_wait_next(shmw_deepwater_reader *reader, uint64_t timeout_ns,
         else if (shmw_futex_wait(&counts->signal, seen, shmw_remaining(deadline, SHMW_DEEPWATER_WAIT_SLICE_NS)) != SHMW_OK)
             return SHMW_SYSTEM;
     }
-    return rc == SHMW_EMPTY && timeout_ns != 0 ? SHMW_TIMEOUT : rc;
+    return rc == SHMW_EMPTY ? SHMW_TIMEOUT : rc;
 }

@@ -22,7 +22,7 @@ const barrierStride = 64
 // arguments are those of the actor protocol.
 type arguments struct {
 	peer, role, segment, barrier string
-	count, room, skipped         uint64
+	count, room, skipped, sum    uint64
 	size, batch, cpu             int
 	parties, party, readers      int
 	crowded                      bool
@@ -146,7 +146,7 @@ func roundTrips(a *arguments, write func([]byte) error, read func() ([]byte, err
 
 func (a *arguments) report(ns, bad uint64, samples []uint64) {
 	result := map[string]interface{}{"role": a.role, "messages": a.count, "ns": ns, "bad": bad, "skipped": a.skipped, "nivcsw": 0,
-		"min_ns": 0, "p50_ns": 0, "p99_ns": 0}
+		"min_ns": 0, "p50_ns": 0, "p99_ns": 0, "sum": a.sum}
 	var usage unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
 		result["nivcsw"] = usage.Nivcsw

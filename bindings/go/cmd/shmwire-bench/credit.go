@@ -62,14 +62,18 @@ func (all *allowance) wait(a *arguments, i uint64) { all.waitWithin(a, i, inFlig
 // waitWithin is wait with another window than inFlight.
 func (all *allowance) waitWithin(a *arguments, i, window uint64) {
 	for len(all.readers) > 0 && i-all.taken >= window {
-		all.taken = i
-		for _, word := range all.readers {
-			if taken := word.Load(); taken < all.taken {
-				all.taken = taken
-			}
-		}
-		if i-all.taken >= window {
+		if all.look(i); i-all.taken >= window {
 			a.relax()
+		}
+	}
+}
+
+// look once: taken is what the slowest reader has taken, at most `most`.
+func (all *allowance) look(most uint64) {
+	all.taken = most
+	for _, word := range all.readers {
+		if taken := word.Load(); taken < all.taken {
+			all.taken = taken
 		}
 	}
 }

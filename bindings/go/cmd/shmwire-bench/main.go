@@ -3,7 +3,7 @@
 // Command shmwire-bench is the benchmark actor of the Go implementation; bench/README.md describes the protocol. Peers:
 // "counted" (the channel counts its waiters: no wake while nobody sleeps) and "wake" (a wake per send) of profile dmxp;
 // "credit", "credit-view", "free" and "free-view" of profile ouroboros; "slick-KIND" of profile slick; "shmcomm-KIND" of profile
-// shmcomm.
+// shmcomm; "deepwater-KIND" of profile deepwater.
 package main
 
 import (
@@ -218,6 +218,9 @@ func main() {
 	case a.role == "make" && isChannel(a):
 		makeCredit(a) // a channel is made by who keeps it
 		return
+	case a.role == "make" && isFeed(a):
+		makeFeeds(a)
+		return
 	case a.role == "make":
 		makeSegment(a)
 		return
@@ -231,6 +234,8 @@ func main() {
 		runRing(a)
 	case isChannel(a):
 		runChannel(a)
+	case isFeed(a):
+		runFeed(a)
 	default:
 		runQueue(a)
 	}

@@ -237,21 +237,21 @@ class NativeReader(ReaderCore):
         lost, self._lost = self._lost, 0
         return Record(sequence, timestamp_ns, chunk_id, kind, payload, lost)
 
-    def _judged(self, code: int, lost: int) -> bool:
+    def _judged(self, code: int, record: CData) -> bool:
         """Is there a record? Expired, Closed, CorruptError."""
         if code == _OK:
             return True
         if code in (_EMPTY, _TIMEOUT) and self._handle != ffi.NULL:
             return False
         if code == _EXPIRED:
-            self._lost = lost
+            lost = self._lost = int(record.lost)
             raise Expired(f"{lost} records of feed {self._feed_name!r} are gone", lost)
         raise failure(code, self._handle, f"feed {self._feed_name!r}")
 
     def next(self) -> Record | None:
         with self.lock:
             code = lib.shmw_deepwater_next(self._handle, self._record)
-            return self._taken(HEAD.unpack(self._head)) if self._judged(code, self._record.lost) else None
+            return self._taken(HEAD.unpack(self._head)) if self._judged(code, self._record) else None
 
     def next_batch(self, limit: int) -> list[Record]:
         with self.lock:
@@ -259,20 +259,21 @@ class NativeReader(ReaderCore):
                 self._most = limit
                 self._records = ffi.new("struct shmw_deepwater_record[]", limit)
             code = lib.shmw_deepwater_next_batch(self._handle, self._records, limit, self._count)
-            if not self._judged(code, self._records[0].lost):
+            if not self._judged(code, self._records[0]):
                 return []
             return [self._taken(head) for head in HEAD.iter_unpack(ffi.buffer(self._records, self._count[0] * HEAD.size))]
 
     def wait_next(self, timeout: float | None, spin: float = DEFAULT_SPIN) -> Record | None:
-        if timeout == 0:
-            return self.next()
+        record = self.next()
+        if record is not None or timeout == 0:  # no clock is read where there is a record
+            return record
         deadline, spin_ns = Deadline(timeout), to_ns(spin)
         while True:
             last = deadline.expired()
             with self.lock:
                 limit = max(1, deadline.remaining(SLICE_NS))
                 code = lib.shmw_deepwater_wait_next(self._handle, limit, min(spin_ns, limit), self._record)
-                if self._judged(code, self._record.lost):
+                if self._judged(code, self._record):
                     return self._taken(HEAD.unpack(self._head))
             if last:
                 return None

@@ -208,7 +208,10 @@ class PureReader(ReaderCore):
 
     def wait_next(self, timeout: float | None, spin: float = DEFAULT_SPIN) -> Record | None:
         feed, look = self._require(), self._locked(self.next)
-        return look() if timeout == 0 else await_(feed.signals, look, Deadline(timeout), spin)
+        record = look()
+        if record is not None or timeout == 0:  # no clock is read where there is a record
+            return record
+        return await_(feed.signals, look, Deadline(timeout), spin)
 
     def _locked(self, call: Callable[[], T]) -> Callable[[], T]:
         """The call, with the lock held: others have their turn while this one sleeps."""
