@@ -65,7 +65,7 @@ class Pool:
         return process
 
     def give(self, process: DriverProcess, *, clean: bool, apart: bool = False) -> None:
-        """Hand a driver back to where it was taken from. One that is not clean (it failed, or a request is still open) is ended."""
+        """Hand a driver back to where it was taken from. One not clean (it failed, or a request is still open) is ended."""
         process.sink = None
         if clean and process.alive:
             with self._lock:

@@ -127,5 +127,5 @@ def test_reports(tmp_path: Path) -> None:
     assert coverage["dmxp.layout.declared"]["passing_cases"] == {"skeleton": 1, "payload_offset": 0}
     assert "**FAIL** 1" in (tmp_path / "matrix.md").read_text(encoding="utf-8")
     text = terminal.text(run)
-    assert text.splitlines()[-2].startswith("FAIL dmxp/golden/one-message (payload_offset, read): ")  # the end of a log says it too
+    assert text.splitlines()[-2].startswith("FAIL dmxp/golden/one-message (payload_offset, read): ")  # for the end of a log
     assert "FAIL dmxp/golden/one-message (payload_offset, read)" in text and "rules: dmxp.peek.readonly" in text
