@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from . import trees
 from .errors import HarnessError
 from .paths import FIXTURES, SCENARIOS, SCHEMAS
+from .schema import Schema
 
 KINDS = ("golden", "captured", "hostile", "torn", "step", "live")
 CLASSES = ("inspect", "read", "write", "write-exact", "live", "blocking", "hardened", "recovery")
@@ -60,9 +59,8 @@ def _case(raw: dict[str, Any], directory: Path) -> Case:
 
 
 @functools.cache
-def _validator() -> Any:
-    schema = json.loads((SCHEMAS / "case-1.json").read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator(schema)
+def _schema() -> Schema:
+    return Schema(json.loads((SCHEMAS / "case-1.json").read_text(encoding="utf-8")))
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
@@ -73,10 +71,8 @@ def _load(path: Path) -> list[dict[str, Any]]:
         raise HarnessError(f"{path}: {error}") from None
     cases = value if isinstance(value, list) else [value]
     for raw in cases:
-        worst = jsonschema.exceptions.best_match(_validator().iter_errors(raw))
-        if worst is not None:
-            where = ".".join(str(step) for step in worst.absolute_path)
-            raise HarnessError(f"{path}: {where or 'case'}: {worst.message[:300]}")
+        if complaint := _schema().complaint(raw, "case"):
+            raise HarnessError(f"{path}: {complaint}")
     return cases
 
 

@@ -10,10 +10,9 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
-
 from .errors import HarnessError, ProtocolError
 from .paths import SCHEMAS, SPEC
+from .schema import Schema
 
 MAX_REQUEST = 1 << 20  # bytes of a runner's line
 MAX_REPLY = 4 << 20  # bytes of a driver's line
@@ -53,22 +52,20 @@ def _schema() -> dict[str, Any]:
 
 
 @functools.cache
-def _validator(*path: str) -> Any:
+def _validator(*path: str) -> Schema | None:
     """The validator of one $defs entry, or None if there is none of that name."""
     node = _schema()["$defs"]
     for step in path:
         if step not in node:
             return None
         node = node[step]
-    return jsonschema.Draft202012Validator({"$defs": _schema()["$defs"], **node})
+    return Schema({"$defs": _schema()["$defs"], **node})
 
 
-def _complaint(validator: Any, value: Any) -> str:
-    error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    if error is None:
-        return ""
-    where = ".".join(str(step) for step in error.absolute_path)
-    return f"{where or 'reply'}: {error.message[:300]}"
+def _complaint(value: Any, *path: str) -> str:
+    """What is wrong with a value by the $defs entry of that name; nothing if there is none."""
+    schema = _validator(*path)
+    return schema.complaint(value, "reply") if schema is not None else ""
 
 
 def encode(request: dict[str, Any]) -> bytes:
@@ -76,8 +73,7 @@ def encode(request: dict[str, Any]) -> bytes:
     line = json.dumps(request, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
     if len(line) > MAX_REQUEST:
         raise HarnessError(f"request of {len(line)} bytes: {line[:200]!r}")
-    command = _validator("requests", str(request.get("cmd")))
-    complaint = _complaint(_validator("request"), request) or (_complaint(command, request) if command else "")
+    complaint = _complaint(request, "request") or _complaint(request, "requests", str(request.get("cmd")))
     if complaint:
         raise HarnessError(f"the runner's own request breaks the protocol: {complaint}: {line[:300]!r}")
     return line
@@ -102,15 +98,15 @@ def decode(line: bytes, request_id: int | None, command: str, *, role: str = "")
         value = json.loads(line.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float, object_pairs_hook=_unique)
     except ValueError as error:
         raise ProtocolError(f"not a JSON reply ({error}): {quoted}", on=role) from None
-    complaint = _complaint(_validator("reply"), value)
+    complaint = _complaint(value, "reply")
     if complaint:
         raise ProtocolError(f"{complaint}: {quoted}", on=role)
     if value["id"] != request_id:
         raise ProtocolError(f"reply to request {value['id']} where {request_id} was asked: {quoted}", on=role)
     kind = next(word for word in ("ok", "err", "skip") if word in value)
     body: dict[str, Any] = value[kind]
-    if kind == "ok" and (validator := _validator("replies", command)) is not None:
-        complaint = _complaint(validator, body)
+    if kind == "ok":
+        complaint = _complaint(body, "replies", command)
     elif kind == "err" and body["code"] not in error_codes():
         complaint = f"code {body['code']} is not in the registry"
     if complaint:

@@ -89,8 +89,8 @@ def _await(base: Path, records: int) -> None:
 
 def _stands_open(content: bytes) -> bool:
     """Whether the dead writer left a row within a change: its stamp is odd."""
-    rows = judge.number("deepwater", content, "feed_registry.count")
-    return any(judge.number("deepwater", content, f"row[{row}].stamp") & 1 for row in range(rows))
+    base = judge.oracle("deepwater").Segment(content)
+    return any(base.number(f"row[{row}].stamp") & 1 for row in range(base.number("feed_registry.count")))
 
 
 def _take_over(heir: DriverProcess, base: Path, locator: str) -> int:
