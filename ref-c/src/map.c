@@ -78,6 +78,18 @@ int shmw_unlink(const char *locator)
     return unlink(path) == 0 ? SHMW_OK : shmw_error_from_errno(errno);
 }
 
+int shmw_link(const char *locator, const char *second)
+{
+    char path[PATH_SIZE + sizeof(SHM_DIRECTORY)];
+    char other[PATH_SIZE + sizeof(SHM_DIRECTORY)];
+    int rc = shmw_path(locator, path, sizeof(path));
+    if (rc == SHMW_OK)
+        rc = shmw_path(second, other, sizeof(other));
+    if (rc != SHMW_OK)
+        return rc;
+    return link(path, other) == 0 ? SHMW_OK : shmw_error_from_errno(errno);
+}
+
 /* A shared-memory name is never followed through a symbolic link: the directory is writable by everybody.
  * O_NONBLOCK: a FIFO in the segment's place must not hold us. */
 int shmw_map_open_file(const char *locator, int flags, uint32_t mode, int *fd)

@@ -33,6 +33,9 @@ int shmw_map_anonymous(uint64_t size, struct shmw_map *map);
  * waited for until the deadline. SHMW_NOT_FOUND, SHMW_TRUNCATED, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */
 int shmw_map_open(const char *locator, bool read_only, uint64_t least, uint64_t deadline, struct shmw_map *map);
 
+/* Give a segment a second name, as link(2) does. SHMW_EXISTS, SHMW_NOT_FOUND, SHMW_PERMISSION, SHMW_SYSTEM. */
+int shmw_link(const char *locator, const char *second);
+
 /* Parts of the above for who must look at a file before he maps it. open(2) on a locator, close-on-exec, never through a symbolic
  * link in the directory of shared memory. SHMW_NOT_FOUND, SHMW_EXISTS, SHMW_PERMISSION, SHMW_INVALID_NAME, SHMW_SYSTEM. */
 int shmw_map_open_file(const char *locator, int flags, uint32_t mode, int *fd);

@@ -83,7 +83,23 @@ struct shmw_deepwater_chunk_map {
     uint64_t id;
     uint64_t data_capacity;
     uint64_t index_capacity;
+    /* Of a writer, from the beginnings of the segments: bytes that are zeros, or written, and cost no page fault any more; and where
+     * what an earlier chunk wrote there ends. */
+    uint64_t data_ready;
+    uint64_t index_ready;
+    uint64_t data_stale;
+    uint64_t index_stale;
 };
+
+/* A sealed chunk in the window, still mapped. */
+struct shmw_deepwater_kept {
+    struct shmw_deepwater_chunk_map chunk; /* data.base NULL: none */
+    uint64_t used;                         /* bytes of records */
+    uint64_t entries;                      /* records */
+};
+
+#define SHMW_DEEPWATER_KEPT_MOST 8                       /* chunks in a window whose memory is used again */
+#define SHMW_DEEPWATER_REUSE_LEAST (UINT64_C(1) << 20)   /* bytes of a chunk: in small ones pages do not matter */
 
 struct shmw_deepwater_writer {
     struct shmw_deepwater_place place;
@@ -91,8 +107,8 @@ struct shmw_deepwater_writer {
     uint64_t row;                         /* of it */
     uint64_t used;                        /* bytes of it */
     uint64_t entries;                     /* records in it */
-    uint64_t data_ready;                  /* bytes of its segments, from their beginnings, that cost no page fault any more */
-    uint64_t index_ready;
+    struct shmw_deepwater_kept kept[SHMW_DEEPWATER_KEPT_MOST + 1]; /* by id, modulo that */
+    struct shmw_deepwater_kept *spare;    /* one that left, under the name of the chunk to come; or NULL */
     uint64_t first_ns;                    /* timestamp of its first record */
     uint64_t last_ns;
     uint64_t next_sequence;
@@ -113,6 +129,7 @@ struct shmw_deepwater_reader {
     uint64_t index; /* in the row */
     uint64_t next;  /* sequence */
     uint64_t known; /* entry_count as loaded last */
+    uint64_t ahead; /* where the bytes of the next record begin, if nothing is wrong */
     bool end_with_writer;
 };
 
@@ -184,6 +201,9 @@ void shmw_deepwater_describe(const struct shmw_deepwater_place *place, struct sh
 int shmw_deepwater_chunk_make(const struct shmw_deepwater_place *place, uint64_t id, uint32_t mode, uint32_t pid,
                               struct shmw_deepwater_chunk_map *chunk);
 
+/* The headers of a chunk whose segments are zeros, magics last. */
+void shmw_deepwater_chunk_headers(struct shmw_deepwater_chunk_map *chunk, uint32_t pid);
+
 /* Attach to it in shared memory, or in its files. SHMW_NOT_FOUND; the errors of section 3; SHMW_CORRUPT for another chunk's. */
 int shmw_deepwater_chunk_memory(const struct shmw_deepwater_place *place, uint64_t id, bool writable,
                                 struct shmw_deepwater_chunk_map *chunk);
@@ -203,6 +223,21 @@ static inline bool shmw_deepwater_chunk_sealed(const struct shmw_deepwater_chunk
     /* A9: pairs with R9; all records, so that entry_count is final when it is loaded after this */
     return (shmw_load_acquire(&chunk->data_header->flags) & SHMW_DEEPWATER_DATA_SEALED) != 0;
 }
+
+/* reuse.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Take over the mapping of the chunk that has been sealed: to be used again when it leaves the window, or closed. */
+void shmw_deepwater_keep(struct shmw_deepwater_writer *writer, struct shmw_deepwater_chunk_map *chunk);
+
+/* Around expiry, which unlinks: the chunk that is about to leave gets the name of chunk `rows`, the next one; and loses it again if it
+ * stayed. */
+void shmw_deepwater_offer(struct shmw_deepwater_writer *writer, uint64_t rows);
+void shmw_deepwater_settle(struct shmw_deepwater_writer *writer, uint64_t rows);
+
+/* Make chunk id of what has left, if nobody else holds that any more. */
+bool shmw_deepwater_take_spare(struct shmw_deepwater_writer *writer, uint64_t id, struct shmw_deepwater_chunk_map *chunk);
+
+void shmw_deepwater_keep_nothing(struct shmw_deepwater_writer *writer);
 
 /* persist.c ---------------------------------------------------------------------------------------------------------- */
 

@@ -64,6 +64,7 @@ int shmw_deepwater_enter(shmw_deepwater_reader *reader, uint64_t id)
     reader->first = row.first_sequence;
     reader->index = reader->next > row.first_sequence ? reader->next - row.first_sequence : 0;
     reader->known = 0;
+    reader->ahead = 0;
     return SHMW_OK;
 }
 
@@ -152,9 +153,13 @@ static int advance(shmw_deepwater_reader *reader, struct shmw_deepwater_record *
 
 static int take(shmw_deepwater_reader *reader, struct shmw_deepwater_record *record)
 {
+    /* The bytes of what has just been written are as far away as its entry, which says where they are: both are asked for at once. */
+    shmw_prefetch_ahead(reader->held.bytes, reader->ahead);
     const int rc = shmw_deepwater_chunk_record(&reader->held, reader->first, reader->index, record);
     if (rc != SHMW_OK)
         return rc;
+    reader->ahead = shmw_align_up((uint64_t)((const unsigned char *)record->data - reader->held.bytes) + record->length,
+                                  SHMW_DEEPWATER_RECORD_ALIGN);
     reader->index++;
     reader->next = record->sequence + 1;
     return SHMW_OK;
@@ -208,18 +213,29 @@ int shmw_deepwater_next_batch(shmw_deepwater_reader *reader, struct shmw_deepwat
 
 /* Waiting ----------------------------------------------------------------------------------------------------------- */
 
+/* Come back when there is more in the chunk that is held, or after a while. Only entry_count is looked at: whether the chunk is sealed
+ * stands in a line that the writer stores to before each commit, and would have to take back first. */
+static void watch_count(const shmw_deepwater_reader *reader)
+{
+    if (reader->held.data.base == NULL || reader->index < reader->known)
+        return;
+    for (unsigned i = 0; i < SPIN_LOOKS; i++) {
+        if (shmw_load_relaxed(&reader->held.index_header->entry_count) != reader->known)
+            return; /* relaxed: look() loads it with acquire (A4) */
+        shmw_relax();
+    }
+}
+
 static int spin(shmw_deepwater_reader *reader, uint64_t spin_ns, struct shmw_deepwater_record *record)
 {
     const uint64_t end = shmw_deadline(spin_ns);
     int rc = SHMW_EMPTY;
     while (rc == SHMW_EMPTY && !shmw_expired(end)) {
-        for (unsigned i = 0; i < SPIN_LOOKS && rc == SHMW_EMPTY; i++) {
-            rc = advance(reader, record);
-            if (rc == SHMW_NOT_READY)
-                return SHMW_EMPTY; /* it takes another writer: no time to spin for */
-            if (rc == SHMW_EMPTY)
-                shmw_relax();
-        }
+        watch_count(reader);
+        shmw_relax();
+        rc = advance(reader, record);
+        if (rc == SHMW_NOT_READY)
+            return SHMW_EMPTY; /* it takes another writer: no time to spin for */
     }
     return rc == SHMW_OK ? take(reader, record) : rc;
 }
@@ -239,6 +255,8 @@ static uint32_t go_to_sleep(struct shmw_deepwater_wire_feed_registry *counts)
 int shmw_deepwater_wait_next(shmw_deepwater_reader *reader, uint64_t timeout_ns, uint64_t spin_ns,
                              struct shmw_deepwater_record *record)
 {
+    if (reader != NULL && spin_ns > 0 && timeout_ns > 0)
+        watch_count(reader);
     int rc = shmw_deepwater_next(reader, record);
     if (rc != SHMW_EMPTY || timeout_ns == 0)
         return rc;

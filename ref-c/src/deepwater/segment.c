@@ -147,6 +147,20 @@ static int make_memory(const struct shmw_deepwater_place *place, uint64_t id, co
     return rc;
 }
 
+void shmw_deepwater_chunk_headers(struct shmw_deepwater_chunk_map *chunk, uint32_t pid)
+{
+    chunk->data_header->version = SHMW_DEEPWATER_VERSION;
+    chunk->data_header->chunk_id = chunk->id;
+    chunk->data_header->capacity = chunk->data_capacity;
+    chunk->data_header->writer_pid = pid;
+    chunk->index_header->version = SHMW_DEEPWATER_VERSION;
+    chunk->index_header->entry_size = SHMW_DEEPWATER_RECORD_SIZE;
+    chunk->index_header->chunk_id = chunk->id;
+    chunk->index_header->capacity = chunk->index_capacity;
+    shmw_store_release(&chunk->data_header->magic, SHMW_DEEPWATER_DATA_MAGIC);    /* R0: pairs with A0; the header */
+    shmw_store_release(&chunk->index_header->magic, SHMW_DEEPWATER_INDEX_MAGIC); /* R0: the same */
+}
+
 int shmw_deepwater_chunk_make(const struct shmw_deepwater_place *place, uint64_t id, uint32_t mode, uint32_t pid,
                               struct shmw_deepwater_chunk_map *chunk)
 {
@@ -165,16 +179,7 @@ int shmw_deepwater_chunk_make(const struct shmw_deepwater_place *place, uint64_t
         return rc;
     }
     take_pointers(chunk);
-    chunk->data_header->version = SHMW_DEEPWATER_VERSION;
-    chunk->data_header->chunk_id = id;
-    chunk->data_header->capacity = chunk->data_capacity;
-    chunk->data_header->writer_pid = pid;
-    chunk->index_header->version = SHMW_DEEPWATER_VERSION;
-    chunk->index_header->entry_size = SHMW_DEEPWATER_RECORD_SIZE;
-    chunk->index_header->chunk_id = id;
-    chunk->index_header->capacity = chunk->index_capacity;
-    shmw_store_release(&chunk->data_header->magic, SHMW_DEEPWATER_DATA_MAGIC);    /* R0: pairs with A0; the header */
-    shmw_store_release(&chunk->index_header->magic, SHMW_DEEPWATER_INDEX_MAGIC); /* R0: the same */
+    shmw_deepwater_chunk_headers(chunk, pid);
     return SHMW_OK;
 }
 

@@ -87,6 +87,7 @@ int shmw_deepwater_writer_open(const char *base, const char *feed, const struct 
     if (writer == NULL)
         return SHMW_SYSTEM;
     writer->live = (struct shmw_deepwater_chunk_map){.data = {.fd = -1}, .index = {.fd = -1}};
+    shmw_deepwater_keep_nothing(writer);
     writer->mode = full.mode;
     writer->boot_ns = full.identity.boot_ns;
     writer->pid = full.identity.pid != 0 ? full.identity.pid : (uint32_t)getpid();
@@ -138,7 +139,7 @@ static int finish_live(struct shmw_deepwater_writer *writer, struct shmw_deepwat
         if (writer->place.persist)
             rc = shmw_deepwater_persist(&writer->place, chunk, writer->mode, &row);
     }
-    shmw_deepwater_chunk_close(chunk);
+    shmw_deepwater_keep(writer, chunk);
     return rc;
 }
 
@@ -154,7 +155,9 @@ static int rotate(struct shmw_deepwater_writer *writer)
     int rc = fill_row(writer, id);
     if (rc == SHMW_OK) /* on the disk before count covers it: a power failure must not leave a row of zeros below count */
         rc = shmw_deepwater_rows_flush(place);
-    if (rc == SHMW_OK)
+    if (rc != SHMW_OK)
+        return rc;
+    if (!shmw_deepwater_take_spare(writer, id, &new))
         rc = shmw_deepwater_chunk_make(place, id, writer->mode, writer->pid, &new);
     if (rc != SHMW_OK)
         return rc;
@@ -169,10 +172,10 @@ static int rotate(struct shmw_deepwater_writer *writer)
     writer->row = id;
     writer->used = 0;
     writer->entries = 0;
-    writer->data_ready = 0;
-    writer->index_ready = 0;
     writer->first_ns = 0;
+    shmw_deepwater_offer(writer, id + 1);
     const int expired = shmw_deepwater_expire(place, id + 1, place->live_window, writer->mode, &writer->in_memory);
+    shmw_deepwater_settle(writer, id + 1);
     return rc == SHMW_OK ? expired : rc;
 }
 
@@ -219,12 +222,15 @@ static int prepare(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, 
 
 /* Pages are fetched a step at a time, just before they are written: all at once would hold up the record that rotates, and fetch what
  * a short-lived chunk or its index never fills. A step is what a reader's page fault maps at once. */
-static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t *ready)
+static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t stale, uint64_t *ready)
 {
     if (end <= *ready)
         return;
     const uint64_t upto = shmw_min_u64(shmw_align_up(end, READY_STEP), map->size);
-    shmw_map_prefault(map, *ready, upto - *ready);
+    if (*ready < stale)
+        memset(map->base + *ready, 0, (size_t)(shmw_min_u64(upto, stale) - *ready));
+    if (upto > stale)
+        shmw_map_prefault(map, *ready, upto - *ready);
     *ready = upto;
 }
 
@@ -238,8 +244,9 @@ static void put(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, uin
         writer->first_ns = timestamp_ns;
         shmw_store_relaxed(&writer->place.rows[writer->row].start_ns, timestamp_ns); /* R4 publishes it */
     }
-    make_ready(&live->data, sizeof(*live->data_header) + offset + length, &writer->data_ready);
-    make_ready(&live->index, sizeof(*live->index_header) + (writer->entries + 1) * sizeof(*record), &writer->index_ready);
+    make_ready(&live->data, sizeof(*live->data_header) + offset + length, live->data_stale, &live->data_ready);
+    make_ready(&live->index, sizeof(*live->index_header) + (writer->entries + 1) * sizeof(*record), live->index_stale,
+               &live->index_ready);
     if (length > 0)
         memcpy(live->bytes + offset, data, length);
     record->timestamp_ns = timestamp_ns;
@@ -325,6 +332,8 @@ static int leave(struct shmw_deepwater_writer *writer)
         rc = rc == SHMW_OK ? finished : rc;
     }
     const int expired = shmw_deepwater_expire(place, shmw_deepwater_rows(place), 0, writer->mode, &writer->in_memory);
+    if (writer->spare != NULL)
+        shmw_deepwater_chunk_unlink(place, shmw_deepwater_rows(place));
     shmw_store_release(&place->header->latest, SHMW_DEEPWATER_NONE); /* R3: pairs with A3 */
     shmw_store_relaxed(&place->header->writer_pid, 0);
     const int flushed = shmw_deepwater_rows_flush(place);
@@ -340,6 +349,7 @@ int shmw_deepwater_writer_close(shmw_deepwater_writer *writer)
     int rc = SHMW_OK;
     if (!writer->place.guard.gone) /* in a forked child the parent goes on */
         rc = leave(writer);
+    shmw_deepwater_keep_nothing(writer);
     shmw_deepwater_chunk_close(&writer->live);
     shmw_deepwater_place_close(&writer->place);
     free(writer);

@@ -90,6 +90,7 @@ void expect_all(shmw_deepwater_reader *reader, uint64_t first, uint64_t end)
 
 void die(shmw_deepwater_writer *writer)
 {
+    shmw_deepwater_keep_nothing(writer);
     shmw_deepwater_chunk_close(&writer->live);
     shmw_deepwater_place_close(&writer->place);
     free(writer);
