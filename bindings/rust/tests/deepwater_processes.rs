@@ -32,18 +32,20 @@ fn actor() {
         Err(_) => return,
     };
     let base = std::env::var(BASE).expect("a base with the role");
+    let mut writer = Writer::open(&base, "feed", &options(role != "append-and-stop")).expect("no writer");
     match role.as_str() {
-        "append-for-ever" => append(&mut Writer::open(&base, "feed", &options(true)).expect("no writer"), u64::MAX),
-        "append-and-stop" => append(&mut Writer::open(&base, "feed", &options(false)).expect("no writer"), 500),
+        "append-for-ever" => append(&mut writer, u64::MAX),
+        "append-and-stop" | "persist-and-stop" => append(&mut writer, 500),
         "append-and-leave" => {
-            let mut writer = Writer::open(&base, "feed", &options(true)).expect("no writer");
             append(&mut writer, 500);
             writer.close().expect("left");
             println!("\nleft");
+            return std::thread::sleep(PATIENCE);
         }
         other => panic!("no role {other}"),
     }
-    std::thread::sleep(PATIENCE);
+    println!("\nstopped");
+    std::thread::sleep(PATIENCE); // with the writer: it has not left when it is killed
 }
 
 /// Records of 24 bytes that say their sequence.
@@ -170,8 +172,8 @@ fn what_a_killed_writer_left_in_memory_is_sealed() {
 #[test]
 fn files_tell_what_a_machine_lost() {
     let base = Base::new("power");
-    let mut running = Running::start("append-for-ever", &base);
-    running.await_word("ready");
+    let mut running = Running::start("persist-and-stop", &base);
+    running.await_word("stopped");
     running.kill();
     // The machine is switched off: shared memory is gone, and the row of chunk 1 never said that it is in files.
     let in_files = base.reader(Start::Oldest).chunk(1).expect("a row");
