@@ -83,19 +83,8 @@ struct shmw_deepwater_chunk_map {
     uint64_t id;
     uint64_t data_capacity;
     uint64_t index_capacity;
-    /* Of a writer, from the beginnings of the segments: bytes that are zeros, or written, and cost no page fault any more; and where
-     * what an earlier chunk wrote there ends. */
-    uint64_t data_ready;
+    uint64_t data_ready; /* of a writer: bytes of the segments, from their beginnings, that cost no page fault any more */
     uint64_t index_ready;
-    uint64_t data_stale;
-    uint64_t index_stale;
-};
-
-/* A sealed chunk in the window, still mapped. */
-struct shmw_deepwater_kept {
-    struct shmw_deepwater_chunk_map chunk; /* data.base NULL: none */
-    uint64_t used;                         /* bytes of records */
-    uint64_t entries;                      /* records */
 };
 
 #define SHMW_DEEPWATER_KEPT_MOST 8                       /* chunks in a window whose memory is used again */
@@ -107,8 +96,8 @@ struct shmw_deepwater_writer {
     uint64_t row;                         /* of it */
     uint64_t used;                        /* bytes of it */
     uint64_t entries;                     /* records in it */
-    struct shmw_deepwater_kept kept[SHMW_DEEPWATER_KEPT_MOST + 1]; /* by id, modulo that */
-    struct shmw_deepwater_kept *spare;    /* one that left, under the name of the chunk to come; or NULL */
+    struct shmw_deepwater_chunk_map kept[SHMW_DEEPWATER_KEPT_MOST + 1]; /* sealed ones in the window, by id, modulo that */
+    struct shmw_deepwater_chunk_map *spare; /* one that left, under the name of the chunk to come; or NULL */
     uint64_t first_ns;                    /* timestamp of its first record */
     uint64_t last_ns;
     uint64_t next_sequence;

@@ -20,16 +20,16 @@ void shmw_deepwater_keep(struct shmw_deepwater_writer *writer, struct shmw_deepw
         shmw_deepwater_chunk_close(chunk);
         return;
     }
-    struct shmw_deepwater_kept *kept = &writer->kept[chunk->id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
-    shmw_deepwater_chunk_close(&kept->chunk); /* of a chunk that left the window a rotation ago, or before */
-    *kept = (struct shmw_deepwater_kept){*chunk, writer->used, writer->entries};
+    struct shmw_deepwater_chunk_map *kept = &writer->kept[chunk->id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
+    shmw_deepwater_chunk_close(kept); /* of a chunk that left the window a rotation ago, or before */
+    *kept = *chunk;
     *chunk = (struct shmw_deepwater_chunk_map){.data = {.fd = -1}, .index = {.fd = -1}};
 }
 
-static struct shmw_deepwater_kept *kept_of(struct shmw_deepwater_writer *writer, uint64_t id)
+static struct shmw_deepwater_chunk_map *kept_of(struct shmw_deepwater_writer *writer, uint64_t id)
 {
-    struct shmw_deepwater_kept *kept = &writer->kept[id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
-    return kept->chunk.data.base != NULL && kept->chunk.id == id ? kept : NULL;
+    struct shmw_deepwater_chunk_map *kept = &writer->kept[id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
+    return kept->data.base != NULL && kept->id == id ? kept : NULL;
 }
 
 static int give_name(const struct shmw_deepwater_place *place, uint64_t old, uint64_t new, const char *suffix)
@@ -48,7 +48,7 @@ void shmw_deepwater_offer(struct shmw_deepwater_writer *writer, uint64_t rows)
     if (rows <= place->live_window)
         return;
     const uint64_t leaving = rows - 1 - place->live_window;
-    struct shmw_deepwater_kept *kept = kept_of(writer, leaving);
+    struct shmw_deepwater_chunk_map *kept = kept_of(writer, leaving);
     if (kept == NULL)
         return;
     if (give_name(place, leaving, rows, "data") == SHMW_OK && give_name(place, leaving, rows, "idx") == SHMW_OK)
@@ -59,7 +59,7 @@ void shmw_deepwater_offer(struct shmw_deepwater_writer *writer, uint64_t rows)
 
 void shmw_deepwater_settle(struct shmw_deepwater_writer *writer, uint64_t rows)
 {
-    if (writer->spare == NULL || writer->in_memory > writer->spare->chunk.id)
+    if (writer->spare == NULL || writer->in_memory > writer->spare->id)
         return;
     shmw_deepwater_chunk_unlink(&writer->place, rows); /* it had to stay */
     writer->spare = NULL;
@@ -76,27 +76,23 @@ static bool alone(int fd)
 
 bool shmw_deepwater_take_spare(struct shmw_deepwater_writer *writer, uint64_t id, struct shmw_deepwater_chunk_map *chunk)
 {
-    struct shmw_deepwater_kept *spare = writer->spare;
+    struct shmw_deepwater_chunk_map *spare = writer->spare;
     const int cause = errno;
     writer->spare = NULL;
     if (spare == NULL)
         return false;
-    const bool taken = alone(spare->chunk.data.fd) && alone(spare->chunk.index.fd);
+    const bool taken = alone(spare->data.fd) && alone(spare->index.fd);
     errno = cause;
     if (!taken) {
-        shmw_deepwater_chunk_close(&spare->chunk); /* its reader keeps it; the name goes when the new chunk is made */
+        shmw_deepwater_chunk_close(spare); /* its reader keeps it; the name goes when the new chunk is made */
         return false;
     }
-    *chunk = spare->chunk;
-    spare->chunk = (struct shmw_deepwater_chunk_map){.data = {.fd = -1}, .index = {.fd = -1}};
+    *chunk = *spare;
+    *spare = (struct shmw_deepwater_chunk_map){.data = {.fd = -1}, .index = {.fd = -1}};
     shmw_store_relaxed(&chunk->data_header->magic, 0); /* nobody reads it: R0 comes with the headers */
     shmw_store_relaxed(&chunk->index_header->magic, 0);
-    memset(chunk->data_header, 0, sizeof(*chunk->data_header));
+    memset(chunk->data_header, 0, sizeof(*chunk->data_header)); /* records and entries stay: nobody reads what no count covers */
     memset(chunk->index_header, 0, sizeof(*chunk->index_header));
-    chunk->data_ready = sizeof(*chunk->data_header); /* the rest is cleared just before it is written, while it is in the cache */
-    chunk->index_ready = sizeof(*chunk->index_header);
-    chunk->data_stale = shmw_max_u64(chunk->data_stale, sizeof(*chunk->data_header) + spare->used);
-    chunk->index_stale = shmw_max_u64(chunk->index_stale, sizeof(*chunk->index_header) + spare->entries * sizeof(*chunk->records));
     chunk->id = id;
     shmw_deepwater_chunk_headers(chunk, writer->pid);
     return true;
@@ -105,5 +101,5 @@ bool shmw_deepwater_take_spare(struct shmw_deepwater_writer *writer, uint64_t id
 void shmw_deepwater_keep_nothing(struct shmw_deepwater_writer *writer)
 {
     for (size_t i = 0; i <= SHMW_DEEPWATER_KEPT_MOST; i++)
-        shmw_deepwater_chunk_close(&writer->kept[i].chunk);
+        shmw_deepwater_chunk_close(&writer->kept[i]);
 }

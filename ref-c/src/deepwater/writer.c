@@ -222,15 +222,12 @@ static int prepare(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, 
 
 /* Pages are fetched a step at a time, just before they are written: all at once would hold up the record that rotates, and fetch what
  * a short-lived chunk or its index never fills. A step is what a reader's page fault maps at once. */
-static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t stale, uint64_t *ready)
+static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t *ready)
 {
     if (end <= *ready)
         return;
     const uint64_t upto = shmw_min_u64(shmw_align_up(end, READY_STEP), map->size);
-    if (*ready < stale)
-        memset(map->base + *ready, 0, (size_t)(shmw_min_u64(upto, stale) - *ready));
-    if (upto > stale)
-        shmw_map_prefault(map, *ready, upto - *ready);
+    shmw_map_prefault(map, *ready, upto - *ready);
     *ready = upto;
 }
 
@@ -238,15 +235,16 @@ static void make_ready(const struct shmw_map *map, uint64_t end, uint64_t stale,
 static void put(struct shmw_deepwater_writer *writer, uint64_t timestamp_ns, uint32_t type, const void *data, uint32_t length)
 {
     struct shmw_deepwater_chunk_map *live = &writer->live;
-    const uint64_t offset = offset_for_next(writer); /* what is skipped is zero since the segment was made */
+    const uint64_t offset = offset_for_next(writer);
     struct shmw_deepwater_wire_record *record = &live->records[writer->entries];
     if (writer->entries == 0) {
         writer->first_ns = timestamp_ns;
         shmw_store_relaxed(&writer->place.rows[writer->row].start_ns, timestamp_ns); /* R4 publishes it */
     }
-    make_ready(&live->data, sizeof(*live->data_header) + offset + length, live->data_stale, &live->data_ready);
-    make_ready(&live->index, sizeof(*live->index_header) + (writer->entries + 1) * sizeof(*record), live->index_stale,
-               &live->index_ready);
+    make_ready(&live->data, sizeof(*live->data_header) + offset + length, &live->data_ready);
+    make_ready(&live->index, sizeof(*live->index_header) + (writer->entries + 1) * sizeof(*record), &live->index_ready);
+    if (offset > writer->used)
+        memset(live->bytes + writer->used, 0, (size_t)(offset - writer->used)); /* the memory may be that of an earlier chunk */
     if (length > 0)
         memcpy(live->bytes + offset, data, length);
     record->timestamp_ns = timestamp_ns;

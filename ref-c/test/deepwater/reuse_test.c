@@ -84,7 +84,7 @@ static void what_left_is_used_again(void)
     for (unsigned chunk = 0; chunk < 10; chunk++) {
         const uint64_t first = next;
         write_chunk(writer, &next, counts[chunk]);
-        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_KEPT_MOST + 1)].chunk, counts[chunk]));
+        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_KEPT_MOST + 1)], counts[chunk]));
         files[chunk] = inode(writer, chunk);
         CHECK(files[chunk] != 0);
         CHECK(chunk <= WINDOW || files[chunk] == files[chunk - WINDOW - 1]);
