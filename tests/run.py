@@ -6,7 +6,7 @@
     ./dev test --list          name the stages
 
 A stage is one command. It is quiet unless it fails; its output is in build/logs/test-STAGE.log. Two lanes of stages run side
-by side: the suite, which mostly waits, and everything else. The mutants, some of which only live runs find, come when both are
+by side: the suite and its own tests, which mostly wait, and everything else. The mutants, some of which only live runs find, come when both are
 done, and what was left in shared memory is looked for last.
 """
 
@@ -73,12 +73,12 @@ STAGES = [
     Stage("python-mypy", [PY, "-m", "mypy", "--strict", "-p", "shmwire"], "mypy --strict, binding", cwd="bindings/python"),
     Stage("python-tests", [PY, "-m", "pytest", "-q", "bindings/python/tests"], "Python tests, both engines"),
     Stage("suite-mypy", [PY, "-m", "mypy", "--strict", "-p", "shmwire_conform"], "mypy --strict, suite", cwd="conformance"),
-    Stage("suite-tests", [PY, "-m", "pytest", "-q", "conformance/tests"], "the suite itself, broken drivers included"),
     Stage("bench-tests", [PY, "-m", "pytest", "-q", "bench/test"], "the benchmark measures and verifies (no figure is asserted)"),
     Stage("conform", ["./dev", "conform"], "five implementations through the suite", lane=1, limit_s=3 * STAGE_LIMIT_S),
+    Stage("suite-tests", [PY, "-m", "pytest", "-q", "conformance/tests"], "the suite itself, broken drivers included", lane=1),
     Stage("conform-asan", [CONFORM, "run", "--tier", "quick", "--kind", "hostile", "--kind", "torn", "--kind", "golden",
                            "--kind", "captured", "--report", "build/report-asan", "--driver", "conformance/drivers/c-asan.toml"],
-          "every fixture under AddressSanitizer and UBSan"),
+          "every fixture under AddressSanitizer and UBSan", lane=1),
     Stage("conform-mutants", ["./dev", "conform", "--mutants"], "planted defects are found", lane=LAST),
     Stage("shm-clean", [PY, "tests/shm_clean.py", "check"], "nothing was left in shared memory", lane=LAST),
 ]
