@@ -6,8 +6,8 @@
     ./dev test --list          name the stages
 
 A stage is one command. It is quiet unless it fails; its output is in build/logs/test-STAGE.log. Two lanes of stages run side
-by side: the suite and its own tests, which mostly wait, and everything else. The mutants, some of which only live runs find, come when both are
-done, and what was left in shared memory is looked for last.
+by side: the suite and its own tests, which mostly wait, and everything else. The mutants, some of which only live runs find, come
+when both are done, and what was left in shared memory is looked for last.
 """
 
 from __future__ import annotations
