@@ -21,8 +21,9 @@ from test_deepwater_cli import append, base, fnv1a, offset, write
 
 __all__ = ["base"]
 FEEDS = 10_000
-LONG_S = 20.0  # a tenth of it is enough on a machine that is idle
+HANGS_S = 150  # a second or two is enough on a machine that is idle; what looks at all feeds for each one takes minutes
 FLAT_KIB = 32 << 10  # of addresses: one feed of them all is mapped at a time
+SANITIZED = b"__asan_init" in Path(SHMWIRE).read_bytes()  # AddressSanitizer wants terabytes of addresses for itself
 STOPPED_S = 1.3  # longer than a scan may go on without a line
 ERASED = "\r\x1b[K"
 
@@ -67,10 +68,10 @@ def test_all_of_ten_thousand_feeds(many: Path, tmp_path: Path, words: list[str])
     out = tmp_path / "out"
     began = time.monotonic()
     with out.open("wb") as file:
-        limited = ["sh", "-c", f'ulimit -v {FLAT_KIB} && exec "$@"', "sh", SHMWIRE, *words, str(many)]
-        subprocess.run(limited, stdout=file, check=True)
+        limit = "" if SANITIZED else f"ulimit -v {FLAT_KIB} && "
+        limited = ["sh", "-c", f'{limit}exec "$@"', "sh", SHMWIRE, *words, str(many)]
+        subprocess.run(limited, stdout=file, check=True, timeout=HANGS_S)
     print(f"{' '.join(words)}: {time.monotonic() - began:.2f} s")
-    assert time.monotonic() - began < LONG_S
     text = out.read_text(encoding="utf-8")
     if words == ["validate"]:
         assert f"{FEEDS} feeds, 0 with errors" in text
