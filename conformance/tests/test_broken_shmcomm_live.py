@@ -52,8 +52,8 @@ def test_defect_is_caught(defect: str, case: str, rule: str, words: str) -> None
     for seed in range(1, 6):  # a kill falls where it falls: the defect need not show under every seed
         run = run_suite([courier(defect)], cases=(f"shmcomm/live/{case}",), seed=seed)
         assert run.harness_errors() == [] and len(run.results) == 1
-        if run.findings():
-            break
+        if any(re.search(words, result.message) for result in run.findings()):
+            break  # on a busy machine something else may show first
     (result,) = run.findings()
     assert rule in result.unit.case.rules
     assert re.search(words, result.message), result.message
