@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from load import Watch, wait_until_quiet
+from shmwire_conform import trees
 
 ROOT = Path(__file__).resolve().parent.parent
 SHM = Path("/dev/shm")
@@ -179,16 +180,8 @@ def room_for(peer: Peer) -> Iterator[str]:
         try:
             yield room
         finally:
-            for left in SHM.glob(f"dw.{fnv1a(os.path.realpath(f'{room}/s.base').encode()):016x}.*"):
+            for left in trees.memory(Path(room) / "s.base"):
                 left.unlink(missing_ok=True)  # of an actor that was killed
-
-
-def fnv1a(data: bytes) -> int:
-    """FNV-1a with 64 bits: how deepwater names the shared memory of a base directory."""
-    found = 0xCBF29CE484222325
-    for byte in data:
-        found = (found ^ byte) * 0x100000001B3 % 2**64
-    return found
 
 
 def rate_of(peer: Peer, takers: list[dict[str, Any]]) -> float:

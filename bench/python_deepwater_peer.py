@@ -15,7 +15,7 @@ import actor
 from actor import Tally
 from credit import IN_FLIGHT, Credit
 from credit import make as make_credit
-from shmwire.deepwater import DEFAULT_ROWS, Reader, Record, Writer
+from shmwire.deepwater import DEFAULT_CHUNK, DEFAULT_ROWS, Reader, Record, Writer
 from shmwire.engine import Engine
 from shmwire.errors import Timeout
 
@@ -67,14 +67,15 @@ class Bench:
         self.scanned = min(args.count, SCAN_BYTES // (args.size + INDEX_BYTES))
 
     def writer(self, feed: str) -> Writer:
-        if self.scans:
+        if self.scans and not self.persists:
             window = 2 * self.scanned * (self.args.size + 8) // SCAN_CHUNK + 2
             return Writer(self.base, feed, persist=self.persists, feeds=2, chunk_size=SCAN_CHUNK, live_window=window,
                           engine=self.engine)
         if self.seek_chunks:
             return Writer(self.base, feed, persist=True, feeds=2, chunk_size=SEEK_CHUNK, rows=max(self.seek_chunks, DEFAULT_ROWS),
                           engine=self.engine)
-        return Writer(self.base, feed, persist=self.persists, feeds=2, engine=self.engine)
+        chunk_size = SCAN_CHUNK if self.scans else DEFAULT_CHUNK
+        return Writer(self.base, feed, persist=self.persists, feeds=2, chunk_size=chunk_size, engine=self.engine)
 
     def reader(self, feed: str) -> Reader:
         return Reader(self.base, feed, engine=self.engine)

@@ -128,6 +128,9 @@ def main() -> int:
     shown_rows = {p.name for p in peers}
     if args.memory:
         entries = [entry for entry in load_memory(ROOT / "bench/peers.toml") if entry.row in shown_rows]
+        if not entries:
+            print("bench: no memory entry among these rows (--profile shmcomm or deepwater)", file=sys.stderr)
+            return 2
         return 0 if memory.run({p.name: p for p in peers}, entries, 1000 if args.quick else 1) else 1
     targets = [target for target in targets if target["row"] in shown_rows]
     sizes = args.size or ([64] if args.quick else SIZES[args.profile])

@@ -96,15 +96,15 @@ def test_seeks_among_many_chunks() -> None:
 
 
 def test_shared_memory_of_a_killed_feed_is_removed(tmp_path: Path) -> None:
-    """The name is FNV-1a 64 of the base's real path, as the library has it."""
-    peer = liar(tmp_path, "", code=1)
+    """Of a writer that ends without leaving: the chunk that it wrote."""
+    script = ("import os, sys; from shmwire.deepwater import Writer; os.mkdir(sys.argv[1]);"
+              "writer = Writer(sys.argv[1], 'there'); writer.append(1, b'x'); os._exit(0)")
     made: list[Path] = []
-    with pytest.raises(measure.Failed), measure.room_for(peer) as room:
-        made.append(measure.SHM / f"dw.{measure.fnv1a(f'{room}/s.base'.encode()):016x}.there.0.data")
-        made[0].write_bytes(b"")
+    with pytest.raises(measure.Failed), measure.room_for(liar(tmp_path, "", code=1)) as room:
+        subprocess.run([sys.executable, "-c", script, f"{room}/s.base"], check=True)
+        made += measure.trees.memory(Path(room) / "s.base")
         raise measure.Failed("killed")
-    assert not made[0].exists()
-    assert measure.fnv1a(b"a") == 0xAF63DC4C8601EC8C
+    assert len(made) == 2 and not any(path.exists() for path in made)
 
 
 MEMORY = bench_run.load_memory(BENCH / "peers.toml")
@@ -117,6 +117,12 @@ def test_memory_of_endpoints_is_counted(entry: memory.Entry) -> None:
     found = memory.look(peer, few)
     assert [one.role for one in found] == measure.roles(entry.measure, hosted=peer.hosted)
     assert all(one.whole_kb >= 0 for one in found) and len(memory.lines(few, found)) == len(found)
+
+
+def test_memory_that_is_not_counted_is_not_within_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    gone = replace(PEERS[MEMORY[0].row], command=("build/bin/no-such-actor", "pub"))
+    assert not memory.run({gone.name: gone}, [MEMORY[0]], 1000)
+    assert "absent" in capsys.readouterr().out
 
 
 def test_memory_that_grows_is_missed() -> None:

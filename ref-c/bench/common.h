@@ -87,6 +87,13 @@ static inline uint64_t bench_scanned(const struct bench_args *args)
     return all || args->count < records ? args->count : records;
 }
 
+/* A place below `end`, anywhere and not in order: Knuth's generator. *state is 1 at first. */
+static inline uint64_t bench_anywhere(uint64_t *state, uint64_t end)
+{
+    *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (*state >> 33) % end;
+}
+
 /* The sum of all 8-byte words of a payload, and of the bytes behind the last one: each byte is loaded. */
 uint64_t bench_sum(const void *payload, size_t size);
 

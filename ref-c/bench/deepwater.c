@@ -51,7 +51,8 @@ static struct shmw_deepwater_feed_options options_of(const struct bench_args *ar
     struct shmw_deepwater_feed_options options = {.persist = place->persists, .feeds = 2};
     if (place->scans) {
         options.chunk_size = SCAN_CHUNK;
-        options.live_window = (uint32_t)(2 * bench_scanned(args) * (args->size + 8) / SCAN_CHUNK + 2);
+        if (!place->persists)
+            options.live_window = (uint32_t)(2 * bench_scanned(args) * (args->size + 8) / SCAN_CHUNK + 2);
     }
     if (place->seek_chunks > 0)
         options.chunk_size = SEEK_CHUNK;
@@ -221,8 +222,7 @@ static void seek(const struct bench_args *args, const struct place *place, shmw_
     uint64_t state = 1;
     for (uint64_t i = 0; i < args->count; i++) {
         struct shmw_deepwater_record record;
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth's generator: anywhere, not in order */
-        const uint64_t wanted = (state >> 33) % records;
+        const uint64_t wanted = bench_anywhere(&state, records);
         const uint64_t began = bench_now_ns();
         check(shmw_deepwater_seek(reader, SHMW_DEEPWATER_TIME, time_of(wanted)), "seek");
         const int code = shmw_deepwater_next(reader, &record);

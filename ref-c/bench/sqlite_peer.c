@@ -104,8 +104,7 @@ static void seek(sqlite3 *db, const struct bench_args *args, uint64_t records, s
     uint64_t *samples = bench_samples(args->count);
     uint64_t state = 1;
     for (uint64_t i = 0; i < args->count; i++) {
-        state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407); /* Knuth's generator: anywhere, not in order */
-        const uint64_t wanted = (state >> 33) % records;
+        const uint64_t wanted = bench_anywhere(&state, records);
         const uint64_t began = bench_now_ns();
         check(db, sqlite3_bind_int64(select, 1, (int64_t)(wanted * STEP_NS)));
         const int code = sqlite3_step(select);

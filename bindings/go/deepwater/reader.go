@@ -28,8 +28,8 @@ type Reader struct {
 }
 
 // OpenReader opens a reader of a feed, from the oldest record unless the options, which may be nil, say otherwise. ErrNotFound,
-// ErrNotReady (its maker is at work; or a writer died over the row that says where to begin [deepwater.read.odd]), ErrInvalidName, ErrTruncated, ErrBadMagic, ErrBadVersion, ErrBadGeometry, ErrCorrupt,
-// ErrPermission, ErrSystem.
+// ErrNotReady (its maker is at work; or a writer died over the row that says where to begin [deepwater.read.odd]), ErrInvalidName,
+// ErrTruncated, ErrBadMagic, ErrBadVersion, ErrBadGeometry, ErrCorrupt, ErrPermission, ErrSystem.
 func OpenReader(base, feed string, options *ReaderOptions) (*Reader, error) {
 	if options == nil {
 		options = &ReaderOptions{}

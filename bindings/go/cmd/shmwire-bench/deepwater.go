@@ -62,7 +62,9 @@ func (p *feedPlan) options() *deepwater.Options {
 	options := &deepwater.Options{Persist: p.persists, Feeds: 2}
 	if p.scans {
 		options.ChunkSize = scanChunk
-		options.LiveWindow = uint32(2*p.scanned()*(uint64(p.size)+8)/scanChunk + 2)
+		if !p.persists {
+			options.LiveWindow = uint32(2*p.scanned()*(uint64(p.size)+8)/scanChunk + 2)
+		}
 	}
 	if p.seekChunks > 0 {
 		options.ChunkSize = seekChunk

@@ -89,7 +89,9 @@ impl<'a> Plan<'a> {
 
     fn options(&self) -> Options {
         let options = Options::new().persist(self.persists).feeds(2);
-        if self.scans {
+        if self.scans && self.persists {
+            options.chunk_size(SCAN_CHUNK)
+        } else if self.scans {
             let window = 2 * self.scanned() * (self.args.size as u64 + 8) / SCAN_CHUNK + 2;
             options.chunk_size(SCAN_CHUNK).live_window(window as u32)
         } else if self.seek_chunks > 0 {

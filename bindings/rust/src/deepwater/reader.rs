@@ -129,8 +129,8 @@ impl Reader {
     /// # Errors
     /// [`Error::NotFound`] when the base, its registry, the feed or its registry is not there [deepwater.base.registry];
     /// [`Error::NotReady`] while it is being made, and when a writer died over the row that says where to begin
-    /// [deepwater.read.odd], all after the waiting time of the options [deepwater.open.not-ready]; [`Error::InvalidName`]; [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Truncated`],
-    /// [`Error::Corrupt`] for what cannot be used; [`Error::Permission`], also for a symbolic link below the base
+    /// [deepwater.read.odd], all after the waiting time of the options [deepwater.open.not-ready]; [`Error::InvalidName`];
+    /// [`Error::BadMagic`], [`Error::BadVersion`], [`Error::BadGeometry`], [`Error::Truncated`], [`Error::Corrupt`] for what cannot be used; [`Error::Permission`], also for a symbolic link below the base
     /// [deepwater.open.symlink]; [`Error::System`].
     pub fn open(base: impl AsRef<Path>, feed: &str, options: &ReaderOptions) -> Result<Reader> {
         let deadline = options.deadline();
