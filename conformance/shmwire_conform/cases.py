@@ -41,6 +41,11 @@ class Case:
         found: list[dict[str, Any]] = self.raw.get(block, [])
         return found
 
+    @property
+    def watched(self) -> bool:
+        """Whether the runner looks for a moment that passes in microseconds."""
+        return any(step["cmd"] == "watch" for step in self.steps("steps"))
+
 
 def _case(raw: dict[str, Any], directory: Path) -> Case:
     return Case(

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import expect, judge, trees
+from . import cores, expect, judge, trees
 from .cases import everything, patched
 from .errors import Finding, HarnessError
 from .futex import Sleeper, mapped_word, wake
@@ -264,8 +264,10 @@ class RunnerSteps:
         """The first time that the bytes at `off` are seen changed, or the file is seen gone, those of `then` must stand there."""
         inner, role, begun = step["step"], step["step"]["on"], time.monotonic()
         path, offset, before = self._path, int(step.get("off", 0)), bytes.fromhex(step.get("hex", ""))
-        self._session.send(role, inner)
-        missing = self._watch(self._session.drivers[role], path if "gone" in step else offset, before, step["then"])
+        driver = self._session.drivers[role]
+        with cores.apart(driver.pid):
+            self._session.send(role, inner)
+            missing = self._watch(driver, path if "gone" in step else offset, before, step["then"])
         self._session.check(inner, self._session.receive(role, inner), role, f"{what} of {inner['cmd']}", begun)
         if missing:
             seen = f"{self._file} was gone" if "gone" in step else f"the bytes at {offset} had changed"
