@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_drivers(run)
     _add_selection(run)
     run.add_argument("--tier", choices=("quick", "full"), default="quick", help="full: every ordered pair (default: quick)")
-    run.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (live runs are one at a time; default: 2)")
+    run.add_argument("--jobs", type=int, default=2, metavar="N",
+                     help="cases at a time (live runs and watched steps are one at a time; default: 2)")
     run.add_argument("--seed", type=int, default=1, metavar="N", help="of kill moments, payloads and stutter (default: 1)")
     files = "results.jsonl, junit.xml, report.html, matrix.md, coverage.json, transcripts/"
     run.add_argument("--report", type=Path, metavar="DIR", help=f"write {files}")
