@@ -3,6 +3,7 @@
 
 mod at;
 mod guarded;
+mod lease;
 mod ofd;
 
 use std::fs::{self, File};
@@ -23,6 +24,7 @@ use crate::wait::{Backoff, Deadline};
 
 pub(crate) use at::{open_base, Directory, Opening};
 pub(crate) use guarded::Guarded;
+pub(crate) use lease::is_alone;
 pub(crate) use ofd::{byte_is_held, give_byte, take_byte, take_byte_waiting};
 
 /// Where POSIX shared-memory names are.
@@ -83,6 +85,11 @@ pub(crate) fn full_name(locator: &Path, portable: Option<u32>) -> Result<PathBuf
 /// [`Error::NotFound`], [`Error::InvalidName`], [`Error::Permission`], [`Error::System`].
 pub fn unlink(locator: impl AsRef<Path>) -> Result<()> {
     fs::remove_file(path(locator)?).map_err(Error::from)
+}
+
+/// Give a segment's file a second name.
+pub(crate) fn link(locator: impl AsRef<Path>, second: impl AsRef<Path>) -> Result<()> {
+    fs::hard_link(path(locator)?, path(second)?).map_err(Error::from)
 }
 
 /// Flags of every open: a shared-memory name is never followed through a symbolic link, since everybody may write to the

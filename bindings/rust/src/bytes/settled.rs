@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Bytes that one participant stores before he publishes them, and nobody afterwards (profile deepwater): they may be looked at
-//! where they lie.
+//! Bytes that one participant stores before he publishes them, and nobody afterwards while anybody else has them mapped (profile
+//! deepwater): they may be looked at where they lie.
 
 use super::Whole;
 
@@ -14,7 +14,8 @@ impl Whole {
     pub(crate) fn settled(&self, offset: u64, length: u64) -> &[u8] {
         let from = self.as_ptr(offset, length);
         // SAFETY: as_ptr has found all of it to be inside of the mapping, which lives as long as self does. Nobody stores there,
-        // by the protocol, from the moment on in which the caller saw the bytes published.
+        // by the protocol, from the moment on in which the caller saw the bytes published: their writer uses the memory again only
+        // when nobody else has it mapped, and when it has given up its own mapping of them, by value, and so all slices of that.
         unsafe { std::slice::from_raw_parts(from, length as usize) }
     }
 

@@ -53,6 +53,7 @@ mod reader;
 mod record;
 mod recover;
 mod registry;
+mod reuse;
 mod seek;
 mod segment;
 mod validate;

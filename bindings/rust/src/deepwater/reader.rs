@@ -8,7 +8,7 @@ use super::feed::Row;
 use super::layout::*;
 use super::place::Place;
 use super::record::{Record, Records};
-use super::segment::{Chunk, Entry};
+use super::segment::{align_up, Chunk, Entry};
 use super::{corrupt, ReaderOptions, Start};
 use crate::atomic::{fence_seq_cst, Word32};
 use crate::bytes::Whole;
@@ -61,6 +61,8 @@ pub struct Reader {
     pub(super) next: u64,
     /// entry_count as it was loaded last.
     known: u64,
+    /// Where the bytes of the next record begin, if what comes is like what came.
+    ahead: u64,
     end_with_writer: bool,
     /// Of the last batch.
     entries: Vec<Entry>,
@@ -144,6 +146,7 @@ impl Reader {
             index: 0,
             next: 0,
             known: 0,
+            ahead: 0,
             end_with_writer: options.end_with_writer,
             entries: Vec::new(),
         };
@@ -184,6 +187,7 @@ impl Reader {
         self.first = row.first_sequence;
         self.index = self.next.saturating_sub(row.first_sequence);
         self.known = 0;
+        self.ahead = 0;
         Ok(true)
     }
 
@@ -319,7 +323,10 @@ impl Reader {
     #[inline]
     pub(super) fn take(&mut self) -> Result<Record<'_>> {
         let chunk = self.held.as_ref().ok_or(Error::OutOfOrder)?;
+        // What has just been written is as far away as its entry, which says where it is: both are asked for at once.
+        chunk.prefetch(self.ahead);
         let entry = chunk.entry(self.first, self.index)?;
+        self.ahead = align_up(entry.offset + u64::from(entry.length));
         self.index += 1;
         self.next = entry.sequence.wrapping_add(1);
         Ok(Record::new(chunk, entry))

@@ -39,7 +39,7 @@ impl<'a> Record<'a> {
     }
 
     /// Its bytes, where they lie: in shared memory or in a mapped file. A writer stores them once, before the record can be read,
-    /// and never again. Who may write to the memory and keeps to no rule can change them all the same, as with every mapped file;
+    /// and never again while a reader holds the chunk. Who may write to the memory and keeps to no rule can change them all the same, as with every mapped file;
     /// [`Record::copy_to`] is for those who read feeds of writers that they do not trust.
     #[must_use]
     #[inline]

@@ -8,11 +8,13 @@ use super::place::Place;
 use super::{corrupt, impossible};
 use crate::bytes::Whole;
 use crate::error::{Error, Result};
-use crate::map::{unlink, Map, Opening};
+use crate::map::{is_alone, unlink, Map, Opening};
 use crate::wait::Deadline;
 
 const LEAST_ENTRIES: u64 = 64;
 const BYTES_PER_ENTRY: u64 = 32;
+/// Bytes that are fetched at a time: a multiple of the page size, and what a reader's page fault maps at once.
+const READY_STEP: u64 = 1 << 16;
 
 /// A record, as its entry in the index says; checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,9 @@ pub(super) struct Chunk {
     pub(super) id: u64,
     pub(super) data_capacity: u64,
     pub(super) index_capacity: u64,
+    /// Of a writer: bytes of the segments, from their beginnings, that cost no page fault any more.
+    data_ready: u64,
+    index_ready: u64,
 }
 
 /// A file name of a chunk.
@@ -45,6 +50,12 @@ fn entries_for(chunk_size: u64, record_size: u32) -> u64 {
         0 => (chunk_size / BYTES_PER_ENTRY).max(LEAST_ENTRIES),
         size => chunk_size / u64::from(size),
     }
+}
+
+/// Where a record may begin that comes behind so many bytes, in a feed whose records vary.
+#[inline]
+pub(super) fn align_up(bytes: u64) -> u64 {
+    (bytes + RECORD_ALIGN - 1) & !(RECORD_ALIGN - 1)
 }
 
 fn index_size(capacity: u64) -> u64 {
@@ -61,17 +72,41 @@ impl Chunk {
             unlink_chunk(place, id);
             error
         })?;
+        let chunk = Chunk { data, index, id, data_capacity, index_capacity, data_ready: 0, index_ready: 0 };
+        chunk.put_headers(pid);
+        Ok(chunk)
+    }
+
+    /// The headers of a chunk that has none, magics last.
+    fn put_headers(&self, pid: u32) {
+        let (data, index) = (&self.data, &self.index);
         data.u32(DATA_VERSION_OFFSET).store_relaxed(VERSION);
-        data.u64(DATA_CHUNK_ID_OFFSET).store_relaxed(id);
-        data.u64(DATA_CAPACITY_OFFSET).store_relaxed(data_capacity);
+        data.u64(DATA_CHUNK_ID_OFFSET).store_relaxed(self.id);
+        data.u64(DATA_CAPACITY_OFFSET).store_relaxed(self.data_capacity);
         data.u32(DATA_WRITER_PID_OFFSET).store_relaxed(pid);
         index.u32(INDEX_VERSION_OFFSET).store_relaxed(VERSION);
         index.u32(INDEX_ENTRY_SIZE_OFFSET).store_relaxed(RECORD_SIZE);
-        index.u64(INDEX_CHUNK_ID_OFFSET).store_relaxed(id);
-        index.u64(INDEX_CAPACITY_OFFSET).store_relaxed(index_capacity);
+        index.u64(INDEX_CHUNK_ID_OFFSET).store_relaxed(self.id);
+        index.u64(INDEX_CAPACITY_OFFSET).store_relaxed(self.index_capacity);
         data.u64(DATA_MAGIC_OFFSET).store_release(DATA_MAGIC); // R0: pairs with A0; the header
         index.u64(INDEX_MAGIC_OFFSET).store_release(INDEX_MAGIC); // R0: the same
-        Ok(Chunk { data, index, id, data_capacity, index_capacity })
+    }
+
+    /// Whether nobody else has either segment open or mapped.
+    pub(super) fn is_ours_alone(&self) -> bool {
+        is_alone(self.data.map().file()) && is_alone(self.index.map().file())
+    }
+
+    /// Another chunk in the memory of this one, which nobody else holds [deepwater.rotate.reuse]. Records and entries stay until they
+    /// are written over: nobody looks at what no count covers.
+    pub(super) fn renew(self, id: u64, pid: u32) -> Chunk {
+        self.data.u64(DATA_MAGIC_OFFSET).store_relaxed(0); // nobody reads it: R0 comes with the headers
+        self.index.u64(INDEX_MAGIC_OFFSET).store_relaxed(0);
+        (0..DATA_SIZE).step_by(8).for_each(|at| self.data.u64(at).store_relaxed(0));
+        (0..INDEX_SIZE).step_by(8).for_each(|at| self.index.u64(at).store_relaxed(0));
+        let chunk = Chunk { id, ..self };
+        chunk.put_headers(pid);
+        chunk
     }
 
     /// Map a chunk of shared memory. `NotFound` if it, or half of it, is not there.
@@ -98,7 +133,7 @@ impl Chunk {
 
     fn checked(data: Whole, index: Whole, id: u64) -> Result<Chunk> {
         let (data_capacity, index_capacity) = (check_data(&data, id)?, check_index(&index, id)?);
-        let chunk = Chunk { data, index, id, data_capacity, index_capacity };
+        let chunk = Chunk { data, index, id, data_capacity, index_capacity, data_ready: 0, index_ready: 0 };
         chunk.count()?;
         Ok(chunk)
     }
@@ -148,6 +183,12 @@ impl Chunk {
         Ok(entry)
     }
 
+    /// Have the line of a record's bytes fetched. A hint, at any offset.
+    #[inline]
+    pub(super) fn prefetch(&self, offset: u64) {
+        self.data.prefetch(DATA_SIZE + offset);
+    }
+
     /// The bytes of a record that [`Chunk::entry`] has checked.
     #[inline]
     pub(super) fn payload(&self, entry: &Entry) -> &[u8] {
@@ -175,10 +216,21 @@ impl Chunk {
         self.data.u32(DATA_WRITER_PID_OFFSET).load_relaxed()
     }
 
-    /// Put a record in its place, all but what commits it: nobody looks there yet.
+    /// Put a record in its place, all but what commits it: nobody looks there yet. The records before end at `used`; what is skipped
+    /// may be of an earlier chunk, and becomes zeros [deepwater.append.placing].
     #[inline]
-    pub(super) fn put(&self, i: u64, entry: &Entry, payload: &[u8]) {
+    pub(super) fn put(&mut self, i: u64, used: u64, entry: &Entry, payload: &[u8]) {
         let at = index_size(i);
+        let end = DATA_SIZE + entry.offset + payload.len() as u64;
+        if end > self.data_ready {
+            self.data_ready = make_ready(&self.data, self.data_ready, end);
+        }
+        if at + RECORD_STRUCT_SIZE > self.index_ready {
+            self.index_ready = make_ready(&self.index, self.index_ready, at + RECORD_STRUCT_SIZE);
+        }
+        if entry.offset > used {
+            self.data.copy_in_unpublished(DATA_SIZE + used, &[0; RECORD_ALIGN as usize][..(entry.offset - used) as usize]);
+        }
         self.data.copy_in_unpublished(DATA_SIZE + entry.offset, payload);
         self.index.u64(at + RECORD_TIMESTAMP_NS_OFFSET).store_relaxed(entry.timestamp_ns);
         self.index.u64(at + RECORD_OFFSET_OFFSET).store_relaxed(entry.offset);
@@ -215,9 +267,16 @@ fn make_memory(name: &str, size: u64, mode: u32) -> Result<Whole> {
         Err(Error::Exists) => unlink(name).and_then(|()| make()),
         other => other,
     };
-    let map = made?;
-    map.prefault(0, size);
-    Ok(Whole::new(map))
+    made.map(Whole::new)
+}
+
+/// Have the pages up to `end` mapped just before they are written, a step at a time; answers how far they are. All at once would hold
+/// up the record that rotates, and fetch what a short-lived chunk or its index never fills.
+#[cold]
+fn make_ready(segment: &Whole, ready: u64, end: u64) -> u64 {
+    let upto = ((end + READY_STEP - 1) & !(READY_STEP - 1)).min(segment.len());
+    segment.map().prefault(ready, upto - ready);
+    upto
 }
 
 fn check_data(data: &Whole, id: u64) -> Result<u64> {

@@ -9,7 +9,8 @@ use super::persist::{expire, persist, seal};
 use super::place::Place;
 use super::record::Part;
 use super::recover::recover;
-use super::segment::{unlink_chunk, Chunk, Entry};
+use super::reuse::Kept;
+use super::segment::{align_up, Chunk, Entry};
 use super::Options;
 use crate::error::{Error, Result};
 use crate::wait::boot_clock_ns;
@@ -45,6 +46,7 @@ struct Live {
 pub struct Writer {
     place: Place,
     live: Option<Live>,
+    kept: Kept,
     last_ns: u64,
     next_sequence: u64,
     /// Rows that there are. Not loaded again: nobody else makes any, and a count that somebody else stored must not be one.
@@ -87,6 +89,7 @@ impl Writer {
         let mut writer = Writer {
             place,
             live: None,
+            kept: Kept::default(),
             last_ns: end.last_ns,
             next_sequence: end.next_sequence,
             rows: end.rows,
@@ -205,8 +208,8 @@ impl Writer {
 
     fn offset_behind(&self, used: u64) -> u64 {
         match self.place.record_size {
-            0 => (used + RECORD_ALIGN - 1) & !(RECORD_ALIGN - 1), // what is skipped is zero since the segment was made
-            _ => used,                                            // [deepwater.append.placing]
+            0 => align_up(used), // [deepwater.append.placing]
+            _ => used,
         }
     }
 
@@ -242,7 +245,7 @@ impl Writer {
                 self.place.feed.start_ns(live.chunk.id).store_relaxed(timestamp_ns);
                 // R4 publishes it
             }
-            live.chunk.put(live.entries, &entry, data);
+            live.chunk.put(live.entries, used, &entry, data);
             live.used = offset + data.len() as u64;
             live.entries += 1;
             self.next_sequence += 1;
@@ -286,25 +289,33 @@ impl Writer {
         if id >= place.feed.capacity() {
             return Err(Error::NoRoom("the feed's registry has no row left"));
         }
-        let chunk = Chunk::make(place, id, self.mode, self.pid)?;
-        // On the disk before count covers it: a disk with the count and a row of zeros would end the feed.
-        let filled = place.feed.fill_row(id, self.next_sequence, self.last_ns, place.chunk_size);
-        filled.and_then(|()| place.feed.flush()).map_err(|error| {
-            unlink_chunk(place, id);
-            error
-        })?;
+        place.feed.fill_row(id, self.next_sequence, self.last_ns, place.chunk_size)?;
+        place.feed.flush()?; // before count covers it: a disk with the count and a row of zeros would end the feed
+        let chunk = match self.kept.take_spare(id, self.pid) {
+            Some(chunk) => chunk,
+            None => Chunk::make(place, id, self.mode, self.pid)?,
+        };
         self.rows = id + 1;
         place.feed.publish_rows(self.rows); // R2
         place.feed.set_latest(id); // R3
         let old = self.live.replace(Live { chunk, used: 0, entries: 0, first_ns: 0 });
         let again = self.persist_rest();
-        let finished = old.map_or(Ok(()), |old| self.finish(&old, again.is_ok()));
+        let finished = old.map_or(Ok(()), |old| self.finish(old, again.is_ok()));
+        self.kept.offer(&self.place, id + 1);
         let expired = self.expire(id + 1, self.place.live_window.into());
+        self.kept.settle(&self.place, id + 1, self.in_memory);
         again.and(finished).and(expired)
     }
 
-    /// Seal a chunk that was live, and persist it if the feed does; later, where that has just failed for another one.
-    fn finish(&mut self, live: &Live, try_files: bool) -> Result<()> {
+    /// Seal a chunk that was live, persist it if the feed does, and keep its memory.
+    fn finish(&mut self, live: Live, try_files: bool) -> Result<()> {
+        let outcome = self.seal_and_persist(&live, try_files);
+        self.kept.keep(&self.place, live.chunk);
+        outcome
+    }
+
+    /// The files come later where that has just failed for another chunk.
+    fn seal_and_persist(&mut self, live: &Live, try_files: bool) -> Result<()> {
         let mut row = self.place.feed.own_row(live.chunk.id)?;
         seal(&self.place, &live.chunk, live.entries, live.used, &mut row);
         if !self.place.persist {
@@ -363,8 +374,9 @@ impl Writer {
         self.left = true;
         let flushed = self.place.feed.flush(); // before the files: the count that covers a chunk is not younger than they are
         let again = self.persist_rest();
-        let finished = self.live.take().map_or(Ok(()), |live| self.finish(&live, again.is_ok()));
+        let finished = self.live.take().map_or(Ok(()), |live| self.finish(live, again.is_ok()));
         let expired = self.expire(self.rows, 0);
+        self.kept.drop_names(&self.place, self.rows);
         let feed = &mut self.place.feed;
         feed.set_latest(NONE); // R3
         feed.u32(FEED_REGISTRY_WRITER_PID_OFFSET).store_relaxed(0);
