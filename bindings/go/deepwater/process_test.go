@@ -100,9 +100,11 @@ func TestKilledWriters(t *testing.T) {
 	seed := int64(20260413)
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewSource(seed))
-	for _, persist := range []bool{false, true} {
-		base := newBase(t)
-		succeed(t, mustWriter(t, base, lively(persist)).Close())
+	reusing := lively(true) // with chunks whose memory is used again
+	reusing.ChunkSize = reuseLeast
+	for _, options := range []*Options{lively(false), lively(true), reusing} {
+		base, persist := newBase(t), options.Persist
+		succeed(t, mustWriter(t, base, options).Close())
 		r := mustReader(t, base, nil)
 		next := uint64(0)
 		for round := 0; round < 6; round++ {
@@ -119,7 +121,7 @@ func TestKilledWriters(t *testing.T) {
 				_, err := Collect(base, testFeed)
 				succeed(t, err)
 			}
-			w, err := OpenWriter(base, testFeed, lively(persist))
+			w, err := OpenWriter(base, testFeed, options)
 			succeed(t, err)
 			info, err := w.Feed()
 			succeed(t, err)

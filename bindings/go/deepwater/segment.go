@@ -14,6 +14,7 @@ import (
 const (
 	leastEntries  = 64
 	bytesPerEntry = 32
+	readyStep     = 1 << 16 // bytes; a multiple of the page size
 )
 
 // chunk is one, mapped from wherever it is.
@@ -22,6 +23,7 @@ type chunk struct {
 	id, dataCapacity, indexCapacity   uint64
 	flags                             shm.U32
 	writePos, recordCount, entryCount shm.U64
+	dataReady, indexReady             uint64 // of a writer: bytes of the segments, from their beginnings, that cost no fault any more
 }
 
 func (c *chunk) close() {
@@ -154,40 +156,63 @@ func (p *place) entriesFor() uint64 {
 	return leastEntries
 }
 
-// makeMemory makes a segment. A name that is taken is of a writer long dead: the feed's lock is ours.
+// makeMemory makes a segment. A name that is taken is of a writer long dead, the feed's lock being ours, or of memory that a reader
+// holds and that cannot be used again.
 func makeMemory(name string, size uint64, mode uint32) (*shm.Mapping, error) {
 	m, err := shm.Create(name, size, size, mode)
 	if shmwire.CodeOf(err) == shmwire.ErrExists && shmwire.Unlink(name) == nil {
 		m, err = shm.Create(name, size, size, mode)
 	}
-	if err != nil {
-		return nil, err
-	}
-	m.PrefaultAll()
-	return m, nil
+	return m, err
 }
 
 // makeChunk makes a chunk in shared memory, complete.
 func (p *place) makeChunk(id uint64, mode, pid uint32) (*chunk, error) {
-	c := &chunk{id: id}
+	c := &chunk{id: id, dataCapacity: p.chunkSize, indexCapacity: p.entriesFor()}
 	var err error
-	if c.data, err = makeMemory(p.memoryName(id, suffixData), dataExtent(p.chunkSize), mode); err == nil {
-		c.index, err = makeMemory(p.memoryName(id, suffixIndex), indexExtent(p.entriesFor()), mode)
+	if c.data, err = makeMemory(p.memoryName(id, suffixData), dataExtent(c.dataCapacity), mode); err == nil {
+		c.index, err = makeMemory(p.memoryName(id, suffixIndex), indexExtent(c.indexCapacity), mode)
 	}
 	if err != nil {
 		c.close()
 		p.unlinkChunk(id)
 		return nil, err
 	}
-	putDataHeader(c.data.Window, id, p.chunkSize, pid)
-	putIndexHeader(c.index.Window, id, p.entriesFor())
-	c.data.Atomic64(dataMagicOffset).StoreRelease(dataMagic)    // R0: pairs with A0; the header
-	c.index.Atomic64(indexMagicOffset).StoreRelease(indexMagic) // R0: the same
+	c.putHeaders(pid)
 	if err := c.check(); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// putHeaders completes a chunk whose headers are zeros.
+func (c *chunk) putHeaders(pid uint32) {
+	putDataHeader(c.data.Window, c.id, c.dataCapacity, pid)
+	putIndexHeader(c.index.Window, c.id, c.indexCapacity)
+	c.data.Atomic64(dataMagicOffset).StoreRelease(dataMagic)    // R0: pairs with A0; the header
+	c.index.Atomic64(indexMagicOffset).StoreRelease(indexMagic) // R0: the same
+}
+
+// makeReady has pages fetched before so many bytes and entries are written, a step at a time: all at once would hold up the record
+// that rotates, and fetch what a short-lived chunk or its index never fills. A step is what a reader's page fault maps at once.
+func (c *chunk) makeReady(bytes, entries uint64) {
+	if end := dataExtent(bytes); end > c.dataReady {
+		c.dataReady = fetch(c.data, c.dataReady, end)
+	}
+	if end := indexExtent(entries); end > c.indexReady {
+		c.indexReady = fetch(c.index, c.indexReady, end)
+	}
+}
+
+// fetch has the pages from ready to end, and to the end of that step, mapped; it answers where that is.
+func fetch(m *shm.Mapping, ready, end uint64) uint64 {
+	upto := (end + readyStep - 1) &^ (readyStep - 1)
+	if size := m.Size(); upto > size {
+		upto = size
+	}
+	m.Prefault(ready, upto-ready)
+	return upto
 }
 
 // putDataHeader writes what never changes, but the magic.

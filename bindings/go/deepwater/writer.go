@@ -31,6 +31,8 @@ type Writer struct {
 	bootNS       uint64 // instead of the clock; 0: ask
 	unbeaten     uint32 // records since
 	pid, mode    uint32
+	kept         [keptMost + 1]*chunk // sealed ones in the window, by id, modulo that
+	spare        *chunk               // one that left, under the names of the chunk to come; or nil
 }
 
 // OpenWriter makes or finds the feed, takes its lock, and recovers what a dead writer left. options may be nil. ErrBusy: another
@@ -155,6 +157,13 @@ func (w *Writer) Feed() (FeedInfo, error) {
 	return w.place.describe(), nil
 }
 
+// zero clears bytes.
+func zero(bytes []byte) {
+	for i := range bytes {
+		bytes[i] = 0
+	}
+}
+
 // offset is where the next record goes.
 func (w *Writer) offset() uint64 {
 	if w.place.recordSize != 0 {
@@ -197,10 +206,14 @@ func (w *Writer) prepare(timestampNS uint64, data []byte) error {
 
 // put is steps 3 to 5: everything of a record but what commits it.
 func (w *Writer) put(timestampNS uint64, kind uint32, data []byte) {
-	live, offset := w.live, w.offset() // what is skipped is zero since the segment was made [deepwater.append.placing]
+	live, offset := w.live, w.offset()
 	if w.entries == 0 {
 		w.firstNS = timestampNS
 		w.place.rowAt(w.row).Atomic64(rowStartNSOffset).StoreRelaxed(timestampNS) // R4 publishes it
+	}
+	live.makeReady(offset+uint64(len(data)), w.entries+1)
+	if offset > w.used { // [deepwater.append.placing]
+		zero(live.bytes(w.used, offset-w.used)) // the memory may be that of an earlier chunk
 	}
 	copy(live.bytes(offset, uint64(len(data))), data)
 	entry, le := live.entry(w.entries), binary.LittleEndian
@@ -238,7 +251,7 @@ func (w *Writer) rotate() error {
 	if err := w.fillRow(id); err != nil {
 		return err
 	}
-	fresh, err := p.makeChunk(id, w.mode, w.pid)
+	fresh, err := w.makeNext(id)
 	if err != nil {
 		return err
 	}
@@ -248,10 +261,20 @@ func (w *Writer) rotate() error {
 	err = w.finishLive()
 	w.live, w.row = fresh, id
 	w.used, w.entries, w.firstNS = 0, 0, 0
+	w.offer()
 	if expired := p.expire(id+1, uint64(p.liveWindow), w.mode, &w.inMemory); err == nil {
 		err = expired
 	}
+	w.settle()
 	return err
+}
+
+// makeNext makes chunk id, of memory that was there before if that can be.
+func (w *Writer) makeNext(id uint64) (*chunk, error) {
+	if c := w.takeSpare(id); c != nil {
+		return c, nil
+	}
+	return w.place.makeChunk(id, w.mode, w.pid)
 }
 
 // fillRow writes a row beyond count: nobody reads it yet.
@@ -261,10 +284,7 @@ func (w *Writer) fillRow(id uint64) error {
 		return err // a full disk answers here and not by a fault
 	}
 	row := p.rowAt(id)
-	raw := row.Bytes(0, rowSize)
-	for i := range raw {
-		raw[i] = 0
-	}
+	zero(row.Bytes(0, rowSize))
 	row.PutU64(rowChunkIDOffset, id)
 	row.PutU64(rowFirstSequenceOffset, w.nextSequence)
 	row.PutU64(rowDataCapacityOffset, p.chunkSize)
@@ -278,7 +298,7 @@ func (w *Writer) finishLive() error {
 	if w.live == nil {
 		return nil
 	}
-	defer w.live.close()
+	defer w.keep(w.live)
 	r, err := w.place.ownRow(w.row)
 	if err != nil {
 		return err
@@ -304,6 +324,9 @@ func (w *Writer) Close() error {
 	if expired := p.expire(w.rows, 0, w.mode, &w.inMemory); err == nil {
 		err = expired
 	}
+	if w.spare != nil {
+		w.withdraw()
+	}
 	p.latest.Store(None) // R3: pairs with A3
 	p.writerPID.StoreRelaxed(0)
 	if flushed := p.flush(); err == nil {
@@ -311,6 +334,7 @@ func (w *Writer) Close() error {
 	}
 	p.unlock()
 	p.wake() // readers that end with the writer: they find no lock now
+	w.keepNothing()
 	p.close()
 	*w = Writer{}
 	return err

@@ -10,7 +10,8 @@
 
 #define CHUNK (UINT64_C(1) << 20)
 #define WINDOW 2
-#define PIECE 1021 /* bytes of a record: three are skipped behind it */
+#define PIECE 1021  /* bytes of a record: three are skipped behind it */
+#define LONGER 1023 /* one is: a PIECE in the same memory later skips two bytes of it */
 #define EACH 1000  /* records of a chunk, of 1,024 that go into it */
 
 static shmw_deepwater_writer *open_large(const char *base, bool persist)
@@ -21,33 +22,43 @@ static shmw_deepwater_writer *open_large(const char *base, bool persist)
     return writer;
 }
 
-static void fill(unsigned char *record, uint64_t number)
+static void fill(unsigned char *record, size_t length, uint64_t number)
 {
-    memset(record, (int)(1 + number % 255), PIECE);
+    memset(record, (int)(1 + number % 255), length);
     memcpy(record, &number, sizeof(number));
 }
 
 /* One chunk of `count` records, numbered from *next, and the beginning of the one behind it. */
-static void write_chunk(shmw_deepwater_writer *writer, uint64_t *next, unsigned count)
+static void write_chunk_of(shmw_deepwater_writer *writer, uint64_t *next, unsigned count, size_t length)
 {
-    unsigned char record[PIECE];
+    unsigned char record[LONGER];
     for (unsigned i = 0; i < count; i++, ++*next) {
-        fill(record, *next);
-        CHECK_CODE(shmw_deepwater_append(writer, *next, 0, record, sizeof(record), NULL), SHMW_OK);
+        fill(record, length, *next);
+        CHECK_CODE(shmw_deepwater_append(writer, *next, 0, record, (uint32_t)length, NULL), SHMW_OK);
     }
     CHECK_CODE(shmw_deepwater_rotate(writer), SHMW_OK);
 }
 
-static void expect_pieces(shmw_deepwater_reader *reader, uint64_t first, uint64_t end)
+static void write_chunk(shmw_deepwater_writer *writer, uint64_t *next, unsigned count)
 {
-    unsigned char wanted[PIECE];
+    write_chunk_of(writer, next, count, PIECE);
+}
+
+static void expect_records(shmw_deepwater_reader *reader, uint64_t first, uint64_t end, size_t length)
+{
+    unsigned char wanted[LONGER];
     struct shmw_deepwater_record record;
     for (uint64_t i = first; i < end; i++) {
-        fill(wanted, i);
+        fill(wanted, length, i);
         CHECK_CODE(shmw_deepwater_next(reader, &record), SHMW_OK);
         CHECK_U64(record.sequence, i);
-        CHECK(record.length == PIECE && memcmp(record.data, wanted, PIECE) == 0);
+        CHECK(record.length == length && memcmp(record.data, wanted, length) == 0);
     }
+}
+
+static void expect_pieces(shmw_deepwater_reader *reader, uint64_t first, uint64_t end)
+{
+    expect_records(reader, first, end, PIECE);
 }
 
 /* Which file the chunk's bytes are; 0: none. */
@@ -64,11 +75,11 @@ static ino_t inode(shmw_deepwater_writer *writer, uint64_t id)
     return status.st_ino;
 }
 
-static bool skipped_are_zeros(const struct shmw_deepwater_chunk_map *chunk, uint64_t records)
+static bool skipped_are_zeros(const struct shmw_deepwater_chunk_map *chunk, uint64_t records, size_t length)
 {
     static const unsigned char zeros[8];
     for (uint64_t i = 0; i + 1 < records; i++)
-        if (memcmp(chunk->bytes + chunk->records[i].offset + PIECE, zeros, 3) != 0)
+        if (memcmp(chunk->bytes + chunk->records[i].offset + length, zeros, 1024 - length) != 0)
             return false;
     return true;
 }
@@ -83,13 +94,14 @@ static void what_left_is_used_again(void)
     static const unsigned counts[10] = {EACH, EACH, EACH, 7, EACH, 1, EACH, EACH, 500, EACH};
     for (unsigned chunk = 0; chunk < 10; chunk++) {
         const uint64_t first = next;
-        write_chunk(writer, &next, counts[chunk]);
-        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_KEPT_MOST + 1)], counts[chunk]));
+        const size_t length = chunk % 2 == 0 ? PIECE : LONGER;
+        write_chunk_of(writer, &next, counts[chunk], length);
+        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_KEPT_MOST + 1)], counts[chunk], length));
         files[chunk] = inode(writer, chunk);
         CHECK(files[chunk] != 0);
         CHECK(chunk <= WINDOW || files[chunk] == files[chunk - WINDOW - 1]);
         shmw_deepwater_reader *reader = open_reader(base, SHMW_DEEPWATER_SEQUENCE, first);
-        expect_pieces(reader, first, next);
+        expect_records(reader, first, next, length);
         shmw_deepwater_reader_close(reader);
     }
     CHECK_CODE(shmw_deepwater_writer_close(writer), SHMW_OK);
