@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The references: what the machine can do at all. Peers ff, cur, memcpy, pingpong and pipe.
+ * The references: what the machine can do at all. Peers ff, cur, memcpy, pingpong, pingpong-apart and pipe.
  *
  * ff and cur are single-producer single-consumer rings of 256 slots, of fewer where these would take more than 32 MiB. In ff
  * each slot carries a sequence word (p: free for position p, p + 1: published, p + slots: free again), and nothing else is
@@ -16,7 +16,7 @@
 
 #include "common.h"
 
-enum { MOST_SLOTS = 256, MOST_BYTES = 1 << 25, LINE = 64, ZONE = 128, PINGPONG_LINES = 64, PINGPONG_STAY = 64 };
+enum { MOST_SLOTS = 256, MOST_BYTES = 1 << 25, LINE = 64, ZONE = 128, PINGPONG_LINES = 64, PINGPONG_STAY = 64, PINGPONG_PLACES = 3 };
 
 struct ring_cursors {
     _Alignas(ZONE) _Atomic(uint64_t) tail;
@@ -42,9 +42,12 @@ static size_t slots_of(const struct bench_args *args)
     return slots;
 }
 
-static size_t ring_bytes(const struct bench_args *args)
+/* Of a ring, or of the places of pingpong. */
+static size_t map_bytes(const struct bench_args *args)
 {
-    return sizeof(struct ring_cursors) + slots_of(args) * ff_stride(args->size);
+    const size_t ring = sizeof(struct ring_cursors) + slots_of(args) * ff_stride(args->size);
+    const size_t table = (size_t)PINGPONG_PLACES * PINGPONG_LINES * ZONE;
+    return ring > table ? ring : table;
 }
 
 static int make(const struct bench_args *args)
@@ -58,7 +61,7 @@ static int make(const struct bench_args *args)
         }
         return 0;
     }
-    unsigned char *map = bench_map(args->seg, ring_bytes(args), true);
+    unsigned char *map = bench_map(args->seg, map_bytes(args), true);
     for (uint64_t i = 0; i < slots_of(args) && strcmp(args->peer, "ff") == 0; i++)
         memcpy(map + i * ff_stride(args->size), &i, sizeof i);
     return 0;
@@ -161,36 +164,62 @@ static uint64_t memcpy_run(const struct bench_args *args, unsigned char *map, un
 }
 
 /* pingpong: one line, handed over by a counter. Now and then another line: how long a hand-over takes depends on which part of the
- * shared cache a line's address belongs to (here 230 to 340 ns), and everything else in this benchmark uses many lines. ---- */
+ * shared cache a line's address belongs to (here 230 to 340 ns), and everything else in this benchmark uses many lines.
+ *
+ * pingpong-apart: with each turn goes a message of one line that lies apart from the counter, each direction's in a place of its own.
+ * So much a round trip takes in any format whose counter is not within the message, before anything is checked. ---- */
 
-static _Atomic(uint64_t) *pingpong_line(unsigned char *map, uint64_t i)
+struct table {
+    unsigned char *map;
+    bool apart;
+    uint64_t sum; /* of what came: it has to be read */
+};
+
+static unsigned char *pingpong_line(const struct table *table, uint64_t i, unsigned which)
 {
-    return (_Atomic(uint64_t) *)(void *)(map + i / PINGPONG_STAY % PINGPONG_LINES * ZONE);
+    return table->map + (which * PINGPONG_LINES + i / PINGPONG_STAY % PINGPONG_LINES) * ZONE;
 }
 
-static void pingpong_ping(const struct bench_args *args, unsigned char *map, struct bench_result *result)
+static void serve(struct table *table, uint64_t i, uint64_t turn)
 {
+    if (table->apart) {
+        uint64_t *message = (uint64_t *)(void *)pingpong_line(table, i, 1 + (unsigned)(turn & 1));
+        for (size_t k = 0; k < LINE / sizeof *message; k++)
+            message[k] = turn + k;
+    }
+    atomic_store_explicit((_Atomic(uint64_t) *)(void *)pingpong_line(table, i, 0), turn, memory_order_release);
+}
+
+static void await_turn(struct table *table, const struct bench_args *args, uint64_t i, uint64_t turn)
+{
+    const _Atomic(uint64_t) *word = (const _Atomic(uint64_t) *)(const void *)pingpong_line(table, i, 0);
+    while (atomic_load_explicit(word, memory_order_acquire) != turn)
+        bench_relax(args);
+    if (table->apart) {
+        const uint64_t *message = (const uint64_t *)(const void *)pingpong_line(table, i, 1 + (unsigned)(turn & 1));
+        for (size_t k = 0; k < LINE / sizeof *message; k++)
+            table->sum += message[k] - turn - k;
+    }
+}
+
+static uint64_t pingpong(const struct bench_args *args, unsigned char *map, struct bench_result *result)
+{
+    struct table table = {.map = map, .apart = strcmp(args->peer, "pingpong-apart") == 0};
+    const bool pings = args->role == BENCH_PING;
     uint64_t *samples = bench_samples(args->count);
     for (uint64_t i = 0; i < args->count; i++) {
-        _Atomic(uint64_t) *word = pingpong_line(map, i);
-        uint64_t began = bench_now_ns();
-        atomic_store_explicit(word, 2 * i + 1, memory_order_release);
-        while (atomic_load_explicit(word, memory_order_acquire) != 2 * i + 2)
-            bench_relax(args);
+        const uint64_t began = bench_now_ns();
+        if (pings)
+            serve(&table, i, 2 * i + 1);
+        await_turn(&table, args, i, pings ? 2 * i + 2 : 2 * i + 1);
+        if (!pings)
+            serve(&table, i, 2 * i + 2);
         samples[i] = bench_now_ns() - began;
     }
-    bench_percentiles(samples, (size_t)args->count, result);
+    if (pings)
+        bench_percentiles(samples, (size_t)args->count, result);
     bench_samples_free(samples, args->count);
-}
-
-static void pingpong_pong(const struct bench_args *args, unsigned char *map)
-{
-    for (uint64_t i = 0; i < args->count; i++) {
-        _Atomic(uint64_t) *word = pingpong_line(map, i);
-        while (atomic_load_explicit(word, memory_order_acquire) != 2 * i + 1)
-            bench_relax(args);
-        atomic_store_explicit(word, 2 * i + 2, memory_order_release);
-    }
+    return table.sum;
 }
 
 /* pipe ------------------------------------------------------------------------------------------------------------- */
@@ -255,10 +284,8 @@ static void run(const struct bench_args *args, unsigned char *map, unsigned char
         pipe_run(args, payload, result);
     else if (strcmp(args->peer, "memcpy") == 0)
         result->bad = memcpy_run(args, map, payload);
-    else if (strcmp(args->peer, "pingpong") == 0 && args->role == BENCH_PING)
-        pingpong_ping(args, map, result);
-    else if (strcmp(args->peer, "pingpong") == 0)
-        pingpong_pong(args, map);
+    else if (strncmp(args->peer, "pingpong", strlen("pingpong")) == 0)
+        result->bad = pingpong(args, map, result);
     else if (strcmp(args->peer, "ff") == 0 && writes)
         ff_write(args, map, payload);
     else if (strcmp(args->peer, "ff") == 0)
@@ -276,7 +303,7 @@ int main(int argc, char **argv)
         return make(&args);
     bench_pin(&args);
     bool mapped = strcmp(args.peer, "pipe") != 0;
-    unsigned char *map = mapped ? bench_map(args.seg, ring_bytes(&args), false) : NULL;
+    unsigned char *map = mapped ? bench_map(args.seg, map_bytes(&args), false) : NULL;
     if (!mapped)
         pipe_attach(&args);
     unsigned char *payload = calloc(1, args.size + LINE);
