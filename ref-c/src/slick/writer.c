@@ -6,6 +6,8 @@
 
 #include "internal.h"
 
+#define FETCH_AHEAD 2048 /* bytes */
+
 /* A reservation: items of `elements` each, side by side from index on. */
 struct run {
     uint64_t index;
@@ -55,8 +57,8 @@ static void mark_padding(shmw_slick_producer *producer, uint64_t next, uint64_t 
 }
 
 /* Steps 2 to 5: up to `most` items of run->elements each, and at least one. items 0: what was reserved is the rest of the ring,
- * up to *end, since not even one fits there [slick.reserve.wrap]. No line is asked for ahead: a reader that polls takes it back
- * before it is of use, and a round trip is a sixth longer. */
+ * up to *end, since not even one fits there [slick.reserve.wrap]. The lines that this item will lie in are not asked for: a
+ * reader that polls takes them back before they are of use, and a round trip is a sixth longer. */
 static inline int reserve_once(shmw_slick_producer *producer, uint64_t most, struct run *run, uint64_t *end,
                                struct shmw_slick_wait *wait)
 {
@@ -214,6 +216,15 @@ static inline int begin_write(const shmw_slick_producer *producer, const void *d
     return producer->elements != 0 && claim_is_open(producer) ? SHMW_BUSY : SHMW_OK; /* [slick.reserve.one-claim] */
 }
 
+/* The elements of an item. The lines of one some way ahead are asked for now: no reader polls there yet, and the next reservation
+ * waits until all stores before it are done. Beyond the end there is no ring. */
+static inline void fill_item(const shmw_slick_queue *queue, uint64_t index, const void *data, size_t length)
+{
+    unsigned char *to = shmw_slick_element(queue, index);
+    shmw_prefetch_lines_to_write((const void *)((uintptr_t)to + FETCH_AHEAD), length);
+    shmw_copy_to_shared_any(to, data, length);
+}
+
 int shmw_slick_write(shmw_slick_producer *producer, const void *data, size_t length, uint64_t *index)
 {
     struct run run = {0};
@@ -222,7 +233,7 @@ int shmw_slick_write(shmw_slick_producer *producer, const void *data, size_t len
         rc = reserve_run(producer, 1, &run);
     if (rc != SHMW_OK)
         return rc;
-    shmw_copy_to_shared_any(shmw_slick_element(producer->queue, run.index), data, length);
+    fill_item(producer->queue, run.index, data, length);
     rc = publish_one(producer, run.index, run.elements);
     if (rc == SHMW_OK && index != NULL)
         *index = run.index;
@@ -235,7 +246,7 @@ static int write_run(shmw_slick_producer *producer, const struct run *run, const
 {
     for (uint64_t item = 0; item < run->items; item++) {
         const uint64_t index = run->index + item * run->elements;
-        shmw_copy_to_shared_any(shmw_slick_element(producer->queue, index), data + item * length, length);
+        fill_item(producer->queue, index, data + item * length, length);
         const int rc = publish_item(producer, index, run->elements, index);
         if (rc != SHMW_OK) {
             if (item + 1 < run->items)
