@@ -27,6 +27,7 @@ ABSENT = 3
 LIMIT_S = 30
 MAKE_LIMIT_S = 300  # a feed of 100,000 chunks takes a while
 LAPS = 8  # how often a segment of a given room is filled at least
+FIRST_BYTES_PER_S = 1e9  # at most this is expected of a peer before it has been seen: its rate is that of small messages
 PROBE_ROUNDS = 20_000  # some 5 ms
 PROBE_TOLERANCE = 1.2
 ROUNDTRIP = "roundtrip"
@@ -73,7 +74,7 @@ class Peer:
     name: str
     command: tuple[str, ...]
     measures: tuple[str, ...]
-    rate: float  #: messages per second to start the calibration from
+    rate: float  #: messages per second to start the calibration from, if they are small
     profile: str = "reference"
     batch: int = 1
     each: bool = False  #: every reader gets every message, not each message one reader
@@ -211,7 +212,7 @@ def probe(reference: Peer) -> float:
 
 def calibrate(peer: Peer, measure: str, size: int, seconds: float) -> int:
     """How many messages of each writer take about `seconds`, found from two short runs."""
-    rate = peer.rate / (10 if measure in TIMES else 1)
+    rate = min(peer.rate, FIRST_BYTES_PER_S / size) / (10 if measure in TIMES else 1)
     for _ in range(2):
         count = max(int(rate * seconds / 10), peer.batch, 100)
         rate = count * 1e9 / max(patient_measure(peer, measure, size, count).longest_ns, 1)

@@ -330,6 +330,21 @@ def test_the_command_writes_its_three_forms(tmp_path: Path) -> None:
     assert ElementTree.parse(tmp_path / "results.svg").getroot().tag.endswith("svg")
 
 
+@pytest.mark.parametrize("size", [8, 1 << 20, 10_000_000])
+def test_a_calibration_begins_small(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The rate of a row is that of small messages: so many of 1 MiB would take minutes."""
+    counts: list[int] = []
+
+    def one(_peer: measure.Peer, _measure: str, _size: int, count: int) -> measure.Sample:
+        counts.append(count)
+        return measure.Sample(1.0, longest_ns=100_000 * count)
+
+    monkeypatch.setattr(measure, "measure_once", one)
+    assert measure.calibrate(measure.Peer("any", (), (), 2e7), "1x1", size, 0.5) == 5000
+    assert counts[0] * size <= max(5e7, 100 * size)
+    assert counts[0] >= 100
+
+
 def test_an_unknown_peer_is_a_usage_error() -> None:
     done = bench("--peer", "nobody")
     assert done.returncode == 2
