@@ -17,6 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "UNSUPPORTED: shmwire for C works on little-endian hosts only; segments are little-endian and are accessed in place"
@@ -172,6 +175,39 @@ typedef long long __attribute__((vector_size(16), may_alias)) shmw_wide;
 #define SHMW_HAS_WIDE 0
 #endif
 
+/* A long copy is one instruction, where that is fast: lines that are overwritten as a whole need not be fetched first, which is a
+ * third of the time at 64 KiB and more. Within it the bytes come in any order, as relaxed ones may; behind the stores and loads
+ * before it, and before those that follow, it stays in its place, as all of them do on this kind of machine. Sanitizers would not
+ * see it. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define SHMW_STRING_LEAST 4096 /* bytes */
+
+static inline bool shmw_has_fast_strings(void)
+{
+    enum { UNKNOWN, NO, YES, LEAF = 7, ENHANCED_MOVSB = 1 << 9 };
+    static _Atomic(int) known;
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == UNKNOWN) {
+        unsigned a = 0, b = 0, c = 0, d = 0;
+        answer = __get_cpuid_count(LEAF, 0, &a, &b, &c, &d) != 0 && (b & ENHANCED_MOVSB) != 0 ? YES : NO;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == YES;
+}
+
+/* All of it, or nothing. */
+static inline void shmw_copy_string(unsigned char **out, const unsigned char **in, size_t *len)
+{
+    if (*len >= SHMW_STRING_LEAST && shmw_has_fast_strings())
+        __asm__ volatile("rep movsb" : "+D"(*out), "+S"(*in), "+c"(*len) : : "memory");
+}
+#else
+static inline void shmw_copy_string(unsigned char **out, const unsigned char **in, const size_t *len)
+{
+    (void)out, (void)in, (void)len;
+}
+#endif
+
 /* One step of a copy, from and to where in and out stand. Steps on the shared side are aligned to their size: a store across two
  * lines costs several times one in each while a reader polls them. */
 #define SHMW_STEP_FROM_SHARED(type, load)          \
@@ -209,6 +245,7 @@ static inline void shmw_copy_from_shared(void *to, const void *from, size_t len)
 #if SHMW_HAS_WIDE
     if (len >= sizeof(shmw_word) && !shmw_aligned(in, sizeof(shmw_wide)))
         SHMW_STEP_FROM_SHARED(shmw_word, shmw_field_load);
+    shmw_copy_string(&out, &in, &len);
     while (len >= sizeof(shmw_wide))
         SHMW_STEP_FROM_SHARED(shmw_wide, shmw_wide_load);
 #endif
@@ -245,6 +282,7 @@ static inline void shmw_copy_to_shared(void *to, const void *from, size_t len)
 #if SHMW_HAS_WIDE
     if (len >= sizeof(shmw_word) && !shmw_aligned(out, sizeof(shmw_wide)))
         SHMW_STEP_TO_SHARED(shmw_word, shmw_field_store);
+    shmw_copy_string(&out, &in, &len);
     while (len >= sizeof(shmw_wide))
         SHMW_STEP_TO_SHARED(shmw_wide, shmw_wide_store);
 #endif

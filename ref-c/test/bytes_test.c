@@ -74,4 +74,32 @@ static void shared_copies_are_exact(void)
         copies_are_exact_at(at);
 }
 
-RUN_TESTS(TEST(ends_saturate), TEST(alignment_saturates), TEST(powers_of_two), TEST(overlaps), TEST(shared_copies_are_exact))
+/* Around the length from which a copy may be one instruction, likewise. */
+static void long_copies_are_exact(void)
+{
+    enum { LONG = 4096, ROOM = LONG + 256, PLACES = 36, PAST = 24 };
+    static _Alignas(64) unsigned char shared[ROOM];
+    static unsigned char source[ROOM];
+    static unsigned char private[ROOM];
+    for (size_t i = 0; i < sizeof(source); i++)
+        source[i] = (unsigned char)(31 * i + 7 + 101 * (i >> 8));
+    for (size_t at = 0; at <= PLACES; at += 4) {
+        for (size_t len = LONG - PAST; len <= LONG + PAST; len++) {
+            memset(shared, 0xee, sizeof(shared));
+            memset(private, 0xdd, sizeof(private));
+            shmw_copy_to_shared_any(shared + at + 1, source + 3, len);
+            CHECK_BYTES(shared + at + 1, source + 3, len);
+            CHECK(shared[at] == 0xee && shared[at + 1 + len] == 0xee);
+            shmw_copy_from_shared_any(private + 5, shared + at + 1, len);
+            CHECK_BYTES(private + 5, source + 3, len);
+            CHECK(private[4] == 0xdd && private[5 + len] == 0xdd);
+            shmw_copy_to_shared(shared + at, source + 3, len);
+            CHECK_BYTES(shared + at, source + 3, len);
+            shmw_copy_from_shared(private, shared + at, len);
+            CHECK_BYTES(private, source + 3, len);
+        }
+    }
+}
+
+RUN_TESTS(TEST(ends_saturate), TEST(alignment_saturates), TEST(powers_of_two), TEST(overlaps), TEST(shared_copies_are_exact),
+          TEST(long_copies_are_exact))
