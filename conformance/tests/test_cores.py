@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 
-import pytest
 from shmwire_conform import cores
 from shmwire_conform.cases import everything
 
@@ -16,15 +15,24 @@ SLEEPER = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 
 def test_apart_and_back() -> None:
     allowed = os.sched_getaffinity(0)
-    if len(allowed) < 2:
-        pytest.skip("one core: there is nothing to keep apart")
     with subprocess.Popen(SLEEPER, stdin=subprocess.PIPE) as process:
         with cores.apart(process.pid):
             mine, its = os.sched_getaffinity(0), os.sched_getaffinity(process.pid)
-            assert len(mine) == 1
             assert mine | its == allowed
-            assert not mine & its
+            assert len(mine) == 1
+            assert bool(mine & its) == (len(allowed) == 1)  # with one core there is nothing to keep apart
         assert os.sched_getaffinity(0) == os.sched_getaffinity(process.pid) == allowed
+        process.communicate(b"")
+
+
+def test_a_process_with_a_core_of_its_own_keeps_it() -> None:
+    allowed = os.sched_getaffinity(0)
+    with subprocess.Popen(SLEEPER, stdin=subprocess.PIPE) as process:
+        os.sched_setaffinity(process.pid, {min(allowed)})
+        with cores.apart(process.pid):
+            assert os.sched_getaffinity(process.pid) == {min(allowed)}
+        assert os.sched_getaffinity(process.pid) == {min(allowed)}
+        assert os.sched_getaffinity(0) == allowed
         process.communicate(b"")
 
 

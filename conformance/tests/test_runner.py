@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from shmwire_conform.config import KnownFailure
 from shmwire_conform.errors import UsageError
 from shmwire_conform.model import Result, Unit
 from shmwire_conform.plan import pairs
+from shmwire_conform.pool import Pool
 from shmwire_conform.report import terminal
-from shmwire_conform.runner import finish
+from shmwire_conform.runner import Runner, finish
+from shmwire_conform.segments import Segments
 
 ONE = ("dmxp/golden/one-message",)
 
 
-@pytest.mark.parametrize("profile", ["dmxp", "ouroboros"])
+@pytest.mark.parametrize("profile", ["dmxp", "ouroboros", "slick", "shmcomm", "deepwater"])
 def test_the_frozen_sets_are_those_of_the_cases(corpus: Corpus, profile: str) -> None:
     assert requirements.drift(corpus, profile) == []
 
@@ -129,3 +132,22 @@ def test_reports(tmp_path: Path) -> None:
     text = terminal.text(run)
     assert text.splitlines()[-2].startswith("FAIL dmxp/golden/one-message (payload_offset, read): ")  # for the end of a log
     assert "FAIL dmxp/golden/one-message (payload_offset, read)" in text and "rules: dmxp.peek.readonly" in text
+
+
+def test_watched_cases_come_last_one_at_a_time_and_results_in_order(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["dmxp/step/batch-watched", "dmxp/step/claim-full", "shmcomm/step/count-order", "dmxp/step/abandon-skipped"]
+    units = [Unit(corpus.cases[name], "step", "write", ("any",)) for name in names]
+    ran: list[str] = []
+
+    def run(_self: Runner, unit: Unit) -> Result:
+        assert not unit.case.watched or threading.current_thread() is threading.main_thread()
+        ran.append(unit.case.id)
+        return Result(unit, "PASS")
+
+    monkeypatch.setattr(Runner, "run", run)
+    told: list[str] = []
+    runner = Runner(corpus, {}, Segments(), Pool())
+    results = runner.run_all(units, 2, lambda result: told.append(result.unit.case.id))
+    assert [result.unit.case.id for result in results] == names
+    assert ran[2:] == told[2:] == [names[0], names[2]]
+    assert sorted(ran[:2]) == sorted(told[:2]) == sorted([names[1], names[3]])

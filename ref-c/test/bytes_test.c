@@ -77,7 +77,7 @@ static void shared_copies_are_exact(void)
 /* Around the length from which a copy may be one instruction, likewise. */
 static void long_copies_are_exact(void)
 {
-    enum { LONG = 4096, ROOM = LONG + 256, PLACES = 36, PAST = 24 };
+    enum { LONG = SHMW_STRING_LEAST, ROOM = LONG + 256, PLACES = 36, PAST = 24 };
     static _Alignas(64) unsigned char shared[ROOM];
     static unsigned char source[ROOM];
     static unsigned char private[ROOM];

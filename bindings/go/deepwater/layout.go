@@ -84,6 +84,12 @@ const WaitSliceNS uint64 = 1000000000
 // attachTries: how often a reader looks at a row again whose chunk is not where the row says.
 const attachTries uint32 = 8
 
+// reuseWindow: most chunks in a live window whose memory a writer uses again.
+const reuseWindow uint32 = 8
+
+// reuseChunk: least bytes of records in a chunk whose memory a writer uses again: in smaller ones pages do not matter.
+const reuseChunk uint64 = 1048576
+
 // rowLooks: how often a reader looks at a row that keeps changing.
 const rowLooks uint32 = 1000
 

@@ -101,7 +101,7 @@ func TestKilledWriters(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewSource(seed))
 	reusing := lively(true) // with chunks whose memory is used again
-	reusing.ChunkSize = reuseLeast
+	reusing.ChunkSize = reuseChunk
 	for _, options := range []*Options{lively(false), lively(true), reusing} {
 		base, persist := newBase(t), options.Persist
 		succeed(t, mustWriter(t, base, options).Close())

@@ -11,17 +11,12 @@ import "shmwire/internal/shm"
 // them, and recovery removes them if it never does. Whether a reader still holds the memory is asked when it is wanted and not at
 // once: readers have the time of a whole chunk to go on.
 
-const (
-	keptMost   = 8       // chunks in a window whose memory is used again
-	reuseLeast = 1 << 20 // bytes of a chunk: in small ones pages do not matter
-)
-
 // slot is the place of a sealed chunk among those that are kept.
 func (w *Writer) slot(id uint64) **chunk { return &w.kept[id%uint64(len(w.kept))] }
 
 // keep takes over a chunk that has been sealed: to be used again once it has left the window, or to be closed now.
 func (w *Writer) keep(c *chunk) {
-	if w.place.liveWindow > keptMost || w.place.chunkSize < reuseLeast {
+	if w.place.liveWindow > reuseWindow || w.place.chunkSize < reuseChunk {
 		c.close()
 		return
 	}

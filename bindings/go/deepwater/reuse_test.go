@@ -22,7 +22,7 @@ const (
 )
 
 func large(persist bool) *Options {
-	return &Options{Persist: persist, ChunkSize: reuseLeast, LiveWindow: largeWindow, Rows: 64}
+	return &Options{Persist: persist, ChunkSize: reuseChunk, LiveWindow: largeWindow, Rows: 64}
 }
 
 // pieceOf is record n, without a zero but for its number.
@@ -192,16 +192,16 @@ func TestReuseAfterDeath(t *testing.T) {
 // Nothing is kept of small chunks, and of those of a long window.
 func TestReuseBounds(t *testing.T) {
 	for _, change := range []func(*Options){
-		func(o *Options) { o.ChunkSize -= 8 }, func(o *Options) { o.LiveWindow = keptMost + 1 },
+		func(o *Options) { o.ChunkSize -= 8 }, func(o *Options) { o.LiveWindow = reuseWindow + 1 },
 	} {
 		options := large(false)
 		change(options)
 		w := mustWriter(t, newBase(t), options)
 		next := uint64(0)
-		for id := 0; id < keptMost+3; id++ {
+		for id := uint32(0); id < reuseWindow+3; id++ {
 			next = writeChunk(t, w, next, 2)
 		}
-		if w.kept != [keptMost + 1]*chunk{} || w.spare != nil {
+		if w.kept != [reuseWindow + 1]*chunk{} || w.spare != nil {
 			t.Errorf("kept %v, spare %v", w.kept, w.spare)
 		}
 		succeed(t, w.Close())
@@ -212,13 +212,13 @@ func TestReuseBounds(t *testing.T) {
 func TestReuseLongestWindow(t *testing.T) {
 	base := newBase(t)
 	options := large(false)
-	options.LiveWindow = keptMost
+	options.LiveWindow = reuseWindow
 	w := mustWriter(t, base, options)
 	files, next := []os.FileInfo{}, uint64(0)
-	for id := uint64(0); id < 3*keptMost; id++ {
+	for id := 0; id < 3*int(reuseWindow); id++ {
 		next = writeChunk(t, w, next, 3)
-		files = append(files, memoryOfChunk(t, w, id))
-		if id > keptMost && !os.SameFile(files[id], files[id-keptMost-1]) {
+		files = append(files, memoryOfChunk(t, w, uint64(id)))
+		if behind := id - int(reuseWindow) - 1; behind >= 0 && !os.SameFile(files[id], files[behind]) {
 			t.Errorf("chunk %d is in new memory", id)
 		}
 	}
@@ -271,13 +271,13 @@ func TestReuseHeaders(t *testing.T) {
 	copy(data, "DWCHNK01")
 	data.u32(8, 1)
 	data.u64(16, 5)
-	data.u64(40, reuseLeast)
+	data.u64(40, reuseChunk)
 	data.u32(48, 77)
 	copy(index, "DWINDX01")
 	index.u32(8, 1)
 	index.u32(12, 32)
 	index.u64(16, 5)
-	index.u64(32, reuseLeast/32)
+	index.u64(32, reuseChunk/32)
 	same(t, "data", w.live.data.Bytes(0, dataSize), data)
 	same(t, "index", w.live.index.Bytes(0, indexSize), index)
 }

@@ -31,8 +31,8 @@ type Writer struct {
 	bootNS       uint64 // instead of the clock; 0: ask
 	unbeaten     uint32 // records since
 	pid, mode    uint32
-	kept         [keptMost + 1]*chunk // sealed ones in the window, by id, modulo that
-	spare        *chunk               // one that left, under the names of the chunk to come; or nil
+	kept         [reuseWindow + 1]*chunk // sealed ones in the window, by id, modulo that
+	spare        *chunk                  // one that left, under the names of the chunk to come; or nil
 }
 
 // OpenWriter makes or finds the feed, takes its lock, and recovers what a dead writer left. options may be nil. ErrBusy: another

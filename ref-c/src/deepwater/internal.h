@@ -87,16 +87,13 @@ struct shmw_deepwater_chunk_map {
     uint64_t index_ready;
 };
 
-#define SHMW_DEEPWATER_KEPT_MOST 8                       /* chunks in a window whose memory is used again */
-#define SHMW_DEEPWATER_REUSE_LEAST (UINT64_C(1) << 20)   /* bytes of a chunk: in small ones pages do not matter */
-
 struct shmw_deepwater_writer {
     struct shmw_deepwater_place place;
     struct shmw_deepwater_chunk_map live; /* none before the first append */
     uint64_t row;                         /* of it */
     uint64_t used;                        /* bytes of it */
     uint64_t entries;                     /* records in it */
-    struct shmw_deepwater_chunk_map kept[SHMW_DEEPWATER_KEPT_MOST + 1]; /* sealed ones in the window, by id, modulo that */
+    struct shmw_deepwater_chunk_map kept[SHMW_DEEPWATER_REUSE_WINDOW + 1]; /* sealed ones in the window, by id, modulo that */
     struct shmw_deepwater_chunk_map *spare; /* one that left, under the name of the chunk to come; or NULL */
     uint64_t first_ns;                    /* timestamp of its first record */
     uint64_t last_ns;

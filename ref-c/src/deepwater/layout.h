@@ -54,6 +54,12 @@
 /* how often a reader looks at a row again whose chunk is not where the row says */
 #define SHMW_DEEPWATER_ATTACH_TRIES UINT32_C(8)
 
+/* most chunks in a live window whose memory a writer uses again */
+#define SHMW_DEEPWATER_REUSE_WINDOW UINT32_C(8)
+
+/* least bytes of records in a chunk whose memory a writer uses again: in smaller ones pages do not matter */
+#define SHMW_DEEPWATER_REUSE_CHUNK UINT64_C(1048576)
+
 /* how often a reader looks at a row that keeps changing */
 #define SHMW_DEEPWATER_ROW_LOOKS UINT32_C(1000)
 

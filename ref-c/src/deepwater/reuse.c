@@ -16,11 +16,11 @@
 void shmw_deepwater_keep(struct shmw_deepwater_writer *writer, struct shmw_deepwater_chunk_map *chunk)
 {
     const struct shmw_deepwater_place *place = &writer->place;
-    if (place->live_window > SHMW_DEEPWATER_KEPT_MOST || place->chunk_size < SHMW_DEEPWATER_REUSE_LEAST) {
+    if (place->live_window > SHMW_DEEPWATER_REUSE_WINDOW || place->chunk_size < SHMW_DEEPWATER_REUSE_CHUNK) {
         shmw_deepwater_chunk_close(chunk);
         return;
     }
-    struct shmw_deepwater_chunk_map *kept = &writer->kept[chunk->id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
+    struct shmw_deepwater_chunk_map *kept = &writer->kept[chunk->id % (SHMW_DEEPWATER_REUSE_WINDOW + 1)];
     shmw_deepwater_chunk_close(kept); /* of a chunk that left the window a rotation ago, or before */
     *kept = *chunk;
     *chunk = (struct shmw_deepwater_chunk_map){.data = {.fd = -1}, .index = {.fd = -1}};
@@ -28,7 +28,7 @@ void shmw_deepwater_keep(struct shmw_deepwater_writer *writer, struct shmw_deepw
 
 static struct shmw_deepwater_chunk_map *kept_of(struct shmw_deepwater_writer *writer, uint64_t id)
 {
-    struct shmw_deepwater_chunk_map *kept = &writer->kept[id % (SHMW_DEEPWATER_KEPT_MOST + 1)];
+    struct shmw_deepwater_chunk_map *kept = &writer->kept[id % (SHMW_DEEPWATER_REUSE_WINDOW + 1)];
     return kept->data.base != NULL && kept->id == id ? kept : NULL;
 }
 
@@ -100,6 +100,6 @@ bool shmw_deepwater_take_spare(struct shmw_deepwater_writer *writer, uint64_t id
 
 void shmw_deepwater_keep_nothing(struct shmw_deepwater_writer *writer)
 {
-    for (size_t i = 0; i <= SHMW_DEEPWATER_KEPT_MOST; i++)
+    for (size_t i = 0; i <= SHMW_DEEPWATER_REUSE_WINDOW; i++)
         shmw_deepwater_chunk_close(&writer->kept[i]);
 }

@@ -14,7 +14,6 @@
 #define ENTRIES_AHEAD 4
 
 #define LOOKS_A_SPIN 16 /* of a reader that waits without going to sleep: between two looks at the clock */
-#define PAUSES_A_LOOK 4
 
 /* Inside this file SHMW_LAPPED says: the reader stands elsewhere now, look again. */
 
@@ -288,14 +287,12 @@ int shmw_ouroboros_next(shmw_ouroboros_reader *reader, void *buffer, size_t size
     return copy_next(reader, buffer != NULL ? buffer : nothing, 0, size, entry);
 }
 
-/* Look for the next entry now and then, for a while. Each look takes the line from the writer, who may be in the middle of an
- * entry: with fewer of them a round trip is a twentieth shorter, though each entry is found a little later. */
+/* Look for the next entry now and then, for a while. */
 static int spin(shmw_ouroboros_reader *reader, void *buffer, size_t size, struct shmw_ouroboros_entry *entry)
 {
     int rc = SHMW_EMPTY;
     for (unsigned looks = 0; looks < LOOKS_A_SPIN && rc == SHMW_EMPTY; looks++) {
-        for (unsigned pauses = 0; pauses < PAUSES_A_LOOK; pauses++)
-            shmw_relax(); /* first, since a look has just been */
+        shmw_pause_between_looks(); /* first, since a look has just been */
         rc = shmw_ouroboros_next(reader, buffer, size, entry);
     }
     return rc;

@@ -6,7 +6,6 @@
 #include "internal.h"
 
 #define LOOKS_PER_CLOCK 16
-#define PAUSES_A_LOOK 4
 #define POLL_NS UINT64_C(1000000) /* of one that cannot be woken */
 
 /* What a call wants, and what it got. */
@@ -82,8 +81,7 @@ static inline int try_once(shmw_shmcomm *endpoint, struct order *order)
 
 /* Waiting ----------------------------------------------------------------------------------------------------------- */
 
-/* Spin, looking at nothing but head, and now and then at the state. Each look takes the line from the writer, who is about to store
- * there: with fewer of them a round trip is a twentieth shorter. True: there is something to look at. */
+/* Spin, looking at nothing but head, and now and then at the state. True: there is something to look at. */
 static bool spin(shmw_shmcomm *endpoint, uint64_t deadline)
 {
     const struct shmw_shmcomm_wire_header *header = inbox(endpoint)->header;
@@ -93,8 +91,7 @@ static bool spin(shmw_shmcomm *endpoint, uint64_t deadline)
             const uint64_t position = taker ? shmw_load_relaxed(&header->tail) : endpoint->reader.cursor;
             if (shmw_load_relaxed(&header->head) != position)
                 return true; /* the next try loads it with acquire (A2) */
-            for (unsigned pauses = 0; pauses < PAUSES_A_LOOK; pauses++)
-                shmw_relax();
+            shmw_pause_between_looks();
         }
         if (shmw_load_relaxed(&header->state) == SHMW_SHMCOMM_STATE_CLOSED)
             return true; /* the next try loads it with acquire (A7) */

@@ -6,7 +6,6 @@
 #include "internal.h"
 
 #define BEAT_EVERY 256         /* messages, whatever their timestamps say */
-#define FETCH_AHEAD 2048       /* bytes */
 #define LOOKS_BEFORE_SLEEP 256 /* at the tail of a ring that is full */
 
 /* Locking and loading ------------------------------------------------------------------------------------------------ */
@@ -151,7 +150,7 @@ void shmw_shmcomm_put_padding(unsigned char *payload, uint64_t length)
 static inline void fetch_ahead(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t length)
 {
     const uint64_t size = length + SHMW_SHMCOMM_FRAME_OVERHEAD;
-    shmw_prefetch_lines_to_write(shmw_shmcomm_at(channel, position + FETCH_AHEAD), (size_t)size);
+    shmw_prefetch_lines_to_write(shmw_shmcomm_at(channel, position + SHMW_FETCH_AHEAD), (size_t)size);
 }
 
 SHMW_SHMCOMM_HOT void put_frame(const struct shmw_shmcomm_channel *channel, uint64_t position, uint64_t sequence,

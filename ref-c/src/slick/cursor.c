@@ -7,7 +7,6 @@
 #include "internal.h"
 
 #define POLLS_A_LOOK 16 /* of a reader that spins: glances at its slot between two looks at the reservation */
-#define PAUSES_A_POLL 4
 
 /* Shared cursors --------------------------------------------------------------------------------------------------- */
 
@@ -148,16 +147,13 @@ int shmw_slick_reader_info(const shmw_slick_reader *reader, struct shmw_slick_re
 
 /* Waiting ---------------------------------------------------------------------------------------------------------- */
 
-/* Spin until something has been published at the cursor, for a while. Each look takes the slot's line from the producer, who may be
- * about to store there: with fewer of them a round trip is a twentieth shorter, though each item is found a little later. The item's
- * first line comes side by side with the slot's and not after it. The reservation's is left to the producer, who needs it first. */
+/* Spin until something has been published at the cursor, for a while. The item's first line comes side by side with the slot's and not after it. The reservation's is left to the producer, who needs it first. */
 static void glance(const shmw_slick_reader *reader)
 {
     const uint64_t cursor = load_cursor(reader);
     const struct shmw_slick_wire_slot *slot = shmw_slick_slot(reader->queue, cursor);
     for (unsigned polls = 0; polls < POLLS_A_LOOK; polls++) {
-        for (unsigned pauses = 0; pauses < PAUSES_A_POLL; pauses++)
-            shmw_relax(); /* first, since a look has just been */
+        shmw_pause_between_looks(); /* first, since a look has just been */
         const uint64_t found = shmw_load_relaxed(&slot->data_index);
         if (found >= cursor && found != SHMW_SLICK_NO_INDEX)
             return;

@@ -6,8 +6,6 @@
 
 #include "internal.h"
 
-#define FETCH_AHEAD 2048 /* bytes */
-
 /* A reservation: items of `elements` each, side by side from index on. */
 struct run {
     uint64_t index;
@@ -216,12 +214,12 @@ static inline int begin_write(const shmw_slick_producer *producer, const void *d
     return producer->elements != 0 && claim_is_open(producer) ? SHMW_BUSY : SHMW_OK; /* [slick.reserve.one-claim] */
 }
 
-/* The elements of an item. The lines of one some way ahead are asked for now: no reader polls there yet, and the next reservation
+/* The elements of an item. The lines of one some way ahead are asked for now: the next reservation
  * waits until all stores before it are done. Beyond the end there is no ring. */
 static inline void fill_item(const shmw_slick_queue *queue, uint64_t index, const void *data, size_t length)
 {
     unsigned char *to = shmw_slick_element(queue, index);
-    shmw_prefetch_lines_to_write((const void *)((uintptr_t)to + FETCH_AHEAD), length);
+    shmw_prefetch_lines_to_write((const void *)((uintptr_t)to + SHMW_FETCH_AHEAD), length);
     shmw_copy_to_shared_any(to, data, length);
 }
 

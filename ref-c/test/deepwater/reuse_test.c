@@ -8,7 +8,7 @@
 
 #include "support.h"
 
-#define CHUNK (UINT64_C(1) << 20)
+#define CHUNK SHMW_DEEPWATER_REUSE_CHUNK
 #define WINDOW 2
 #define PIECE 1021  /* bytes of a record: three are skipped behind it */
 #define LONGER 1023 /* one is: a PIECE in the same memory later skips two bytes of it */
@@ -96,7 +96,7 @@ static void what_left_is_used_again(void)
         const uint64_t first = next;
         const size_t length = chunk % 2 == 0 ? PIECE : LONGER;
         write_chunk_of(writer, &next, counts[chunk], length);
-        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_KEPT_MOST + 1)], counts[chunk], length));
+        CHECK(skipped_are_zeros(&writer->kept[chunk % (SHMW_DEEPWATER_REUSE_WINDOW + 1)], counts[chunk], length));
         files[chunk] = inode(writer, chunk);
         CHECK(files[chunk] != 0);
         CHECK(chunk <= WINDOW || files[chunk] == files[chunk - WINDOW - 1]);

@@ -216,3 +216,19 @@ func (f *File) fcntl(command int, lock *unix.Flock_t) error {
 
 // Descriptor is the number of the open file, for who looks at its flags.
 func (f *File) Descriptor() uintptr { return uintptr(f.fd) }
+
+// Link gives a segment a second name, as link(2) does. ErrExists, ErrNotFound, ErrInvalidName, ErrPermission, ErrSystem.
+func Link(locator, second string) error {
+	from, err := shmwire.Path(locator)
+	if err != nil {
+		return err
+	}
+	to, err := shmwire.Path(second)
+	if err != nil {
+		return err
+	}
+	if err := unix.Link(from, to); err != nil {
+		return shmwire.FromErrno("link "+from, err)
+	}
+	return nil
+}

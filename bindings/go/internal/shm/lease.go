@@ -2,11 +2,7 @@
 
 package shm
 
-import (
-	"golang.org/x/sys/unix"
-
-	"shmwire"
-)
+import "golang.org/x/sys/unix"
 
 // Alone says that nobody else has the mapping's file open or mapped, in this process or another. The system knows: on such a file
 // alone it gives a write lease, which is given back at once. "No" is also the answer where there are no leases, or none for us.
@@ -25,20 +21,4 @@ func (m *Mapping) lease() bool {
 func (m *Mapping) fcntl(command, argument int) bool {
 	_, err := unix.FcntlInt(uintptr(m.fd), command, argument)
 	return err == nil
-}
-
-// Link gives a segment a second name, as link(2) does. ErrExists, ErrNotFound, ErrInvalidName, ErrPermission, ErrSystem.
-func Link(locator, second string) error {
-	from, err := shmwire.Path(locator)
-	if err != nil {
-		return err
-	}
-	to, err := shmwire.Path(second)
-	if err != nil {
-		return err
-	}
-	if err := unix.Link(from, to); err != nil {
-		return shmwire.FromErrno("link "+from, err)
-	}
-	return nil
 }

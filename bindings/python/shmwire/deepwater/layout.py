@@ -65,6 +65,10 @@ DEFAULT_MODE: Final = 0o600
 WAIT_SLICE_NS: Final = 1000000000
 #: how often a reader looks at a row again whose chunk is not where the row says.
 ATTACH_TRIES: Final = 8
+#: most chunks in a live window whose memory a writer uses again.
+REUSE_WINDOW: Final = 8
+#: least bytes of records in a chunk whose memory a writer uses again: in smaller ones pages do not matter.
+REUSE_CHUNK: Final = 1048576
 #: how often a reader looks at a row that keeps changing.
 ROW_LOOKS: Final = 1000
 #: least time between two heartbeats, nanoseconds.

@@ -62,6 +62,10 @@ pub const DEFAULT_MODE: u32 = 0o600;
 pub const WAIT_SLICE_NS: u64 = 1_000_000_000;
 /// how often a reader looks at a row again whose chunk is not where the row says.
 pub(crate) const ATTACH_TRIES: u32 = 8;
+/// most chunks in a live window whose memory a writer uses again.
+pub(crate) const REUSE_WINDOW: u32 = 8;
+/// least bytes of records in a chunk whose memory a writer uses again: in smaller ones pages do not matter.
+pub(crate) const REUSE_CHUNK: u64 = 1_048_576;
 /// how often a reader looks at a row that keeps changing.
 pub(crate) const ROW_LOOKS: u32 = 1000;
 /// least time between two heartbeats, nanoseconds.

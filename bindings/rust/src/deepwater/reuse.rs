@@ -5,17 +5,13 @@
 //! Before its own names go, what leaves gets those of the chunk to come. Nobody opens that one before count covers it, and recovery
 //! removes it. Whether a reader still holds the memory the kernel says.
 
+use super::layout::{REUSE_CHUNK, REUSE_WINDOW};
 use super::place::Place;
 use super::segment::{unlink_chunk, Chunk};
 use crate::error::Result;
 use crate::map::link;
 
-/// Chunks in a window whose memory is used again.
-pub(super) const KEPT_MOST: u64 = 8;
-/// Bytes of a chunk whose memory is used again: in small ones pages do not matter.
-pub(super) const REUSE_LEAST: u64 = 1 << 20;
-
-const PLACES: usize = KEPT_MOST as usize + 1;
+const PLACES: usize = REUSE_WINDOW as usize + 1;
 
 /// The sealed chunks of the window, which the writer has mapped still.
 #[derive(Debug, Default)]
@@ -34,7 +30,7 @@ impl Kept {
     /// Keep a chunk that has been sealed until its memory is used again, in the place of one that left the window a rotation ago or
     /// before; or unmap it now.
     pub(super) fn keep(&mut self, place: &Place, chunk: Chunk) {
-        if u64::from(place.live_window) <= KEPT_MOST && place.chunk_size >= REUSE_LEAST {
+        if place.live_window <= REUSE_WINDOW && place.chunk_size >= REUSE_CHUNK {
             let id = chunk.id;
             *self.at(id) = Some(chunk);
         }
