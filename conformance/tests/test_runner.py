@@ -146,8 +146,11 @@ def test_watched_cases_come_last_one_at_a_time_and_results_in_order(corpus: Corp
 
     monkeypatch.setattr(Runner, "run", run)
     told: list[str] = []
-    runner = Runner(corpus, {}, Segments(), Pool())
-    results = runner.run_all(units, 2, lambda result: told.append(result.unit.case.id))
+    segments = Segments()
+    try:
+        results = Runner(corpus, {}, segments, Pool()).run_all(units, 2, lambda result: told.append(result.unit.case.id))
+    finally:
+        segments.clean()
     assert [result.unit.case.id for result in results] == names
     assert ran[2:] == told[2:] == [names[0], names[2]]
     assert sorted(ran[:2]) == sorted(told[:2]) == sorted([names[1], names[3]])
