@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import mailbox
-from mailbox import COUNT, KEEPER_ROLES, PATTERNS, PAUSE_S, Channel, Words
+from mailbox import COUNT, KEEPER_ROLES, PATTERNS, PAUSE_S, REPLY, Channel, Words
 
 import logger
 from logger import Refused, path_of, skeleton
@@ -41,8 +41,9 @@ class Requester:
     def __init__(self, locator: str, options: dict[str, Any]) -> None:
         self.requests = Channel(locator, "requester").join(keeper=False)
         name = f"{locator}_rep_{self.requests.number}"
-        Channel.make(name, 4, int(options.get("capacity", "65536")))
-        self.replies = Channel(name, "requester", 4).join(keeper=True, number=self.requests.number)
+        Channel.make(name, REPLY, int(options.get("capacity", "65536")))
+        self.replies = Channel(name, "requester", REPLY).join(keeper=True, number=self.requests.number)
+        self.replies.u64[0] = mailbox.MAGIC
         self.correlation = random.getrandbits(62) + 1
 
     def send(self, data: bytes, content: int = 0) -> tuple[str, int]:
@@ -75,11 +76,11 @@ class Replier:
         path = Path(path_of(self.locator))
         for one in path.parent.glob(f"{path.name}_rep_*"):
             try:
-                words = Channel(f"{self.locator}_rep_{one.name.rpartition('_')[2]}", "replier", 4)
-            except FileNotFoundError:
+                words = Channel(f"{self.locator}_rep_{one.name.rpartition('_')[2]}", "replier", REPLY)
+            except (FileNotFoundError, ValueError):  # gone, or empty still
                 continue
             with words.membership():
-                if not words.keeper_lives():
+                if words.u64[0] == mailbox.MAGIC and not words.keeper_lives():
                     words.u32[mailbox.STATE] = 2
                     one.unlink(missing_ok=True)
             words.close()
@@ -88,7 +89,7 @@ class Replier:
         known = self.known.get(number)
         if known is None or known.u32[mailbox.STATE] != 1:
             try:
-                self.known[number] = Channel(f"{self.locator}_rep_{number}", "replier", 4).join(keeper=False)
+                self.known[number] = Channel(f"{self.locator}_rep_{number}", "replier", REPLY).join(keeper=False)
             except FileNotFoundError:
                 return None
         return self.known[number]

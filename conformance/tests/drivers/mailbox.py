@@ -25,6 +25,7 @@ MAGIC, SKIP, RING, KEEPERS, GUARD = 0x53484D434F4D4D31, (1 << 64) - 1, 128, 1 <<
 HEAD, TAIL, COUNT, DROPPED, CAPACITY, INSTANCE = 2, 3, 5, 6, 7, 13  # as u64 words
 LOCK, EPOCH, PATTERN, STATE, OWNER = 8, 9, 16, 17, 28  # as u32 words
 FRAME = struct.Struct("<QQQQIHH")
+REPLY = 4  # pattern of a reply channel
 PATTERNS = {"publisher": 1, "subscriber": 1, "pusher": 2, "puller": 2, "requester": 3, "replier": 3}
 KEEPER_ROLES = ("publisher", "pusher", "replier")
 PAUSE_S = 0.0002
@@ -74,8 +75,10 @@ class Channel(Words):
 
     @staticmethod
     def make(locator: str, pattern: int, capacity: int) -> None:
+        """A reply channel is unfinished, without a magic, until its requester keeps it: else a replier that sweeps meanwhile
+        would take it for a dead one's."""
         head = bytearray(RING)
-        struct.pack_into("<QQQQ", head, 0, MAGIC, 2, 0, 0)
+        struct.pack_into("<QQQQ", head, 0, 0 if pattern == REPLY else MAGIC, 2, 0, 0)
         struct.pack_into("<QII", head, 56, capacity, pattern, 1)
         struct.pack_into("<Q", head, 104, random.getrandbits(63) | 1)
         with os.fdopen(os.open(path_of(locator), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
