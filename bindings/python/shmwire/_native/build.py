@@ -3,7 +3,7 @@
 
 `_ext_atomic` holds the atomic primitives that the python engine needs to take part in a live segment, and the SIGBUS guard
 of the driver; it contains nothing of the C implementation. `_ext_refc` holds the C implementation, compiled in from its
-sources, and the thin calls of the native engine; the module `_ext_lane` lies in the same library (lane.h).
+sources, and the thin calls of the native engine; the module `_ext_lane` lies in the same library (lane_module.h).
 """
 
 from __future__ import annotations
@@ -229,10 +229,6 @@ struct shmwpy_kept { ...; };
 void shmwpy_shmcomm_close(shmw_shmcomm *endpoint, struct shmwpy_kept *kept);
 void shmwpy_shmcomm_unmap(struct shmwpy_kept *kept);
 struct shmwpy_kept *shmwpy_shmcomm_keep(void);
-int shmwpy_shmcomm_send(shmw_shmcomm *endpoint, const char *data, size_t length, uint64_t timestamp_ns, uint16_t content_type,
-                        uint16_t flags, uint64_t timeout_ns, uint64_t *sequence);
-int shmwpy_shmcomm_send_packed(shmw_shmcomm *endpoint, const char *blob, const size_t *lengths, size_t each, size_t count,
-                               const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns, size_t *sent);
 int shmwpy_shmcomm_receive_packed(shmw_shmcomm *endpoint, char *buffer, size_t size, struct shmw_shmcomm_message *messages,
                                   size_t max, uint64_t timeout_ns, uint64_t spin_ns, size_t *count, uint64_t *ends);
 void shmwpy_shmcomm_go_on(shmw_shmcomm *endpoint);
@@ -317,8 +313,8 @@ def refc_builder() -> FFI:
     builder.cdef(SHMCOMM_CDEF)
     builder.cdef(SLICK_CDEF)
     builder.set_source("shmwire._native._ext_refc",
-                       "".join(f'#include "{name}.h"\n' for name in ("deepwater_calls", "dmxp_calls", "lane", "ouroboros_calls",
-                                                                      "shmcomm_calls", "slick_calls")),
+                       "".join(f'#include "{name}.h"\n' for name in (
+                           "deepwater_calls", "dmxp_calls", "lane_module", "ouroboros_calls", "shmcomm_calls", "slick_calls")),
                        include_dirs=[str(HERE), str(REF_C / "include"), str(REF_C / "src")],
                        define_macros=[("_GNU_SOURCE", "1"), ("_CFFI_NO_LIMITED_API", "1")], py_limited_api=False,
                        extra_compile_args=FLAGS, extra_link_args=["-Wl,-Bsymbolic"], libraries=["z"])

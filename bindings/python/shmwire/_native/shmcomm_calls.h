@@ -52,14 +52,6 @@ static struct shmwpy_kept *shmwpy_shmcomm_keep(void)
     return calloc(1, sizeof(struct shmwpy_kept));
 }
 
-/* One message; *sequence may be NULL. */
-static int shmwpy_shmcomm_send(shmw_shmcomm *endpoint, const char *data, size_t length, uint64_t timestamp_ns, uint16_t content_type,
-                               uint16_t flags, uint64_t timeout_ns, uint64_t *sequence)
-{
-    const struct shmw_shmcomm_meta meta = {.timestamp_ns = timestamp_ns, .content_type = content_type, .flags = flags};
-    return shmw_shmcomm_send(endpoint, data, length, &meta, timeout_ns, sequence);
-}
-
 /* After TIMEOUT, for a caller who goes on waiting: that was no refusal. */
 static void shmwpy_shmcomm_go_on(shmw_shmcomm *endpoint)
 {
@@ -67,24 +59,6 @@ static void shmwpy_shmcomm_go_on(shmw_shmcomm *endpoint)
         return;
     shmw_add_relaxed(&endpoint->channel.header->dropped_count, UINT64_MAX);
     endpoint->channel.refused--;
-}
-
-/* `count` messages that lie one behind the other; lengths may be NULL, then each has `each` bytes. */
-static int shmwpy_shmcomm_send_packed(shmw_shmcomm *endpoint, const char *blob, const size_t *lengths, size_t each, size_t count,
-                                      const struct shmw_shmcomm_meta *meta, uint64_t timeout_ns, size_t *sent)
-{
-    struct shmw_shmcomm_part *parts = calloc(count > 0 ? count : 1, sizeof(*parts));
-    *sent = 0;
-    if (parts == NULL)
-        return SHMW_SYSTEM;
-    for (size_t i = 0; i < count; i++) {
-        parts[i].data = blob;
-        parts[i].length = lengths != NULL ? lengths[i] : each;
-        blob += parts[i].length;
-    }
-    const int rc = shmw_shmcomm_send_batch(endpoint, parts, count, meta, timeout_ns, sent);
-    free(parts);
-    return rc;
 }
 
 /* Several messages, their payloads moved together in the buffer; ends[i] is where each ends. */

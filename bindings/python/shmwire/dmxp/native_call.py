@@ -38,9 +38,9 @@ def code_of(word: int) -> int:
     return -1000 - negative if negative <= -1000 else negative
 
 
-def lane_of(handle: CData) -> lanes.Lane:
+def lane_of(handle: CData) -> lanes.DmxpLane:
     """The shortest way into a channel; it holds the channel. That of a null handle refuses every call."""
-    return lanes.Lane(int(ffi.cast("uintptr_t", handle)), handle, Message)
+    return lanes.DmxpLane(int(ffi.cast("uintptr_t", handle)), handle, Message)
 
 
 def meta_fields(values: MetaValues) -> dict[str, int]:

@@ -8,6 +8,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import accumulate
 from typing import Final
 from weakref import WeakSet
@@ -34,7 +35,7 @@ class Endpoint(Closing, ABC):
 
     def __init__(self) -> None:
         #: Held by every call. Who makes several that belong together, such as claim and commit, holds it meanwhile.
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[object] = threading.RLock()
         _ENDPOINTS.add(self)
 
     def after_fork(self) -> None:

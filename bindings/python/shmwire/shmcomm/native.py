@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Profile shmcomm, native engine: whole operations in the C implementation, one crossing each.
 
+Ways in. Sending one message, and taking one that is there, go through the lane (_native/shmcomm_lane.h); everything else through
+cffi. The lane is the endpoint's lock too.
+
 Lifetimes. close() leaves the channel at once, but what is mapped goes away with the last view that refers to it. A wait is a row
 of short calls: Python's signal handlers run in between.
 """
@@ -9,13 +12,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
+from .._native import ext_lane
 from ..bytes import packed
-from ..errors import BusyError, Closed, InvalidArgumentError, Lapped, ShmwireException, TooSmallError, from_code
+from ..errors import (
+    BusyError,
+    Closed,
+    InvalidArgumentError,
+    Lapped,
+    ShmwireException,
+    SystemError,
+    TooSmallError,
+    UnsupportedError,
+    from_code,
+)
 from ..refc import CData, check, failure, ffi, keeper, lib, locator
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from . import layout
@@ -24,6 +39,13 @@ from .message import NO_META, ROLES, Info, Making, Message, Meta, Options, Recov
 from .patterns import any_segment, is_locator
 from .reader import Lost
 from .recover import sweep
+
+if TYPE_CHECKING:
+    from .._native import _ext_lane as lanes
+elif ext_lane is None:
+    raise UnsupportedError("the native engine takes the extension module, which is not installed")
+else:
+    lanes = ext_lane
 
 #: struct shmw_shmcomm_message as it lies in memory; shmcomm_calls.h checks it.
 HEAD: Final = Struct("<QQQQQQIHHQQQ")
@@ -39,6 +61,7 @@ _TOO_SMALL: Final = TooSmallError.code
 _FIRST_ROOM: Final = 1 << 16  # bytes of the receive buffer; it grows with the messages
 _BATCH_ROOM: Final = 1 << 20
 _ANY_SIZE: Final = 1 << 62
+_NEVER: Final = Deadline(None)
 _MESSAGE: Final = tuple.__new__  # without the detour through Python code that NamedTuple's own has
 _FIELDS: Final = tuple(Info.__dataclass_fields__)
 _SWEEP_NS: Final = layout.WAIT_SLICE_NS
@@ -72,19 +95,21 @@ class NativeEndpoint(Endpoint):
         code = lib.shmw_shmcomm_open(_ROLES[role], locator(target), _options(options), out)
         check(code, out, f"{name}: {from_code(code).text}" if code != _OK else "")
         self._handle = out[0]
+        self._message = ffi.new("struct shmw_shmcomm_message *")
+        self.lock = self._lane = self._new_lane()
         self.segment = os.fsdecode(ffi.string(lib.shmw_shmcomm_segment(self._handle)))
         self._serializer = self._look().serializer
-        self._message = ffi.new("struct shmw_shmcomm_message *")
         self._sequence = ffi.new("uint64_t *")
         self._count = ffi.new("size_t *")
+        self._most = 0  # messages that a batch has had room for
+        self._messages: CData = ffi.NULL
+        self._ends: CData = ffi.NULL
         self._room = _FIRST_ROOM
         self._buffer = ffi.new("char[]", self._room)
         self._bytes = ffi.buffer(self._buffer)
         self._head = ffi.buffer(self._message)
+        self._places: tuple[int, int, int, int, object] = 0, 0, 0, 0, None
         self._claims = False  # is a claim open?
-        self._most = 0  # messages that a batch has had room for
-        self._messages: CData = ffi.NULL
-        self._ends: CData = ffi.NULL
         self._swept = time.monotonic_ns()
 
     def close(self) -> None:
@@ -93,11 +118,25 @@ class NativeEndpoint(Endpoint):
                 with contextlib.suppress(ShmwireException):  # in a forked child it is the parent's
                     self._info = self._look()
                 handle, self._handle = self._handle, ffi.NULL
+                self._lane.close()
                 lib.shmwpy_shmcomm_close(handle, self._kept)
 
     def __del__(self) -> None:
         if getattr(self, "_handle", ffi.NULL) != ffi.NULL:
             self.close()
+
+    def _new_lane(self) -> lanes.ShmcommLane:
+        endpoint, found = (int(ffi.cast("uintptr_t", pointer)) for pointer in (self._handle, self._message))
+        return lanes.ShmcommLane(endpoint, found, self._message, Message, threading.RLock())
+
+    def after_fork(self) -> None:
+        self.lock = self._lane = self._new_lane()
+
+    def _code(self, answer: int) -> int:
+        """The code in an answer of the lane that is no success."""
+        if answer == SystemError.code:
+            ffi.errno = self._lane.cause
+        return answer if answer > -1000 else -1000 - answer
 
     def _failure(self, code: int, what: str = "") -> ShmwireException:
         return failure(code, self._handle, what)
@@ -110,6 +149,10 @@ class NativeEndpoint(Endpoint):
 
     def _content(self, meta: Meta) -> int:
         return self._serializer if meta.content_type is None else meta.content_type
+
+    def _about(self, meta: Meta) -> tuple[int, ...]:
+        """For the lane."""
+        return () if meta is NO_META else (meta.timestamp_ns, self._content(meta), meta.flags)
 
     def _meta(self, meta: Meta) -> CData:
         return ffi.new("struct shmw_shmcomm_meta *", {
@@ -133,17 +176,18 @@ class NativeEndpoint(Endpoint):
         return code == _TIMEOUT or (code == _BUSY and not self._claims)
 
     def send(self, data: bytes | memoryview, meta: Meta = NO_META, timeout: float | None = 0) -> int:
-        source = data if isinstance(data, bytes) else ffi.from_buffer(data)
-        with self.lock:
-            handle, sequence, content = self._handle, self._sequence, self._content(meta)
-            if timeout == 0:
-                code = lib.shmwpy_shmcomm_send(handle, source, len(data), meta.timestamp_ns, content, meta.flags, 0, sequence)
-            else:
-                code = self._repeat(lambda limit: lib.shmwpy_shmcomm_send(
-                    handle, source, len(data), meta.timestamp_ns, content, meta.flags, limit, sequence), timeout)
-            if code != _OK:
-                raise self._failure(code, self._too_large(code, len(data)))
-            return int(sequence[0])
+        deadline = Deadline(timeout) if timeout else _NEVER
+        limit = 0 if timeout == 0 else deadline.remaining(SLICE_NS)
+        about = self._about(meta)
+        while (answer := self._lane.send(data, limit, *about)) < 0:
+            with self.lock:
+                code = self._code(answer)
+                if timeout == 0 or not self._goes_on(code) or deadline.expired():
+                    raise self._failure(code, self._too_large(code, len(data)))
+                if code == _TIMEOUT:
+                    lib.shmwpy_shmcomm_go_on(self._handle)
+                limit = deadline.remaining(SLICE_NS)
+        return answer
 
     def _too_large(self, code: int, length: int) -> str:
         name = from_code(code).name
@@ -158,29 +202,29 @@ class NativeEndpoint(Endpoint):
 
     def send_packed(self, blob: bytes | memoryview, lengths: int | Sequence[int], meta: Meta = NO_META, timeout: float | None = 0
                     ) -> tuple[int, ShmwireException | None]:
-        each, count = packed(len(blob), lengths)
-        sizes = ffi.NULL if isinstance(lengths, int) else ffi.new("size_t[]", list(lengths))
-        begins = None if isinstance(lengths, int) else lengths
-        with self.lock:
-            about, done, at, deadline = self._meta(meta), 0, 0, Deadline(timeout)
-            source = ffi.from_buffer(blob)
-            while True:
-                limit = 0 if timeout == 0 else deadline.remaining(SLICE_NS)
-                code = lib.shmwpy_shmcomm_send_packed(self._handle, source + at, sizes + done if sizes else sizes, each,
-                                                      count - done, about, limit, self._count)
-                sent = int(self._count[0])
-                at += each * sent if begins is None else sum(begins[done:done + sent])
-                done += sent
-                if not self._goes_on(code) or deadline.expired():
-                    break
+        packed(len(blob), lengths)
+        deadline, done = Deadline(timeout) if timeout else _NEVER, 0
+        limit = 0 if timeout == 0 else deadline.remaining(SLICE_NS)
+        about = self._about(meta)
+        while True:
+            sent, answer = self._lane.send_packed(blob, lengths, done, limit, *about)
+            done += sent
+            if answer == _OK:
+                return done, None
+            with self.lock:
+                code = self._code(answer)
+                if timeout == 0 or not self._goes_on(code) or deadline.expired():
+                    return done, self._stopped(code, lengths)
                 if code == _TIMEOUT:
                     lib.shmwpy_shmcomm_go_on(self._handle)
-            if code == _OK:
-                return done, None
-            stop = self._failure(code, self._too_large(code, max(begins or [each], default=0)))
-            if stop.name in ("TOO_LARGE", "UNSUPPORTED", "OUT_OF_ORDER") or self._handle == ffi.NULL:
-                raise stop
-            return done, stop
+                limit = deadline.remaining(SLICE_NS)
+
+    def _stopped(self, code: int, lengths: int | Sequence[int]) -> ShmwireException:
+        """What stopped a batch. Raised if it is about the batch as a whole."""
+        stop = self._failure(code, self._too_large(code, lengths if isinstance(lengths, int) else max(lengths, default=0)))
+        if stop.name in ("TOO_LARGE", "UNSUPPORTED", "OUT_OF_ORDER") or self._handle == ffi.NULL:
+            raise stop
+        return stop
 
     def claim(self, length: int, meta: Meta = NO_META, timeout: float | None = 0) -> memoryview:
         if length < 0:
@@ -227,6 +271,13 @@ class NativeEndpoint(Endpoint):
         self._room = max(needed, self._room * 3 // 2)
         self._buffer = ffi.new("char[]", self._room)
         self._bytes = ffi.buffer(self._buffer)
+        self._place()
+
+    def _place(self) -> None:
+        """Note where batches go, for the lane: bytes, addresses, and what holds that memory."""
+        memory = self._buffer, self._messages, self._ends
+        buffer, messages, ends = (int(ffi.cast("uintptr_t", part)) for part in memory)
+        self._places = self._room, buffer, messages, ends, memory
 
     def _sweep(self) -> None:
         """The C calls are too short to come to it. [shmcomm.reply.sweep]"""
@@ -258,14 +309,14 @@ class NativeEndpoint(Endpoint):
         raise self._failure(code)
 
     def receive(self, timeout: float | None = 0, max_size: int | None = None, spin: float = DEFAULT_SPIN) -> Message | None:
+        if max_size is None:  # what is there already, by the shortest way
+            found = self._lane.receive()
+            if type(found) is Message:
+                return found
+            if not self._is_to_wait(found, timeout):
+                return None
         with self.lock:
             message = self._message
-            if max_size is None:  # what is there already, by the shortest way
-                code = lib.shmw_shmcomm_receive(self._handle, self._buffer, self._room, 0, 0, message)
-                if code == _OK:
-                    return self._received()
-                if code != _TOO_SMALL and (self._judged(code) != _EMPTY or timeout == 0):
-                    return None
 
             def call(limit: int, spin_ns: int) -> int:
                 message.lost = 0
@@ -281,6 +332,14 @@ class NativeEndpoint(Endpoint):
 
             return self._received() if self._await(call, timeout, spin) == _OK else None
 
+    def _is_to_wait(self, answer: object, timeout: float | None) -> bool:
+        """Is the slower call to be made, after this answer of the lane to a call that receives? Raises what it may be."""
+        code = _EMPTY if answer is None else self._code(cast(int, answer))
+        if code not in (_EMPTY, _TOO_SMALL):
+            with self.lock:
+                self._judged(code)
+        return code == _TOO_SMALL or timeout != 0
+
     def _received(self) -> Message:
         """The message in the buffer."""
         head = HEAD.unpack_from(self._head)
@@ -292,21 +351,21 @@ class NativeEndpoint(Endpoint):
         sequence, timestamp, correlation, lost, position, taken, sender, content, flags, _, _, _ = HEAD.unpack(ffi.buffer(raw))
         return Message(sequence, timestamp, correlation, lost, position, taken, sender, content, flags, payload)
 
-    def _prepare(self, limit: int, max_bytes: int | None) -> int:
-        """Buffers of a batch: bytes of the payloads that it may hold."""
+    def _prepare(self, limit: int) -> None:
+        """Buffers of a batch."""
         if limit < 1:
             raise InvalidArgumentError(f"a batch of {limit}")
         if limit > self._most:
-            self._most = limit
             self._messages = ffi.new("struct shmw_shmcomm_message[]", limit)
             self._ends = ffi.new("uint64_t[]", limit)
+            self._place()
+            self._most = limit
         if self._room < _BATCH_ROOM:
             self._grow(_BATCH_ROOM)
-        return self._room if max_bytes is None else max_bytes
 
     def _batch(self, limit: int, max_bytes: int | None, timeout: float | None, spin: float) -> int:
         """receive_packed of the C side: how many there are."""
-        self._prepare(limit, max_bytes)
+        self._prepare(limit)
 
         def call(wait: int, spin_ns: int) -> int:
             self._messages[0].lost = 0
@@ -324,6 +383,15 @@ class NativeEndpoint(Endpoint):
                 self._grow(needed)
 
         return int(self._count[0]) if self._await(call, timeout, spin) == _OK else 0
+
+    def _batch_at_once(self, limit: int, max_bytes: int | None) -> tuple[bytes, list[int]] | int | None:
+        """What is there already, by the shortest way."""
+        if not 0 < limit <= self._most or self._room < _BATCH_ROOM:
+            with self.lock:
+                self._prepare(limit)
+        room, buffer, messages, ends, keep = self._places
+        size = room if max_bytes is None else max(0, min(max_bytes, room))
+        return self._lane.receive_packed(limit, size, buffer, messages, ends, keep)
 
     def receive_batch(self, limit: int, timeout: float | None = 0, max_bytes: int | None = None, spin: float = DEFAULT_SPIN
                       ) -> list[Message]:
@@ -343,7 +411,12 @@ class NativeEndpoint(Endpoint):
 
     def receive_packed(self, limit: int, timeout: float | None = 0, max_bytes: int | None = None, spin: float = DEFAULT_SPIN
                        ) -> tuple[bytes, list[int]]:
+        found = self._batch_at_once(limit, max_bytes)
+        if type(found) is tuple:
+            return found
         with self.lock:
+            if not self._is_to_wait(found, timeout):
+                return b"", []
             count = self._batch(limit, max_bytes, timeout, spin)
             if not count:
                 return b"", []
