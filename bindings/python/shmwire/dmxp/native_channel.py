@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Profile dmxp, native engine: channels and claims.
 
-Ways in. Sending and taking one message without waiting go through the lane (_native/lane.h), a few CPython methods that keep
+Ways in. Sending and taking one message without waiting go through the lane (_native/dmxp_lane.h), a few CPython methods that keep
 the GIL; calls that may wait, batches and all the rest go through cffi, which lets go of it.
 
 Threads. A call that needs a buffer takes a cell from the channel's pool and puts it back: taking and putting are single
