@@ -69,7 +69,7 @@ class WriterActor(LossyActor):
             if stop is not None and not isinstance(stop, (Full, Timeout, BusyError)):
                 break
             if stop is not None:
-                full += 1
+                full += not isinstance(stop, BusyError)  # which is no want of room
                 self.spin()
             if time.monotonic_ns() > end:
                 break
@@ -112,7 +112,7 @@ class RequesterActor(WriterActor):
             if stop is not None and not isinstance(stop, (Full, Timeout, BusyError)):
                 break
             if stop is not None:
-                tally["full"] += 1
+                tally["full"] += not isinstance(stop, BusyError)
                 self.spin()
                 continue
             tally["sent"] += 1

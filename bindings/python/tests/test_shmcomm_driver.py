@@ -164,3 +164,23 @@ def test_records_name_the_payload(engine: Engine, topic: str, tmp_path: Path) ->
         payload = make_payload(3, record[2], 9, sizes[record[2] % 3], 100)
         assert record[6] == zlib.crc32(payload) and record[4] == len(payload)
     assert os.path.exists("/dev/shm") and shmwire.__version__
+
+
+def test_a_lock_that_is_held_for_long_is_no_want_of_room(engine: Engine, topic: str) -> None:
+    """A pusher that is answered BUSY meanwhile tries again, and does not count it."""
+    seg = f"/{topic}"
+    runner, writer = Client(engine), Client(engine)
+    try:
+        kept = make(runner, seg, "pusher")
+        writer.ok("arm", profile="shmcomm", seg=seg, role="write", actor=3, seed=9, limit_ms=60_000, wait="spin", count=3, sizes=[24],
+                  **{"as": "pusher"})
+        claim = runner.ok("claim", h=kept, len=8)["c"]
+        held = threading.Timer(0.5, lambda: runner.ok("abandon", c=claim))
+        held.start()
+        assert writer.ok("go") == {"sent": 3, "full": 0}
+        held.join()
+        fields = runner.ok("inspect", h=kept)["fields"]
+        assert (fields["header.message_count"], fields["header.dropped_count"]) == ("3", "0")
+    finally:
+        for one in (writer, runner):
+            one.end()

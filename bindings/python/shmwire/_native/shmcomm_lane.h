@@ -4,8 +4,8 @@
  *
  * Of one endpoint there is one call at a time. A lane is the endpoint's lock too (enter and exit, around a threading.RLock), which
  * calls through cffi take. A call of the lane that nothing can make wait, and that copies little, goes without while nobody has
- * the lock: it holds the GIL from the look at the lock to its end, so nobody can take it meanwhile. To take an RLock costs more
- * than such a call.
+ * the lock: it holds the GIL from the look at the lock to its end, so nobody can take it meanwhile (an interpreter without one
+ * gets it back when it loads a module that does not say otherwise, as this one). To take an RLock costs more than such a call.
  */
 #ifndef SHMWPY_SHMCOMM_LANE_H
 #define SHMWPY_SHMCOMM_LANE_H
@@ -176,6 +176,7 @@ static int shmwpy_shmcomm_lane_post(shmwpy_shmcomm_lane *lane, struct shmwpy_shm
 {
     if (shmwpy_shmcomm_lane_is_clear(lane, letters->bytes)) {
         shmwpy_shmcomm_post(lane->endpoint, letters);
+        lane->cause = errno;
         return 0;
     }
     if (shmwpy_shmcomm_lane_lock(lane) < 0)
@@ -278,7 +279,7 @@ static PyObject *shmwpy_shmcomm_lane_send_packed(PyObject *self, PyObject *const
 static PyObject *shmwpy_shmcomm_lane_message(const shmwpy_shmcomm_lane *lane, const char *payload)
 {
     const struct shmw_shmcomm_message *found = lane->found;
-    PyObject *fields[SHMWPY_SHMCOMM_FIELDS] = { /* the payload first: to make a tuple may run other code, which receives too */
+    PyObject *fields[SHMWPY_SHMCOMM_FIELDS] = { /* before the tuple: to make that may run other code, which receives too */
         [9] = PyBytes_FromStringAndSize(payload, (Py_ssize_t)found->length),
         [0] = PyLong_FromUnsignedLongLong(found->sequence),
         [1] = PyLong_FromUnsignedLongLong(found->timestamp_ns),

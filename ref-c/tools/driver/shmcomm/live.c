@@ -238,6 +238,11 @@ int shmcomm_live_receive(void *held, struct live_message *messages, size_t max, 
 void shmcomm_live_summary(struct request *rq, void *held)
 {
     const struct shmcomm_port *port = held;
+    struct shmw_shmcomm_info info;
+    if (shmw_shmcomm_info(port->shmcomm->endpoint, &info) == SHMW_OK) { /* BUSY, taken for TIMEOUT above, was no want of room */
+        cJSON_DeleteItemFromObject(rq->ok, "full");
+        put_number(rq->ok, "full", info.refused);
+    }
     if (port->shmcomm->role != SHMW_SHMCOMM_REQUESTER)
         return;
     put_number(rq->ok, "replied", port->replied);
