@@ -172,8 +172,8 @@ def test_a_lock_that_is_held_for_long_is_no_want_of_room(engine: Engine, topic: 
     runner, writer = Client(engine), Client(engine)
     try:
         kept = make(runner, seg, "pusher")
-        writer.ok("arm", profile="shmcomm", seg=seg, role="write", actor=3, seed=9, limit_ms=60_000, wait="spin", count=3, sizes=[24],
-                  **{"as": "pusher"})
+        plan = {"profile": "shmcomm", "seg": seg, "actor": 3, "seed": 9, "limit_ms": 60_000, "wait": "spin"}
+        writer.ok("arm", **plan, role="write", **{"as": "pusher"}, count=3, sizes=[24])
         claim = runner.ok("claim", h=kept, len=8)["c"]
         held = threading.Timer(0.5, lambda: runner.ok("abandon", c=claim))
         held.start()
