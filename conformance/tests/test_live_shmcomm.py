@@ -491,8 +491,9 @@ def test_every_live_case_can_be_run() -> None:
         assert ("view" in case.needs) == any(shape.view)
         assert ("blocking" in case.needs) == (shape.wait == "block")
         assert ("recovery" in case.needs) == shape.plan.startswith("kill")
-        claims = shape.plan == "kill-writers" and shape.pattern != "request"
+        claims = shape.held_ms > 0 or (shape.plan == "kill-writers" and shape.pattern != "request")
         assert ("split" in case.needs) == claims
+        assert shape.held_ms == 0 or shape.held_ms * 1_000_000 > shmcomm.LAYOUT.constants["LOCK_PATIENCE_NS"]
         if "count-order" in shape.observe:
             assert len(set(shape.extents())) == 1 and shape.capacity % shape.extents()[0] == 0
 

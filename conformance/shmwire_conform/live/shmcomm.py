@@ -70,6 +70,7 @@ class Shape:
     rounds: int  # so many times in all, each time on a fresh segment
     limit_ms: int
     reply_ms: int  # of requesters some of whose requests die
+    held_ms: int  # so long another writer holds the lock from the start on: longer than LOCK_PATIENCE_NS
     sweep: str  # of the channels of dead requesters: by "open" of another replier, or behind a "slice" of the ones there are
     observe: tuple[str, ...]
 
@@ -81,7 +82,7 @@ class Shape:
             raw.get("read_batch", 1), raw.get("stutter_us", 0), tuple(raw.get("slow_us", [0])),
             tuple(raw.get("from", ["latest"])), tuple(raw.get("view", [False])), tuple(raw.get("read_only", [False])),
             raw.get("credit", False), raw.get("one_cpu", False), raw.get("rounds", 1), raw.get("limit_ms", LIMIT_MS),
-            raw.get("reply_ms", 0), raw.get("sweep", "open"), tuple(raw.get("observe", [])),
+            raw.get("reply_ms", 0), raw.get("held_ms", 0), raw.get("sweep", "open"), tuple(raw.get("observe", [])),
         )  # fmt: skip
 
     @property
@@ -111,6 +112,7 @@ class Shape:
         extras += ["stutter"] if self.stutter_us else []
         extras += ["slow readers"] if any(self.slow_us) else []
         extras += ["views"] if any(self.view) else []
+        extras += [f"lock held for {self.held_ms} ms"] if self.held_ms else []
         extras += ["one CPU"] if self.one_cpu else []
         extras += [f"{self.rounds} rounds"] if self.rounds > 1 else []
         actors = f"{count} messages, {self.writers} {self.roles[1]}s, {self.readers} {self.roles[2]}s"
@@ -330,6 +332,18 @@ class Stage:
         return Rest(self.channel.content(), ends.sent, ends.refused, self.armed, replies, named=named, left=left)
 
 
+def _claim(cast: Cast, locator: str, shape: Shape) -> tuple[DriverProcess, int]:
+    """Another writer opens a claim, and has the lock until it is abandoned: who, and which."""
+    (process,) = cast.played("creator")
+    request = {"cmd": "open", "profile": "shmcomm", "seg": locator, "mode": "rw", "options": {"role": shape.roles[1]}}
+    handle = demand(process.request(request), process.role, "open")["h"]
+    return process, demand(process.request({"cmd": "claim", "h": handle, "len": 8}), process.role, "claim")["c"]
+
+
+def _abandon(process: DriverProcess, claim: int) -> None:
+    demand(process.request({"cmd": "abandon", "c": claim}), process.role, "abandon")
+
+
 def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: random.Random) -> str:
     """Arm, go, collect, then judge. Returns what else there is to say."""
     cast.arm()
@@ -339,7 +353,11 @@ def run_to_end(cast: Cast, segments: Segments, locator: str, shape: Shape, rng: 
         if shape.one_cpu:
             cast.pin({rng.choice(sorted(os.sched_getaffinity(0)))})
         try:
+            holder = _claim(cast, locator, shape) if shape.held_ms else None
             cast.go()
+            if holder is not None:
+                time.sleep(shape.held_ms / 1000)
+                _abandon(*holder)
             cast.collect(cast.writers)
         finally:
             if observer is not None:

@@ -252,6 +252,7 @@ class Driver:
     def __init__(self) -> None:
         self.actor: Any = None
         self.handles: dict[int, Any] = {}
+        self.claimed: Any = None
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
         me = {"name": "courier", "version": "1"}
@@ -283,8 +284,13 @@ class Driver:
         return {"results": [{"st": state, "seq": str(sequence)} if state == "ok" else {"st": state}]}
 
     def claim(self, ask: dict[str, Any]) -> dict[str, Any]:
-        self.handles[ask["h"]].lock()
+        self.claimed = self.handles[ask["h"]]
+        self.claimed.lock()
         return {"st": "ok", "c": 1, "pos": "0", "capacity": str(ask["len"])}
+
+    def abandon(self, _: dict[str, Any]) -> dict[str, Any]:
+        self.claimed.unlock()
+        return {}
 
     def arm(self, ask: dict[str, Any]) -> dict[str, Any]:
         self.actor = (Writing if ask["role"] == "write" else Reading)(ask)

@@ -216,6 +216,22 @@ def stays_open(box: Any, _: Any) -> None:
     box.Channel.leave = leave
 
 
+def counts_the_busy(_: Any, courier: Any) -> None:
+    """A lock that is held for long counts as want of room."""
+    plain = courier.Actor.insist
+
+    def insist(self: Any, send: Any, *what: Any) -> Any:
+        def once(*given: Any) -> Any:
+            try:
+                return send(*given)
+            except courier.Refused:
+                return "full"
+
+        return plain(self, once, *what)
+
+    courier.Actor.insist = insist
+
+
 def replies_twice(_: Any, courier: Any) -> None:
     """A reply is sent twice."""
     plain = courier.Replier.reply
