@@ -28,6 +28,7 @@ from deepwater_scale import (
 
 DRIVERS = ["c", "go", "rust", "python", "native"]
 MOST_PAGES = 50
+SEEKS = 20
 TARGETS = [(1, 3), (38_196, 11_111), (99_998, 19_999)]  # chunk, record in it
 LONG_S = 5.0  # nothing here takes a tenth of it on a machine that is idle
 
@@ -110,9 +111,13 @@ def test_pages_that_the_kernel_saw_touched(client: Client, base: Path) -> None:
     for chunk, record in TARGETS:
         wanted = RECORDS * chunk + record
         for where in ({"time": str(time_of(wanted))}, {"sequence": str(wanted)}):
-            told = client.forget_touches(registry)
-            client.ok("seek", h=handle, **where)
-            touched = client.touched(registry) if told else 1
+            touched = 0
+            for _ in range(SEEKS):  # another part of the kernel (DAMON, reclaim) may forget them in between: then once more
+                told = client.forget_touches(registry)
+                client.ok("seek", h=handle, **where)
+                touched = client.touched(registry) if told else 1
+                if touched != 0:
+                    break
             assert 0 < touched < MOST_PAGES, (where, touched)
             print(where, touched)
             assert next_sequence(client, handle) == wanted
