@@ -8,15 +8,19 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ._native import ext_refc
+from ._native import ext_lane, ext_refc
 from .errors import Closed, InvalidNameError, ShmwireException, UnsupportedError, from_code
 
 if TYPE_CHECKING:
+    from ._native import _ext_lane
     from ._native import _ext_refc as extension
-elif ext_refc is None:
+elif ext_refc is None or ext_lane is None:
     raise UnsupportedError("the native engine takes the extension module, which is not installed")
 else:
-    extension = ext_refc
+    extension, _ext_lane = ext_refc, ext_lane
+
+#: The shortest ways (_native/lane.h).
+lanes = _ext_lane
 
 #: C data has no Python types.
 CData = Any

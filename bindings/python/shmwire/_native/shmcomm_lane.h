@@ -93,6 +93,18 @@ static int shmwpy_shmcomm_lane_unlock(shmwpy_shmcomm_lane *lane)
     return done != NULL ? 0 : -1;
 }
 
+/* The same while an exception is on its way. */
+static void shmwpy_shmcomm_lane_unlock_after_failure(shmwpy_shmcomm_lane *lane)
+{
+    PyObject *type;
+    PyObject *value;
+    PyObject *trace;
+    PyErr_Fetch(&type, &value, &trace);
+    if (shmwpy_shmcomm_lane_unlock(lane) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, value, trace);
+}
+
 static PyObject *shmwpy_shmcomm_lane_enter(PyObject *self, PyObject *nothing)
 {
     (void)nothing;
@@ -112,18 +124,6 @@ static PyObject *shmwpy_shmcomm_lane_close(PyObject *self, PyObject *nothing)
     (void)nothing;
     ((shmwpy_shmcomm_lane *)self)->endpoint = NULL;
     Py_RETURN_NONE;
-}
-
-/* The same while an exception is on its way. */
-static void shmwpy_shmcomm_lane_unlock_after_failure(shmwpy_shmcomm_lane *lane)
-{
-    PyObject *type;
-    PyObject *value;
-    PyObject *trace;
-    PyErr_Fetch(&type, &value, &trace);
-    if (shmwpy_shmcomm_lane_unlock(lane) < 0)
-        PyErr_Clear();
-    PyErr_Restore(type, value, trace);
 }
 
 /* Sending ------------------------------------------------------------------------------------------------------------ */
@@ -157,7 +157,7 @@ struct shmwpy_shmcomm_letters {
     size_t bytes; /* of all together */
     const struct shmw_shmcomm_meta *meta;
     uint64_t limit;
-    bool alone; /* one message, by itself: count is 1 */
+    bool alone;        /* one message, by itself: count is 1 */
     uint64_t sequence; /* of one alone */
     size_t sent;       /* of several */
     int rc;
@@ -269,8 +269,7 @@ static PyObject *shmwpy_shmcomm_lane_send_packed(PyObject *self, PyObject *const
     PyBuffer_Release(&blob);
     if (done < 0)
         return NULL;
-    const int rc = letters.rc;
-    return Py_BuildValue("nl", (Py_ssize_t)letters.sent, (long)(rc > 0 ? -1000 - rc : rc));
+    return Py_BuildValue("nl", (Py_ssize_t)letters.sent, letters.rc == SHMW_OK ? 0L : shmwpy_answer_code(letters.rc));
 }
 
 /* Receiving ---------------------------------------------------------------------------------------------------------- */

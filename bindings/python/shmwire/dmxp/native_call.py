@@ -5,20 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from .._native import ext_lane
-from ..errors import Empty, Full, Timeout, UnsupportedError
-from ..refc import CData, ffi
+from ..errors import Empty, Full, Timeout
+from ..refc import CData, ffi, lanes
 from . import layout
 from .message import BATCH_HEAD, Message, MetaFields, MetaValues, meta_values
-
-if TYPE_CHECKING:
-    from .._native import _ext_lane as lanes
-elif ext_lane is None:
-    raise UnsupportedError("the native engine takes the extension module, which is not installed")
-else:
-    lanes = ext_lane
 
 #: From here on the word that a call returns is no value but 2^64 + error, or 2^64 - 1000 - result (_native/dmxp_calls.h).
 FAILED: Final = 2**64 - 4096

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Profile shmcomm, native engine: whole operations in the C implementation, one crossing each.
 
-Ways in. Sending one message, and taking one that is there, go through the lane (_native/shmcomm_lane.h); everything else through
-cffi. The lane is the endpoint's lock too.
+Ways in. Sending, and taking what is there, one by one and packed, go through the lane (_native/shmcomm_lane.h); everything else
+through cffi. The lane is the endpoint's lock too.
 
 Lifetimes. close() leaves the channel at once, but what is mapped goes away with the last view that refers to it. A wait is a row
 of short calls: Python's signal handlers run in between.
@@ -16,9 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
-from .._native import ext_lane
 from ..bytes import packed
 from ..errors import (
     BusyError,
@@ -28,10 +27,9 @@ from ..errors import (
     ShmwireException,
     SystemError,
     TooSmallError,
-    UnsupportedError,
     from_code,
 )
-from ..refc import CData, check, failure, ffi, keeper, lib, locator
+from ..refc import CData, check, failure, ffi, keeper, lanes, lib, locator
 from ..wait import DEFAULT_SPIN, SLICE_NS, Deadline, to_ns
 from . import layout
 from .core import Endpoint
@@ -39,13 +37,6 @@ from .message import NO_META, ROLES, Info, Making, Message, Meta, Options, Recov
 from .patterns import any_segment, is_locator
 from .reader import Lost
 from .recover import sweep
-
-if TYPE_CHECKING:
-    from .._native import _ext_lane as lanes
-elif ext_lane is None:
-    raise UnsupportedError("the native engine takes the extension module, which is not installed")
-else:
-    lanes = ext_lane
 
 #: struct shmw_shmcomm_message as it lies in memory; shmcomm_calls.h checks it.
 HEAD: Final = Struct("<QQQQQQIHHQQQ")
